@@ -1,0 +1,26 @@
+"""From channels to attention heads and back: the channels are H groups of D, one group a head."""
+
+
+def split_heads_forward(x, heads):
+    """Head h takes the channels h*D to (h+1)*D.  x (..., T, H*D) -> (..., H, T, D)"""
+    parted = x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)  # (..., T, H, D)
+    return parted.swapaxes(-2, -3), ()
+
+
+def split_heads_backward(dout, cache):
+    """Only positions move, so the gradient moves back: the merge.  dout (..., H, T, D) -> (..., T, H*D)"""
+    parted = dout.swapaxes(-2, -3)                           # (..., T, H, D)
+    return parted.reshape(*parted.shape[:-2], -1)
+
+
+def merge_heads_forward(x):
+    """The heads' outputs side by side.  x (..., H, T, D) -> (..., T, H*D)"""
+    parted = x.swapaxes(-2, -3)                              # (..., T, H, D)
+    return parted.reshape(*parted.shape[:-2], -1), (x.shape[-3],)
+
+
+def merge_heads_backward(dout, cache):
+    """The split.  dout (..., T, H*D) -> (..., H, T, D)"""
+    heads, = cache
+    parted = dout.reshape(*dout.shape[:-1], heads, dout.shape[-1] // heads)  # (..., T, H, D)
+    return parted.swapaxes(-2, -3)

@@ -1,0 +1,26 @@
+"""Sublayer: from pixels to one vector a patch."""
+from .embedding import position_backward, position_forward
+from .linear import linear_backward, linear_forward
+from .patches import patches_backward, patches_forward
+
+
+def patch_embed_forward(image, p, patch_size):
+    """out = patches(image / 127.5 - 1) W + b + position.  image (..., S, S, 3), 0 to 255, uint8 or float -> (..., P, C)"""
+    pixels = image.astype(p["proj.weight"].dtype) / 127.5    # (..., S, S, 3)
+    pixels -= 1                                              # -1 to 1
+    patches, cut = patches_forward(pixels, patch_size)       # (..., P, 3*patch_size*patch_size)
+    projected, proj = linear_forward(patches, p["proj.weight"], p["proj.bias"])  # (..., P, C)
+    out, place = position_forward(projected, p["position"])
+    return out, (cut, proj, place)
+
+
+def patch_embed_backward(dout, cache, g):
+    """The steps in reverse; dimage is per unit of the 0 to 255 scale, so it has the forward's 1 / 127.5."""
+    cut, proj, place = cache
+    dprojected, dposition = position_backward(dout, place)
+    dpatches, dw, db = linear_backward(dprojected, proj)
+    dpixels = patches_backward(dpatches, cut)
+    g["position"] += dposition
+    g["proj.weight"] += dw
+    g["proj.bias"] += db
+    return dpixels / 127.5

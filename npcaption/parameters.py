@@ -1,0 +1,98 @@
+"""The parameters: their names, shapes, count and first values, in one contiguous buffer.
+
+All parameters of a model are named views of one flat array, and so are their gradients, with the same names. Counting,
+clipping, saving, optimising and checking are then each one loop or one line over either of them.
+"""
+import math
+
+import numpy as np
+
+NORM = {"norm.weight": "C", "norm.bias": "C"}
+SELF_ATTENTION = NORM | {"qkv.weight": "C 3C", "proj.weight": "C C", "proj.bias": "C"}
+CROSS_ATTENTION = NORM | {"q.weight": "C C", "kv.weight": "C 2C", "proj.weight": "C C", "proj.bias": "C"}
+MLP = NORM | {"up.weight": "C F", "up.bias": "F", "down.weight": "F C", "down.bias": "C"}
+PATCH_EMBED = {"proj.weight": "I C", "proj.bias": "C", "position": "P C"}
+TOKEN_EMBED = {"weight": "V C", "position": "L C"}
+OUTPUT = NORM | {"linear.weight": "C V", "linear.bias": "V"}
+
+
+def sublayers(config):
+    """{sublayer's name: {parameter's name in it: shape}}, in the order of the forward pass."""
+    letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
+               "I": 3 * config.patch_size ** 2, "P": config.patches, "L": config.max_length, "V": config.vocabulary}
+    layers = {"patch_embed": PATCH_EMBED}
+    for i in range(config.encoder_blocks):
+        layers |= {f"encoder.{i}.attention": SELF_ATTENTION, f"encoder.{i}.mlp": MLP}
+    layers |= {"token_embed": TOKEN_EMBED}
+    for i in range(config.decoder_blocks):
+        layers |= {f"decoder.{i}.self_attention": SELF_ATTENTION, f"decoder.{i}.cross_attention": CROSS_ATTENTION,
+                   f"decoder.{i}.mlp": MLP}
+    layers |= {"output": OUTPUT}
+    return {layer: {name: tuple(letters[letter] for letter in shape.split()) for name, shape in names.items()}
+            for layer, names in layers.items()}
+
+
+class Parameters:
+    """A model's parameters, or their gradients, as views of one buffer.
+
+    flat                        the buffer, (number of parameters,)
+    named["encoder.0.mlp.up.weight"]      a view by full name; weights are (in, out)
+    sublayer["encoder.0.mlp"]["up.weight"]  the same view, as the sublayers take them
+    """
+
+    def __init__(self, config, dtype=np.float32):
+        layers = sublayers(config)
+        self.flat = np.zeros(sum(math.prod(shape) for names in layers.values() for shape in names.values()), dtype)
+        self.named, self.sublayer = {}, {}
+        start = 0
+        for layer, names in layers.items():
+            self.sublayer[layer] = {}
+            for name, shape in names.items():
+                view = self.flat[start:start + math.prod(shape)].reshape(shape)
+                self.named[f"{layer}.{name}"] = self.sublayer[layer][name] = view
+                start += view.size
+
+
+def initialise(config, seed, scheme="torch", dtype=np.float32):
+    """First values: norms 1 and 0, image positions 0.02 N(0, 1), and
+
+    "torch": uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for token and text position embeddings: what PyTorch
+             gives such a model by default.
+    "small": 0.02 N(0, 1) for every matrix and embedding, those that write into the residual stream divided by the square root
+             of their number, and zero biases (Radford et al. 2019, section 2.3).
+    """
+    rng = np.random.default_rng(seed)
+    parameters = Parameters(config, dtype)
+    writers = 2 * config.encoder_blocks + 3 * config.decoder_blocks
+    for layer, views in parameters.sublayer.items():
+        for name, view in views.items():
+            embedding = layer == "token_embed"
+            if name.startswith("norm."):
+                view[...] = name == "norm.weight"
+            elif name == "position" and layer == "patch_embed":
+                view[...] = 0.02 * rng.standard_normal(view.shape)
+            elif scheme == "torch":
+                inputs = views[name.replace("bias", "weight")].shape[0] if not embedding else None
+                view[...] = rng.standard_normal(view.shape) if embedding else rng.uniform(-1, 1, view.shape) / inputs ** 0.5
+            elif name.endswith("bias"):
+                view[...] = 0
+            else:
+                writes = name in ("proj.weight", "down.weight") and layer != "patch_embed"
+                view[...] = 0.02 * rng.standard_normal(view.shape) / (writers ** 0.5 if writes else 1)
+    return parameters
+
+
+def components(config):
+    """{component: number of parameters} as the tables of the README have them; they add up to the total."""
+    groups = {"patch embedding": "patch_embed.", "encoder": "encoder.", "token embedding": "token_embed.weight",
+              "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
+    sizes = {f"{layer}.{name}": math.prod(shape) for layer, names in sublayers(config).items() for name, shape in names.items()}
+    return {group: sum(size for name, size in sizes.items() if name.startswith(prefix)) for group, prefix in groups.items()}
+
+
+def table(config):
+    """The components, their parameters and their shares as lines of text."""
+    counts = components(config)
+    total = sum(counts.values())
+    rows = [f"{group:<16}{count:>10,}{count / total:>8.1%}" for group, count in counts.items()]
+    return "\n".join([f"{'component':<16}{'parameters':>10}{'share':>8}", *rows, f"{'total':<16}{total:>10,}{1:>8.1%}"])

@@ -1,0 +1,197 @@
+"""The generated scenes: what is promised about the pictures, the captions and the judge."""
+import random
+
+import numpy as np
+import pytest
+
+from npcaption.data.shapes import (COLOUR_JITTER, COLOURS, FAMILIAR, SHAPES, SIZES, SPLITS, STRAY, UNSEEN,
+                                   describe, draw, judge, make_scene, make_scenes)
+from npcaption.errors import DataError
+
+SCENES = [make_scene(0, split, i) for split in SPLITS for i in range(500)]
+PAIRS = [scene for scene in SCENES if len(scene.things) == 2]
+
+
+def kinds(scene):
+    return {(thing.colour, thing.shape) for thing in scene.things}
+
+
+def altered(scene, i, **changes):
+    things = list(scene.things)
+    things[i] = things[i]._replace(**changes)
+    return scene._replace(things=tuple(things))
+
+
+def says_relation(caption):
+    return any(word in caption.split() for word in ("left", "right", "above", "below"))
+
+
+def test_the_same_seed_gives_the_same_scenes_and_the_same_bytes():
+    once, again = make_scenes(3, "val", 20, 48), make_scenes(3, "val", 20, 48)
+    assert once[0] == again[0]
+    assert once[1].tobytes() == again[1].tobytes()
+
+
+def test_a_scene_does_not_depend_on_how_many_are_made():
+    few, many = make_scenes(3, "train", 5, 64), make_scenes(3, "train", 20, 64)
+    assert few[0] == many[0][:5]
+    assert np.array_equal(few[1], many[1][:5])
+
+
+def test_another_seed_or_split_or_index_gives_another_scene():
+    identities = [(seed, split, i) for seed in (0, 1, 12) for split in SPLITS for i in range(30)]
+    assert len({make_scene(*identity) for identity in identities}) == len(identities)
+
+
+def test_the_generator_has_not_changed():
+    """Published figures and shipped checkpoints are about these scenes."""
+    assert describe(make_scene(0, "train", 0))[0] == "a small black triangle"
+    assert describe(make_scene(0, "val", 1))[0] == "a small red triangle above a small black square"
+
+
+def test_an_unknown_split_is_refused_by_name():
+    with pytest.raises(DataError, match="'validation'.*train, val, test"):
+        make_scene(0, "validation", 0)
+
+
+def test_training_scenes_have_every_familiar_combination_and_no_unseen_one():
+    scenes = [make_scene(0, "train", i) for i in range(2000)]
+    assert set().union(*map(kinds, scenes)) == set(FAMILIAR)
+    assert not any(scene.unseen for scene in scenes)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_half_of_the_held_out_scenes_are_unseen_and_flagged_as_such(split):
+    scenes = [make_scene(0, split, i) for i in range(400)]
+    assert sum(scene.unseen for scene in scenes) == 200
+    assert all(scene.unseen == bool(kinds(scene) & set(UNSEEN)) for scene in scenes)
+    assert set().union(*map(kinds, scenes)) == {(colour, shape) for colour in COLOURS for shape in SHAPES}
+
+
+def test_every_colour_and_every_shape_of_an_unseen_combination_is_familiar_otherwise():
+    for colour, shape in UNSEEN:
+        assert colour in {c for c, _ in FAMILIAR} and shape in {s for _, s in FAMILIAR}
+
+
+def test_things_lie_inside_the_picture():
+    for thing in (thing for scene in SCENES for thing in scene.things):
+        assert 0 < thing.x - thing.radius and thing.x + thing.radius < 1
+        assert 0 < thing.y - thing.radius and thing.y + thing.radius < 1
+
+
+def test_two_things_differ_and_stand_clearly_apart_along_one_axis_only():
+    for first, second in (scene.things for scene in PAIRS):
+        assert (first.colour, first.shape) != (second.colour, second.shape)
+        across, along = sorted((abs(first.x - second.x), abs(first.y - second.y)))
+        assert along > first.radius + second.radius
+        assert across <= STRAY * along + 1e-9
+
+
+def test_a_large_thing_is_clearly_larger_than_any_small_one():
+    radii = {size: [t.radius for scene in SCENES for t in scene.things if t.size == size] for size in SIZES}
+    assert min(radii["large"]) > 1.5 * max(radii["small"])
+
+
+@pytest.mark.parametrize("size", [48, 64, 128])
+def test_a_thing_has_its_named_colour_at_its_centre_in_a_picture_of_any_size(size):
+    for scene in SCENES[::5]:
+        picture = draw(scene, size)
+        assert picture.shape == (size, size, 3) and picture.dtype == np.uint8
+        for thing in scene.things:
+            centre = picture[int(thing.y * size), int(thing.x * size)].astype(int)
+            assert np.abs(centre - COLOURS[thing.colour]).max() <= COLOUR_JITTER
+
+
+def test_a_thing_fills_its_box_and_nothing_outside_it():
+    for scene in SCENES[::5]:
+        bare = draw(scene._replace(things=()), 64)
+        for thing in scene.things:
+            rows, columns = np.nonzero((draw(scene._replace(things=(thing,)), 64) != bare).any(-1))
+            for touched, centre in ((rows, thing.y), (columns, thing.x)):
+                near, far = touched.min(), touched.max() + 1
+                assert abs(near - (centre - thing.radius) * 64) < 0.1 * thing.radius * 64 + 1.5
+                assert abs(far - (centre + thing.radius) * 64) < 0.1 * thing.radius * 64 + 1.5
+
+
+def test_a_scene_has_five_different_captions_short_and_of_letters_and_spaces():
+    for scene in SCENES:
+        captions = describe(scene)
+        assert len(captions) == len(set(captions)) == 5
+        for caption in captions:
+            assert len(caption) <= 60
+            assert set(caption) <= set("abcdefghijklmnopqrstuvwxyz ")
+
+
+def test_every_caption_of_a_scene_is_judged_right():
+    for scene in SCENES:
+        assert [judge(caption, scene) for caption in describe(scene)] == [None] * 5
+
+
+@pytest.mark.parametrize("field, values", [("colour", COLOURS), ("shape", SHAPES)])
+def test_a_caption_is_wrong_when_a_colour_or_a_shape_is_another(field, values):
+    for scene in SCENES:
+        for i, thing in enumerate(scene.things):
+            for value in set(values) - {getattr(thing, field)}:
+                reality = altered(scene, i, **{field: value})
+                for caption in describe(scene):
+                    assert judge(caption, reality) is not None
+
+
+def test_a_caption_is_wrong_when_a_size_it_states_is_another():
+    for scene in SCENES:
+        for i, thing in enumerate(scene.things):
+            other = "small" if thing.size == "large" else "large"
+            reality = altered(scene, i, size=other)
+            for caption in describe(scene):
+                wrong = f"says the {thing.colour} {thing.shape} is {thing.size}, is {other}"
+                assert judge(caption, reality) == (wrong if set(SIZES) & set(caption.split()) else None)
+
+
+def test_a_caption_is_wrong_when_a_relation_it_states_is_another():
+    for scene in PAIRS:
+        first, second = scene.things
+        swapped = (first._replace(x=second.x, y=second.y), second._replace(x=first.x, y=first.y))
+        turned = tuple(thing._replace(x=thing.y, y=thing.x) for thing in scene.things)
+        for things in (swapped, turned):
+            for caption in describe(scene):
+                reason = judge(caption, scene._replace(things=things))
+                assert (reason is not None and reason.startswith("says ")) == says_relation(caption)
+
+
+def test_a_caption_is_wrong_when_it_leaves_out_a_thing_or_adds_one():
+    for scene in PAIRS:
+        first, second = scene.things
+        alone = scene._replace(things=(first,))
+        assert {judge(caption, scene) for caption in describe(alone)} == {"mentions one object of two"}
+        for caption in describe(scene):
+            assert judge(caption, alone) == f"there is no {second.colour} {second.shape}"
+        name = f"{first.colour} {first.shape}"
+        twice = f"a {name} and a {name}"
+        assert judge(twice, alone) == judge(twice, scene) == f"mentions the {name} twice"
+
+
+def test_a_size_may_be_stated_of_one_thing_and_not_of_the_other():
+    scene = PAIRS[0]
+    first, second = (f"{thing.colour} {thing.shape}" for thing in scene.things)
+    size = scene.things[0].size
+    other = "small" if size == "large" else "large"
+    assert judge(f"a {size} {first} and a {second}", scene) is None
+    assert judge(f"a {other} {first} and a {second}", scene) == f"says the {first} is {other}, is {size}"
+
+
+@pytest.mark.parametrize("text", [
+    "", " ", "a", "a red", "a circle", "a red red circle", "a red circle ", "A red circle", "a red circle\n",
+    "a red circle and", "a red circle a red circle", "a red circle left a blue square",
+    "the circle is red and", "(?P<size0>", "\0", "é" * 500])
+def test_text_that_is_no_sentence_is_wrong_and_quoted(text):
+    for scene in SCENES[:20]:
+        assert judge(text, scene) == f"not a sentence of this language: {text!r}"
+
+
+def test_a_caption_with_a_letter_changed_or_cut_short_is_judged_without_an_error_and_wrong():
+    rng = random.Random(0)
+    for scene in SCENES:
+        caption = rng.choice(describe(scene))
+        i = rng.randrange(len(caption))
+        assert judge(caption[:i] + "z" + caption[i + 1:], scene) is not None
+        assert judge(caption[:i], scene) is not None
