@@ -1,0 +1,11 @@
+"""npcaption: an image-captioning transformer whose every gradient is written by hand.
+
+    import npcaption
+    captioner = npcaption.load("runs/flickr8k/best.npz")
+    captioner.caption("dog.jpg")
+"""
+from .captioner import Captioner
+from .checkpoint import load_captioner as load
+from .errors import CheckpointError, ConfigError, DataError, NpcaptionError
+
+__all__ = ["Captioner", "load", "NpcaptionError", "DataError", "ConfigError", "CheckpointError"]

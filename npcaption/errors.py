@@ -1,4 +1,5 @@
 """What a user can cause. Each carries one sentence: what was found, where, and what to do about it."""
+import sys
 
 
 class NpcaptionError(Exception):
@@ -14,4 +15,16 @@ class ConfigError(NpcaptionError):
 
 
 class CheckpointError(NpcaptionError):
-    """A checkpoint that cannot be read, or that does not fit."""
+    """A checkpoint that cannot be read or written, or that does not fit."""
+
+
+def command(main):
+    """Run a command's main function as a person expects it: a sentence for what they caused, 130 for Ctrl-C."""
+    try:
+        sys.exit(main())
+    except NpcaptionError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was saved is whole; a training goes on with --resume.", file=sys.stderr)
+        sys.exit(130)

@@ -22,7 +22,7 @@ from .config import ModelConfig
 from .parameters import Parameters, initialise, sublayers
 
 TOLERANCE = 1e-7
-STEP = 1e-3  # of the spread of the argument: truncation, h^4, and rounding, 1e-16 / h, both stay small
+STEP = 5e-4  # of the spread of the argument: truncation, h^4, and rounding, 1e-16 / h, both stay small
 
 
 class Case(NamedTuple):

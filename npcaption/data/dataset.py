@@ -1,0 +1,80 @@
+"""What training works on: images beside their captions, as photographs or as generated scenes; and batches of them."""
+from typing import NamedTuple
+
+import numpy as np
+
+from ..tokenizers import PADDING, sequence
+from . import shapes
+from .records import load_records
+from .store import open_store
+
+HELD_OUT_SCENES = 400
+
+
+class Split(NamedTuple):
+    images: np.ndarray          # (N, S, S, 3) uint8, perhaps on disk
+    captions: list              # N tuples of strings
+    names: list                 # N names of images, to tell a person which one is meant
+
+
+class Dataset(NamedTuple):
+    train: Split
+    val: Split
+    test: Split
+    notes: list                 # sentences to say aloud before training
+    scenes: list | None         # the validation scenes, if generated: they can judge a caption exactly
+
+
+def load_dataset(data, image_size, seed, scenes=0, limit=0):
+    """data "shapes", or a folder or file that load_records knows; limit: at most so many images of each split."""
+    if data == "shapes":
+        return _generated(image_size, seed, limit or scenes)
+    records = load_records(data, seed)
+    splits = [part[:limit or None] for part in (records.train, records.val, records.test)]
+    store = open_store([record.image for part in splits for record in part], image_size)
+    starts = np.cumsum([0] + [len(part) for part in splits])
+    return Dataset(*(Split(store[start:start + len(part)], [record.captions for record in part],
+                           [record.image.name for record in part]) for start, part in zip(starts, splits)),
+                   records.notes, None)
+
+
+def _generated(image_size, seed, count):
+    splits, held_out = [], []
+    for name, n in [("train", count), ("val", min(count, HELD_OUT_SCENES)), ("test", min(count, HELD_OUT_SCENES))]:
+        scenes, images = shapes.make_scenes(seed, name, n, image_size)
+        splits.append(Split(images, [shapes.describe(scene) for scene in scenes], [f"{name} scene {i}" for i in range(n)]))
+        held_out = scenes if name == "val" else held_out
+    notes = [f"Generated scenes: {count} to train on; of those held out, every second one shows a thing of a colour "
+             f"that its shape never has in training."]
+    return Dataset(*splits, notes, held_out)
+
+
+class Sequences(NamedTuple):
+    """The captions of a split as token ids."""
+    ids: np.ndarray             # (M, max_length) int64, the captions of image 0, then of image 1, ...
+    first: np.ndarray           # (N + 1,): those of image n are ids[first[n]:first[n + 1]]
+
+
+def encode_captions(split, tokenizer, max_length):
+    first = np.cumsum([0] + [len(captions) for captions in split.captions])
+    return Sequences(np.stack([sequence(tokenizer.encode(text), max_length) for captions in split.captions
+                               for text in captions]), first)
+
+
+def trim(ids):
+    """Without the columns that hold nothing but padding: they would cost time and change nothing.  (B, L) -> (B, longest)"""
+    return ids[:, :int((ids != PADDING).sum(-1).max())]
+
+
+def epoch_batches(images, sequences, batch_size, captions, seed, epoch):
+    """One epoch in random order -> batches of (images (B, S, S, 3) uint8, ids (B, longest)).
+
+    captions "random" draws one of each image's, "first" takes the first. All that is drawn depends on seed and epoch alone.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(images))
+    counts = np.diff(sequences.first)
+    drawn = (rng.random(len(images)) * counts).astype(int) if captions == "random" else np.zeros(len(images), int)
+    for start in range(0, len(order), batch_size):
+        batch = order[start:start + batch_size]
+        yield images[batch], trim(sequences.ids[sequences.first[batch] + drawn[batch]])

@@ -1,0 +1,85 @@
+"""Any image -> (size, size, 3) uint8: the one way in for training and captioning alike."""
+import os
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from npcaption.errors import DataError
+
+
+def load_image(source, size):
+    """source, squashed to a square of size pixels by an antialiased bilinear resize -> (size, size, 3) uint8
+
+    source is a path, a PIL image or an (H, W, 3) uint8 array. EXIF rotation is applied, transparency laid on
+    white, and of an animation the first frame is taken; one that has the size already comes back as it is.
+    DataError if it cannot be read.
+    """
+    with pil_warnings_ignored():
+        return decode(source, size)
+
+
+@contextmanager
+def pil_warnings_ignored():
+    """Pillow warns of oddities in files that it reads all the same. Warning filters belong to the process,
+    not to a thread: code that decodes in threads enters this once around them, and calls `decode` inside.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def decode(source, size):
+    """load_image without its care for warnings."""
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != 3 or not source.size:
+            raise DataError("An image given as an array must be (H, W, 3) uint8, and this one is "
+                            f"{source.shape} {source.dtype}. Convert it, or give a path or a PIL image.")
+        return squash(Image.fromarray(source), size)
+    try:
+        if isinstance(source, Image.Image):
+            return squash(to_rgb(source), size)
+        with Image.open(source) as image:
+            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"its {image.width} x {image.height} pixels are more than "
+                                                   "Pillow's limit against decompression bombs")
+            return squash(to_rgb(image), size)
+    except Exception as error:              # a damaged file can raise nearly anything inside a decoder
+        name = source if isinstance(source, (str, os.PathLike)) else f"The image {source!r}"
+        raise DataError(f"{name} cannot be read as an image: {reason(error)}. "
+                        "Give a JPEG, a PNG or another image that Pillow reads.") from error
+
+
+def reason(error):
+    """What went wrong, without the path, which the sentence has already."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "its format is not known, or it is empty or damaged"
+    return getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__
+
+
+def squash(image, size):
+    """An RGB image -> (size, size, 3) uint8"""
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def to_rgb(image):
+    """A PIL image of any mode -> mode RGB, upright"""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = to_eight_bits(image)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def to_eight_bits(image):
+    """A greyscale image of more than 8 bits, which Pillow would clip at 255 -> mode L, scaled
+
+    Integers are of 16 bits unless larger, floats run to 1 unless larger: neither mode tells what white is.
+    """
+    values = np.nan_to_num(np.asarray(image, np.float64))    # (H, W)
+    usual_whites = (1, 255, 65535) if image.mode == "F" else (65535, 2 ** 31 - 1)
+    white = next((white for white in usual_whites if values.max() <= white), usual_whites[-1])
+    return Image.fromarray((values.clip(0, white) * (255 / white)).round().astype(np.uint8))

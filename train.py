@@ -1,0 +1,41 @@
+"""Train a captioner.
+
+    python train.py                                             coloured shapes, offline, in minutes
+    python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
+    python train.py --data flickr8k --preset flickr8k           ours
+    python train.py --data my_photos --preset flickr8k          any folder of images with a captions.txt
+    python train.py --resume                                    go on where the last run stopped
+"""
+import argparse
+
+from npcaption import config, training
+from npcaption.errors import ConfigError, command
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", metavar="shapes|PATH", help="generated scenes, or a folder or file of captioned images")
+    parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"a full configuration: {', '.join(config.PRESETS)}")
+    parser.add_argument("--out", metavar="DIR", help="where checkpoints and log go (default: runs/ and the preset's name)")
+    parser.add_argument("--resume", action="store_true", help="go on from last.npz in that folder")
+    parser.add_argument("--epochs", type=int, metavar="N")
+    parser.add_argument("--batch-size", type=int, metavar="N")
+    parser.add_argument("--learning-rate", type=float, metavar="X")
+    parser.add_argument("--captions", metavar="random|first", help="which of an image's captions an epoch uses")
+    parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
+    parser.add_argument("--tokenizer", metavar="char")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of a caption, start and end among them")
+    parser.add_argument("--engine", metavar="numpy")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--limit", type=int, metavar="N", help="use at most N images of each split")
+    options = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    preset, resume = options.pop("preset"), options.pop("resume")
+    out = options.pop("out", f"runs/{preset}")
+    chosen = config.override(config.preset(preset), **options)
+    if chosen.training.data == "shapes" and preset != "shapes" and "data" not in options:
+        raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
+    training.train(chosen, out, resume)
+
+
+if __name__ == "__main__":
+    command(main)
