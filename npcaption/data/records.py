@@ -77,8 +77,8 @@ def load_records(path, seed=0):
         notes.append(f"Left out {count(empty, 'empty caption')}, "
                      f"first at {empty[0].place} ({empty[0].image}).")
     if not captions:
-        raise DataError(" ".join([f"No captioned image is left in {root}.", *notes, "Put the images there or",
-                                  "into", ", ".join(f"{folder}/" for folder in IMAGE_FOLDERS[:-1]) + "."]))
+        advice = f"Put the files there or into {', '.join(IMAGE_FOLDERS[:-1])}." if missing else "Add some."
+        raise DataError(" ".join([f"No captioned image is left in {root}.", *notes, advice]))
 
     if None in split.values():
         split, split_notes = split_of_lists(root, captions) or random_split(captions, seed)
@@ -97,8 +97,7 @@ def find_caption_file(path):
     """The caption file that path is or holds, and the title of its format."""
     try:
         if path.is_file():
-            titles = [title for pattern, title in FORMATS.items() if path.match(pattern)]
-            return path, titles[0] if titles else "a caption list"
+            return path, next((title for name, title in FORMATS.items() if path.match(name)), "captions")
         there = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. "

@@ -28,7 +28,7 @@ def open_store(paths, size, folder=None, workers=None):
     shape = len(paths), size, size, 3
     if not len(paths):
         raise DataError("There are no images to put into an image store.")
-    file = folder / f"images-{size}-{fingerprint(paths, size)}.npy"
+    file = folder / f"images-{size}-{fingerprint(paths)}.npy"
     store = open_if_whole(file, shape)
     if store is None:
         build(file, paths, shape, workers or os.cpu_count() or 1)
@@ -36,9 +36,9 @@ def open_store(paths, size, folder=None, workers=None):
     return store
 
 
-def fingerprint(paths, size):
-    """A name for these images at this size; a photograph that changed makes another."""
-    digest = hashlib.sha256(f"{VERSION} {size}".encode())
+def fingerprint(paths):
+    """A name for these images; a photograph that changed makes another."""
+    digest = hashlib.sha256(f"{VERSION}".encode())
     for path in paths:
         try:
             stat = os.stat(path)

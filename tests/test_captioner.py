@@ -1,0 +1,82 @@
+"""A model in use: captions, losses, gradients, greedy decoding."""
+import numpy as np
+import pytest
+
+from npcaption import decoding, gradcheck, layers, model
+from npcaption.captioner import Captioner
+from npcaption.config import ModelConfig
+from npcaption.parameters import initialise
+from npcaption.tokenizers import END, PADDING, START, CharTokenizer, sequence
+
+TOKENIZER = CharTokenizer("abcdef ")
+CONFIG = ModelConfig(image_size=16, channels=16, heads=2, hidden=16, encoder_blocks=1, decoder_blocks=2, max_length=12,
+                     vocabulary=TOKENIZER.size)
+rng = np.random.default_rng(0)
+IMAGES = rng.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+
+
+def captioner(seed=0, dtype=np.float32):
+    return Captioner(CONFIG, TOKENIZER, initialise(CONFIG, seed, dtype=dtype))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_greedy_takes_the_likeliest_token_at_every_place(seed):
+    c = captioner(seed)
+    ids = decoding.greedy(layers, CONFIG, c.parameters.sublayer, IMAGES)
+    source, _ = model.encode_forward(layers, CONFIG, c.parameters.sublayer, IMAGES, 0.0, 0)
+    x, _ = model.decode_forward(layers, CONFIG, c.parameters.sublayer, ids[:, :-1], source, 0.0, 0)
+    logits, _ = layers.output_forward(x, c.parameters.sublayer["output"])
+    logits[..., [PADDING, START]] = -np.inf
+    for row, best in zip(ids, logits.argmax(-1)):
+        length = int((row != PADDING).sum())
+        assert row[0] == START and row[length - 1] == END and not row[length:].any()
+        forced = length == CONFIG.max_length                 # the end of a caption that was cut is not chosen
+        np.testing.assert_array_equal(row[1:length - forced], best[:length - 1 - forced])
+
+
+def test_a_caption_never_exceeds_the_length_the_model_was_made_for():
+    for seed in range(4):
+        assert decoding.greedy(layers, CONFIG, captioner(seed).parameters.sublayer, IMAGES).shape[1] <= CONFIG.max_length
+
+
+def test_captions_do_not_depend_on_the_company_they_are_decoded_in():
+    c = captioner(dtype=np.float64)
+    assert c.captions(list(IMAGES)) == [c.caption(image) for image in IMAGES]
+
+
+def test_the_loss_is_in_nats_per_token_and_padding_does_not_count():
+    c = captioner(dtype=np.float64)
+    losses = [c.loss(IMAGES[i:i + 1], [text]) for i, text in enumerate(["a", "abc def"])]
+    together = c.loss(IMAGES[:2], ["a", "abc def"])
+    assert together == pytest.approx((2 * losses[0] + 8 * losses[1]) / 10)
+
+
+def test_the_initial_loss_is_what_its_logits_imply():
+    """Before training logits know nothing of the targets, so -log p of them averages to logsumexp minus the mean logit."""
+    config = ModelConfig(image_size=64, vocabulary=53)
+    c = Captioner(config, CharTokenizer("".join(map(chr, range(97, 147)))), initialise(config, 0))
+    images = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    captions = ["".join(rng.choice(list(c.tokenizer.characters), 46)) for _ in images]
+    ids = np.stack([sequence(c.tokenizer.encode(text), 48) for text in captions])
+    source, _ = model.encode_forward(layers, config, c.parameters.sublayer, images, 0.0, 0)
+    x, _ = model.decode_forward(layers, config, c.parameters.sublayer, ids[:, :-1], source, 0.0, 0)
+    logits, _ = layers.output_forward(x, c.parameters.sublayer["output"])
+    implied = (np.log(np.exp(logits).sum(-1)) - logits.mean(-1)).mean()
+    assert c.loss(images, captions) == pytest.approx(implied, rel=0.05)
+
+
+def test_the_gradients_have_the_names_and_shapes_of_the_parameters_and_one_is_the_images():
+    c = captioner(dtype=np.float64)
+    loss, gradients = c.loss_and_gradients(IMAGES[:2], ["abc", "a def"])
+    assert loss == c.loss(IMAGES[:2], ["abc", "a def"])
+    assert set(gradients) == set(c.parameters.named) | {"image"}
+    assert all(gradients[name].shape == view.shape for name, view in c.parameters.named.items())
+    assert gradients["image"].shape == (2, 16, 16, 3)
+
+
+def test_the_images_gradient_is_per_unit_of_the_0_to_255_scale():
+    c, image, texts = captioner(dtype=np.float64), IMAGES[:1].astype(np.float64), ["abc"]
+    _, gradients = c.loss_and_gradients(image, texts)
+    entry = np.unravel_index(np.abs(gradients["image"]).argmax(), image.shape)
+    numeric = gradcheck.numerical_gradient(lambda: c.loss(image, texts), image, [entry])
+    assert gradcheck.relative_error(numeric, gradients["image"][entry]) < 1e-7

@@ -1,0 +1,43 @@
+"""Presets, overrides, and settings that cannot work."""
+import json
+
+import pytest
+
+from npcaption.config import PRESETS, Config, check, override, preset
+from npcaption.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid_and_survives_json(name):
+    check(preset(name))
+    assert Config.from_json(json.loads(json.dumps(preset(name).to_json()))) == preset(name)
+
+
+def test_the_seed_preset_is_the_originals():
+    model, training = preset("seed-128").model, preset("seed-128").training
+    assert (model.image_size, model.max_length, model.channels, model.heads) == (128, 48, 128, 4)
+    assert (training.batch_size, training.learning_rate, training.schedule, training.epochs) == (16, 3e-4, "constant", 30)
+    assert (training.beta1, training.beta2, training.epsilon, training.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
+    assert (training.decay, training.initialisation, training.captions) == ("all", "torch", "random")
+
+
+def test_an_unknown_preset_is_told_its_nearest_name():
+    with pytest.raises(ConfigError, match="did you mean 'seed-128'"):
+        preset("seed128")
+
+
+def test_an_override_finds_its_part_of_the_configuration():
+    config = override(preset("seed-128"), image_size=64, epochs=2)
+    assert (config.model.image_size, config.training.epochs) == (64, 2)
+    assert (config.model.channels, config.training.batch_size) == (128, 16)
+
+
+@pytest.mark.parametrize("settings, said", [
+    (dict(image_size=100), "multiple of patch_size"), (dict(channels=130), "heads"), (dict(batch_size=0), "batch_size"),
+    (dict(epochs=-1), "epochs"), (dict(max_length=2), "max_length"), (dict(learning_rate=float("nan")), "learning_rate"),
+    (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="all"), "random, first"),
+    (dict(tokenizer="letters"), "char"), (dict(engine="cuda"), "numpy"), (dict(schedule="linear"), "cosine"),
+    (dict(limit=-1), "limit")])
+def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        check(override(preset("seed-128"), **settings))

@@ -1,0 +1,184 @@
+"""The model agrees with an independent one in PyTorch: logits, loss, gradients, training. Their states convert."""
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch, the reference, is not installed (pip install -e .[bench])")
+
+from test_golden import TOLERANCE, error, logits_of, loss_and_gradients, losses_of_training
+from torch.nn import functional as F
+
+import torch_model
+from npcaption import interop, layers, optim
+from npcaption.config import ModelConfig, preset
+from npcaption.errors import CheckpointError
+
+SMALL = ModelConfig(image_size=24, channels=16, heads=4, hidden=40, max_length=9, vocabulary=11)
+SEED = replace(preset("seed-64").model, vocabulary=70)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other take longer than the sums of a model this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def reference(config):
+    torch.manual_seed(1)
+    settings = {name: value for name, value in asdict(config).items() if name != "dropout"}
+    return torch_model.scattered(torch_model.TorchCaptioner(**settings))
+
+
+def both(config, batch=3):
+    """The reference, its image and ids; and for our helpers the config, the same parameters, image and ids in numpy."""
+    theirs = reference(config)
+    image, ids = torch_model.example(config.image_size, config.max_length, config.vocabulary, batch)
+    found, p = interop.parameters_from_torch_state(theirs.state_dict())
+    assert found == config
+    return theirs, image, ids, (config, p, image.detach().numpy(), ids.numpy())
+
+
+CASES = pytest.mark.parametrize("config, batch", [
+    pytest.param(SMALL, 3, id="small, one caption all padding"),
+    pytest.param(SEED, 2, id="seed-64, one caption padded")])
+
+
+@CASES
+def test_logits_agree(config, batch):
+    theirs, image, ids, ours = both(config, batch)
+    with torch.no_grad():
+        expected = theirs(torch_model.pixels(image), ids[:, :-1])
+    assert error(logits_of(*ours), expected) < TOLERANCE
+
+
+@CASES
+def test_the_loss_and_every_gradient_agree(config, batch):
+    theirs, image, ids, ours = both(config, batch)
+    expected = theirs.loss(torch_model.pixels(image), ids)
+    expected.backward()
+    loss, g, dimage = loss_and_gradients(*ours)
+    assert error(loss, expected.detach()) < TOLERANCE
+    assert error(dimage, image.grad) < TOLERANCE             # both per unit of 0 to 255: the 1 / 127.5 is in them
+    found = interop.torch_views(g, config)
+    gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    assert found.keys() == gradients.keys()
+    errors = {name: error(found[name], gradients[name]) for name in found}
+    assert {name: value for name, value in errors.items() if not value < TOLERANCE} == {}
+
+
+def test_the_losses_of_twenty_steps_of_adamw_agree():
+    theirs, image, ids, ours = both(SMALL)
+    expected = torch_model.losses_of_training(theirs, torch_model.pixels(image).detach(), ids, 20)
+    assert error(losses_of_training(*ours, 20), expected) < TOLERANCE
+    assert expected[-1] < 0.9 * expected[0]                  # it did train
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e3], ids=["longer than the limit", "shorter than the limit"])
+def test_clipping_agrees_up_to_what_torch_adds_to_the_norm(limit):
+    theirs, image, ids, ours = both(SMALL)
+    theirs.loss(torch_model.pixels(image), ids).backward()
+    g = loss_and_gradients(*ours)[1]
+    norm = optim.clip(g.flat, limit)
+    assert error(norm, torch.nn.utils.clip_grad_norm_(theirs.parameters(), limit)) < TOLERANCE
+    if norm > limit:
+        g.flat *= norm / (norm + 1e-6)                       # torch divides by norm + 1e-6
+    for name, parameter in theirs.named_parameters():
+        assert error(interop.torch_views(g, SMALL)[name], parameter.grad) < TOLERANCE
+
+
+def test_erf_agrees_to_the_last_bits():
+    x = np.concatenate([np.linspace(-8, 8, 200_001), np.logspace(-300, 0, 1001), [0.0, -0.0, np.inf, -np.inf]])
+    assert np.abs(layers.erf(x) - torch.erf(torch.from_numpy(x)).numpy()).max() <= 1e-15
+
+
+def test_gelu_and_its_gradient_agree():
+    x = torch.linspace(-12, 12, 100_001, dtype=torch.float64, requires_grad=True)
+    expected = F.gelu(x)
+    expected.sum().backward()
+    out, cache = layers.gelu_forward(x.detach().numpy())
+    assert np.abs(out - expected.detach().numpy()).max() <= 1e-14
+    assert np.abs(layers.gelu_backward(np.ones_like(out), cache) - x.grad.numpy()).max() <= 1e-14
+
+
+# --------------------------------------------------------------------------------------------------------- interop
+
+def bits(state):
+    return {name: (value.shape, np.asarray(value).tobytes()) for name, value in state.items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_a_state_comes_back_bit_for_bit_in_its_dtype_and_torch_loads_it(dtype):
+    theirs = reference(SMALL).to(dtype)
+    config, p = interop.parameters_from_torch_state(theirs.state_dict())
+    back = interop.to_torch_state(SimpleNamespace(config=config, parameters=p))
+    assert bits(back) == bits(theirs.state_dict())
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in back.items()}, strict=True)
+    assert bits(back) == bits(theirs.state_dict())
+
+
+def test_our_parameters_come_back_bit_for_bit():
+    _, p = interop.parameters_from_torch_state(reference(SEED).state_dict())
+    state = interop.to_torch_state(SimpleNamespace(config=SEED, parameters=p))
+    assert interop.parameters_from_torch_state(state)[1].flat.tobytes() == p.flat.tobytes()
+
+
+def test_an_exported_state_is_a_copy():
+    config, p = interop.parameters_from_torch_state(reference(SMALL).state_dict())
+    state = interop.to_torch_state(SimpleNamespace(config=config, parameters=p))
+    assert not any(np.shares_memory(value, p.flat) for value in state.values())
+
+
+def test_a_state_without_any_one_of_its_entries_is_refused_by_name():
+    state = reference(SMALL).state_dict()
+    for name in state:
+        with pytest.raises(CheckpointError, match=f"no '{name}'"):
+            interop.parameters_from_torch_state({other: value for other, value in state.items() if other != name})
+
+
+def test_a_state_with_one_entry_too_many_is_refused_by_name():
+    state = reference(SMALL).state_dict() | {"decoder_blocks.0.self_attn.heads.0.tril": torch.ones(9, 9)}
+    with pytest.raises(CheckpointError, match=r"'decoder_blocks\.0\.self_attn\.heads\.0\.tril', which is no part"):
+        interop.parameters_from_torch_state(state)
+
+
+@pytest.mark.parametrize("name, shape, expected", [
+    ("encoder_blocks.1.mha.heads.2.key.weight", (16, 4), r"\(4, 16\)"),
+    ("decoder_blocks.0.cross_attn.heads.3.value.weight", (5, 16), r"\(4, 16\)"),
+    ("decoder_blocks.1.mlp.net.2.weight", (40, 16), r"\(16, 40\)"),
+    ("decoder_blocks.1.ln3.bias", (1, 16), r"\(16,\)"),
+    ("lm_head.bias", (), r"\(11,\)"),
+    ("patch_embed.pos_embd", (1, 10, 16), r"\(1, 9, 16\)"),
+    ("patch_embed.pos_embd", (9, 16), r"\(1, patches, channels\)"),
+    ("patch_embed.proj.weight", (16, 100), r"\(16, 75\)"),
+    ("token_embed.weight", (11, 8), r"\(11, 16\)")])
+def test_an_entry_of_another_shape_is_refused_with_the_shape_expected(name, shape, expected):
+    state = reference(SMALL).state_dict() | {name: torch.zeros(shape)}
+    with pytest.raises(CheckpointError, match=f"'{name}' has shape .*; expected {expected}"):
+        interop.parameters_from_torch_state(state)
+
+
+def test_an_entry_that_is_not_floating_point_is_refused():
+    state = reference(SMALL).state_dict() | {"ln_f.bias": torch.zeros(16, dtype=torch.int64)}
+    with pytest.raises(CheckpointError, match="'ln_f.bias' holds int64"):
+        interop.parameters_from_torch_state(state)
+
+
+def test_a_number_of_heads_that_cannot_share_the_channels_is_refused():
+    state = {name: value for name, value in reference(SMALL).state_dict().items() if ".heads.3." not in name}
+    with pytest.raises(CheckpointError, match="16 cannot be shared by 3 heads"):
+        interop.parameters_from_torch_state(state)
+
+
+def test_a_captioner_from_a_state_gives_that_state():
+    state = reference(SMALL).state_dict()
+    assert bits(interop.to_torch_state(interop.from_torch_state(state, SimpleNamespace(size=11)))) == bits(state)
+
+
+def test_a_tokenizer_of_another_size_is_refused():
+    with pytest.raises(CheckpointError, match="vocabulary of 11 tokens, the tokenizer one of 12"):
+        interop.from_torch_state(reference(SMALL).state_dict(), SimpleNamespace(size=12))

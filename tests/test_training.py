@@ -1,0 +1,152 @@
+"""Training from the command line's point of view: what it learns, writes, prints and refuses."""
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from npcaption import checkpoint as checkpoints
+from npcaption import layers, model, optim, training
+from npcaption.captioner import Captioner
+from npcaption.config import Config, ModelConfig, TrainingConfig
+from npcaption.data.dataset import Split, encode_captions, load_dataset, trim
+from npcaption.errors import CheckpointError
+from npcaption.parameters import Parameters, initialise
+from npcaption.tokenizers import PADDING, CharTokenizer
+
+TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1, max_length=64,
+                          dropout=0.1),
+              TrainingConfig(scenes=40, epochs=3, batch_size=16, learning_rate=3e-3, schedule="cosine", warmup_steps=2, clip_norm=1.0))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out, said = tmp_path_factory.mktemp("runs") / "tiny", []
+    training.train(TINY, out, say=said.append)
+    return out, "\n".join(said)
+
+
+def test_a_run_leaves_best_last_and_a_log_with_a_row_an_epoch(finished):
+    out, _ = finished
+    assert sorted(path.name for path in out.iterdir()) == ["best.npz", "last.npz", "log.csv"]
+    rows = list(csv.DictReader(open(out / "log.csv")))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["val"]) < float(rows[0]["val"])
+    assert float(rows[0]["val_bits_per_character"]) == pytest.approx(float(rows[0]["val"]) / np.log(2), rel=1e-4)
+
+
+def test_it_says_the_parameter_table_losses_samples_and_how_much_is_right(finished):
+    _, said = finished
+    for part in ["patch embedding", "total", "epoch   1/3", "bits per character", "shuffled images", "images/s", "left",
+                 "person: a ", "held-out scenes with familiar"]:
+        assert part in said
+
+
+def test_best_holds_what_captions_and_last_what_training_needs_to_go_on(finished):
+    out, _ = finished
+    best, last = checkpoints.load(out / "best.npz"), checkpoints.load(out / "last.npz")
+    assert best.optimiser is None and last.optimiser is not None
+    assert last.state["step"] == 9 and last.config.model.vocabulary == last.tokenizer.size
+
+
+def test_a_run_is_repeated_bit_for_bit_from_its_seed(finished, tmp_path):
+    training.train(TINY, tmp_path / "again", say=lambda line: None)
+    a, b = (checkpoints.load(folder / "last.npz") for folder in (finished[0], tmp_path / "again"))
+    np.testing.assert_array_equal(a.parameters.flat, b.parameters.flat)
+
+
+def test_a_run_stopped_after_an_epoch_and_resumed_ends_as_if_it_had_not_stopped(finished, tmp_path):
+    def stop_after_two(line):
+        if line.startswith("epoch   2/3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(TINY, tmp_path / "run", say=stop_after_two)
+    assert checkpoints.load(tmp_path / "run" / "last.npz").state["epoch"] == 2
+    training.train(TINY, tmp_path / "run", resume=True, say=lambda line: None)
+    a, b = (checkpoints.load(folder / "last.npz") for folder in (finished[0], tmp_path / "run"))
+    np.testing.assert_array_equal(a.parameters.flat, b.parameters.flat)
+    np.testing.assert_array_equal(a.optimiser, b.optimiser)
+    assert (a.state, len(list(csv.DictReader(open(tmp_path / "run" / "log.csv"))))) == (b.state, 3)
+
+
+def test_an_earlier_training_is_never_run_over(finished):
+    with pytest.raises(CheckpointError, match="--resume"):
+        training.train(TINY, finished[0])
+
+
+def test_resuming_with_other_settings_says_which_differ(finished):
+    with pytest.raises(CheckpointError, match="learning_rate"):
+        training.train(replace(TINY, training=replace(TINY.training, learning_rate=1e-5)), finished[0], resume=True)
+    with pytest.raises(CheckpointError, match="channels"):
+        training.train(replace(TINY, model=replace(TINY.model, channels=32)), finished[0], resume=True)
+
+
+def test_resuming_nothing_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        training.train(TINY, tmp_path / "none", resume=True)
+
+
+def random_captioner(texts):
+    tokenizer = CharTokenizer.build([text for captions in texts for text in captions])
+    config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, max_length=10, vocabulary=tokenizer.size)
+    return Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64))
+
+
+def test_the_validation_loss_counts_every_token_of_every_caption_alike():
+    texts = [("a", "ab ab ab"), ("b", "abba", "aa"), ("bb",)]
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    c = random_captioner(texts)
+    found = training.evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    each = [(c.loss(images[i:i + 1], [text]), len(text) + 1) for i in range(3) for text in texts[i]]
+    mean = sum(loss * tokens for loss, tokens in each) / sum(tokens for _, tokens in each)
+    assert found.loss == pytest.approx(mean, rel=1e-12)
+    assert found.bits_per_character == pytest.approx(mean / np.log(2), rel=1e-12)
+
+
+def test_the_shuffled_loss_puts_every_caption_beside_another_image():
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    images[1] = 255
+    texts = [("abab",), ("bb",)]
+    c = random_captioner(texts)
+    found = training.evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    swapped = [(c.loss(images[1 - i:][:1], list(texts[i])), len(texts[i][0]) + 1) for i in range(2)]
+    assert found.shuffled == pytest.approx(sum(loss * n for loss, n in swapped) / sum(n for _, n in swapped), rel=1e-12)
+    alone = training.evaluate(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
+    assert np.isnan(alone.shuffled)
+
+
+def overfit(images, ids, config, steps, rate):
+    parameters, gradients = initialise(config, 0, "small"), Parameters(config)
+    m, v, decay = np.zeros_like(parameters.flat), np.zeros_like(parameters.flat), np.zeros_like(parameters.flat)
+    total = int((ids[:, 1:] != PADDING).sum())
+    for step in range(1, steps + 1):
+        gradients.flat[...] = 0
+        loss, cache = model.loss_forward(layers, config, parameters.sublayer, images, ids[:, :-1], ids[:, 1:], total, 0.0, 0)
+        if loss < 0.05:
+            break
+        model.loss_backward(layers, 1.0, cache, gradients.sublayer)
+        optim.clip(gradients.flat, 1.0)
+        optim.adamw(parameters.flat, gradients.flat, m, v, step, rate * min(1, step / 20), 0.9, 0.98, 1e-8, decay)
+    return loss, parameters
+
+
+def test_the_model_can_learn_one_batch_by_heart():
+    data = load_dataset("shapes", 32, seed=0, scenes=8)
+    tokenizer = CharTokenizer.build([captions[0] for captions in data.train.captions])
+    config = ModelConfig(image_size=32, channels=32, heads=2, hidden=64, encoder_blocks=1, decoder_blocks=1, max_length=64,
+                         vocabulary=tokenizer.size)
+    sequences = encode_captions(data.train, tokenizer, 64)
+    loss, parameters = overfit(data.train.images, trim(sequences.ids[sequences.first[:-1]]), config, 600, 5e-3)
+    assert loss < 0.05
+    assert Captioner(config, tokenizer, parameters).captions(list(data.train.images)) == [c[0] for c in data.train.captions]
+
+
+def test_the_model_can_learn_16_real_photographs_by_heart(flickr8k, tmp_path, monkeypatch):
+    monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path))
+    data = load_dataset(flickr8k, 64, seed=0, limit=16)
+    tokenizer = CharTokenizer.build([text for texts in data.train.captions for text in texts])
+    config = ModelConfig(image_size=64, vocabulary=tokenizer.size)
+    sequences = encode_captions(data.train, tokenizer, 48)
+    loss, _ = overfit(data.train.images, sequences.ids[sequences.first[:-1]], config, 600, 1e-3)
+    assert loss < 0.05
