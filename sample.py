@@ -12,14 +12,14 @@ from npcaption.errors import CheckpointError, command
 def newest_checkpoint():
     found = sorted(Path("runs").glob("*/best.npz"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise CheckpointError("There is no trained model under runs/: train one (python train.py) or name one with --checkpoint.")
+        raise CheckpointError("There is no model under runs/. Train one (python train.py), or name one (--checkpoint).")
     return found[-1]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest best.npz under runs/)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
     options = parser.parse_args()
     captioner = npcaption.load(options.checkpoint or newest_checkpoint())
     for image in options.images:

@@ -14,9 +14,9 @@ from npcaption.errors import ConfigError, command
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", metavar="shapes|PATH", help="generated scenes, or a folder or file of captioned images")
-    parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"a full configuration: {', '.join(config.PRESETS)}")
-    parser.add_argument("--out", metavar="DIR", help="where checkpoints and log go (default: runs/ and the preset's name)")
+    parser.add_argument("--data", metavar="shapes|PATH", help="generated scenes, or captioned images")
+    parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"one of: {', '.join(config.PRESETS)}")
+    parser.add_argument("--out", metavar="DIR", help="for checkpoints and log (default: runs/ and the preset's name)")
     parser.add_argument("--resume", action="store_true", help="go on from last.npz in that folder")
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--batch-size", type=int, metavar="N")

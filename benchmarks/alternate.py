@@ -1,7 +1,7 @@
 """Fair timing of several programs on a shared, noisy machine.
 
-Each contestant is a process of its own, started once. They take turns: one works, the others block on a pipe, so that no two
-thread pools share the cores, and a slow minute of the machine falls on all of them alike. What is reported is the median of
+Each contestant is a process of its own, started once. They take turns: one works, the others block on a pipe, so that no
+two thread pools share the cores, and a slow minute of the machine falls on all of them alike. Reported are the median of
 each and the median of the ratios of neighbouring turns.
 """
 import statistics
@@ -21,8 +21,8 @@ def serve(work):
 
 def race(commands, rounds, environment=None):
     """{name: command line of a process that serves} -> {name: list of seconds, one a round}"""
-    processes = {name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-                 for name, command in commands.items()}
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    processes = {name: subprocess.Popen(command, **pipes) for name, command in commands.items()}
     try:
         for name, process in processes.items():
             line = process.stdout.readline()
@@ -47,5 +47,6 @@ def report(seconds, reference):
     for name, times in seconds.items():
         low, _, high = statistics.quantiles(times, n=4)
         ratio = statistics.median(a / b for a, b in zip(times, seconds[reference]))
-        lines.append(f"{name:<28}{statistics.median(times) * 1e3:>10.1f}{low * 1e3:>9.1f}-{high * 1e3:<8.1f}{ratio:>23.2f}")
+        lines.append(f"{name:<28}{statistics.median(times) * 1e3:>10.1f}{low * 1e3:>9.1f}-{high * 1e3:<8.1f}"
+                     f"{ratio:>23.2f}")
     return "\n".join(lines)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.step [--batch-size 16] [--threads 2] [--rounds 20]
 
-Contestants: npcaption's NumPy engine; PyTorch eager as the original writes it (a Python loop over heads); PyTorch eager in its
-best form (fused qkv, scaled_dot_product_attention, fused AdamW). Needs the extra `bench`.
+Contestants: npcaption's NumPy engine; PyTorch eager as the original writes it (a Python loop over heads); PyTorch eager
+in its best form (fused qkv, scaled_dot_product_attention, fused AdamW). Needs the extra `bench`.
 """
 import argparse
 import os
@@ -28,23 +28,13 @@ def batch(size, vocabulary=53):
 
 
 def numpy_step(size):
-    from npcaption import layers, model, optim
-    from npcaption.config import ModelConfig
-    from npcaption.parameters import Parameters, initialise
+    from npcaption.config import Config, ModelConfig
+    from npcaption.parameters import initialise
+    from npcaption.training import Trainer
     config = ModelConfig(vocabulary=53)
-    p, g = initialise(config, 0), Parameters(config)
-    m, v, decay, step = np.zeros_like(p.flat), np.zeros_like(p.flat), optim.decay_of(p, 0.01, "all"), 0
+    trainer = Trainer(Config(config), initialise(config, 0))
     images, ids = batch(size)
-
-    def work():
-        nonlocal step
-        step += 1
-        g.flat[...] = 0
-        total = int((ids[:, 1:] != 0).sum())
-        _, cache = model.loss_forward(layers, config, p.sublayer, images, ids[:, :-1], ids[:, 1:], total, 0.0, 0)
-        model.loss_backward(layers, 1.0, cache, g.sublayer)
-        optim.adamw(p.flat, g.flat, m, v, step, 3e-4, 0.9, 0.999, 1e-8, decay)
-    return work
+    return lambda: trainer.step(images, ids, 1, 3e-4)
 
 
 def torch_step(size, threads, best):
@@ -79,8 +69,8 @@ def main():
         return serve(work)
     settings = ["--batch-size", str(options.batch_size), "--threads", str(options.threads)]
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(options.threads))
-    seconds = race({name: [sys.executable, "-m", "benchmarks.step", "--serve", name, *settings] for name in CONTESTANTS},
-                   options.rounds, os.environ | threads)
+    commands = {name: [sys.executable, "-m", "benchmarks.step", "--serve", name, *settings] for name in CONTESTANTS}
+    seconds = race(commands, options.rounds, os.environ | threads)
     print(f"One training step, 128x128, batch {options.batch_size}, {options.threads} threads, {options.rounds} rounds")
     print(report(seconds, "torch best"))
 

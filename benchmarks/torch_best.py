@@ -1,4 +1,4 @@
-"""The same model in PyTorch's best eager form: fused qkv, `scaled_dot_product_attention`, nothing copied that need not be."""
+"""The same model in PyTorch's best eager form: fused qkv, `scaled_dot_product_attention`, no needless copies."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,7 +17,7 @@ class Attention(nn.Module):
 
     def forward(self, x, source=None, causal=False):
         parts = self.rest(x if source is None else source)
-        parts = parts.unflatten(-1, (-1, HEADS, CHANNELS // HEADS)).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, D) each
+        parts = parts.unflatten(-1, (-1, HEADS, CHANNELS // HEADS)).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, D)
         if source is not None:
             parts = (self.q(x).unflatten(-1, (HEADS, -1)).transpose(1, 2), *parts)
         seen = F.scaled_dot_product_attention(*parts, is_causal=causal)

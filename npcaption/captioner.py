@@ -40,5 +40,5 @@ class Captioner:
         ids = np.stack([sequence(self.tokenizer.encode(text), self.config.max_length) for text in captions])  # (B, T)
         targets = ids[:, 1:]
         total = int((targets != PADDING).sum())
-        return model.loss_forward(self.engine, self.config, self.parameters.sublayer, np.asarray(images), ids[:, :-1], targets,
-                                  total, 0.0, 0)
+        return model.loss_forward(self.engine, self.config, self.parameters.sublayer, np.asarray(images), ids[:, :-1],
+                                  targets, total, 0.0, 0)

@@ -1,8 +1,8 @@
 """One `.npz` file: everything needed to caption, or to go on training. Nothing in it is ever unpickled.
 
-Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can go on from it, and `meta`:
-JSON as bytes, with the format's version, the configuration, the tokenizer and the state of training. There is no random state
-beside the step: whatever is drawn in training is a function of the seed, the epoch and the step.
+Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can go on from it, and
+`meta`: JSON as bytes, with the format's version, the configuration, the tokenizer and the state of training. Seed,
+epoch and step are the whole random state: whatever training draws is a function of them.
 """
 import json
 import os
@@ -46,8 +46,8 @@ def save(path, checkpoint):
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}). Free some space or make the "
-                              f"folder writable, then go on with --resume; what was there before is untouched.") from error
+        raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}); the one before is "
+                              f"untouched. Free some space or make the folder writable, then --resume.") from error
 
 
 def load(path):
@@ -60,7 +60,8 @@ def load(path):
         if meta["version"] != VERSION:
             raise CheckpointError(f"{path} has the checkpoint format {meta['version']}, this program reads {VERSION}: "
                                   f"use the program that wrote it, or train again.")
-        config, tokenizer, state = Config.from_json(meta["config"]), tokenizers.from_json(meta["tokenizer"]), meta["state"]
+        config, state = Config.from_json(meta["config"]), meta["state"]
+        tokenizer = tokenizers.from_json(meta["tokenizer"])
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}. Train one (python train.py), or name another.") from None
     except IsADirectoryError:

@@ -41,7 +41,6 @@ class TrainingConfig:
     weight_decay: float = 0.01
     decay: str = "all"             # "all", as PyTorch does by default, or "matrices": not vectors and embeddings
     clip_norm: float = float("inf")  # longest gradient over all parameters; infinite: never clipped
-    initialisation: str = "torch"  # "torch" or "small": see parameters.py
     seed: int = 0
     limit: int = 0                 # use only so many training images, 0: all
 
@@ -60,7 +59,7 @@ class Config:
 
 
 OURS = dict(learning_rate=1e-3, schedule="cosine", warmup_steps=500, beta2=0.98, weight_decay=0.05, decay="matrices",
-            clip_norm=1.0, initialisation="small")
+            clip_norm=1.0)
 
 PRESETS = {
     # Coloured shapes, drawn as training goes: minutes on a laptop.
@@ -95,8 +94,8 @@ def override(config, **settings):
 def check(config):
     """Refuse what cannot work, before any work is done."""
     m, t = config.model, config.training
-    positive = [(m, "image_size patch_size channels heads hidden encoder_blocks decoder_blocks"), (t, "epochs batch_size")]
-    for part, names in positive:
+    for part, names in [(m, "image_size patch_size channels heads hidden encoder_blocks decoder_blocks"),
+                        (t, "epochs batch_size")]:
         for name in names.split():
             if getattr(part, name) < 1:
                 raise ConfigError(f"{name} is {getattr(part, name)}; it must be at least 1.")
@@ -106,7 +105,7 @@ def check(config):
     if m.channels % m.heads:
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
     if m.max_length < 3:
-        raise ConfigError(f"max_length is {m.max_length}; a caption has a start, an end and at least one token between: 3.")
+        raise ConfigError(f"max_length is {m.max_length}; a start, an end and a token between them make 3.")
     if not 0 <= m.dropout < 1:
         raise ConfigError(f"dropout is {m.dropout}; it must be at least 0 and below 1.")
     if not 0 < t.learning_rate < float("inf"):
@@ -114,7 +113,7 @@ def check(config):
     if t.limit < 0 or t.seed < 0:
         raise ConfigError(f"limit ({t.limit}) and seed ({t.seed}) must not be negative.")
     choices = {"captions": ("random", "first"), "tokenizer": ("char",), "engine": ("numpy",),
-               "schedule": ("constant", "cosine"), "decay": ("all", "matrices"), "initialisation": ("torch", "small")}
+               "schedule": ("constant", "cosine"), "decay": ("all", "matrices")}
     for name, allowed in choices.items():
         if getattr(t, name) not in allowed:
             raise ConfigError(f"{name} is '{getattr(t, name)}'; it must be one of: {', '.join(allowed)}.")

@@ -6,9 +6,9 @@ from .tokenizers import END, PADDING, START
 
 
 def greedy(layers, config, p, images):
-    """The likeliest token after the likeliest so far, until the end.  images (B, S, S, 3) uint8 -> ids (B, T), T <= max_length
+    """The likeliest token after the likeliest so far, until the end.  images (B, S, S, 3) uint8 -> ids (B, T)
 
-    Every caption ends with END, also one that had to be cut; behind it stands padding.
+    T is at most max_length. Every caption ends with END, also one that had to be cut; behind it stands padding.
     """
     source, _ = model.encode_forward(layers, config, p, images, 0.0, 0)  # (B, P, C)
     ids = np.full((len(images), 1), START)                   # (B, 1)

@@ -1,11 +1,11 @@
 """The wiring: which sublayer follows which, forward and backward. No mathematics happens here.
 
-`layers` is the engine, a module that offers the sublayers (npcaption.layers is the textbook); `p` and `g` are the parameters
-and their gradients by sublayer (`Parameters.sublayer`). Arrays end in (tokens, channels); whether a batch axis stands in front
-is nobody's business here.
+`layers` is the engine, a module that offers the sublayers (npcaption.layers is the textbook); `p` and `g` are the
+parameters and their gradients by sublayer (`Parameters.sublayer`). Arrays end in (tokens, channels); whether a batch
+axis stands in front is nobody's business here.
 
-rate and key are dropout's: 0 and 0 when nothing is to be dropped; in training a key (uint32) for each image. Every sublayer
-gets a key of its own.
+rate and key are dropout's: 0 and 0 when nothing is to be dropped; in training a key (uint32) for each image, of which
+every sublayer gets its own.
 """
 
 
@@ -14,9 +14,9 @@ def encode_forward(layers, config, p, image, rate, key):
     x, embed = layers.patch_embed_forward(image, p["patch_embed"], config.patch_size)
     blocks = []
     for i in range(config.encoder_blocks):
-        keys = [layers.fold_key(key, 2 * i + sublayer) for sublayer in range(2)]
-        x, attention = layers.self_attention_forward(x, p[f"encoder.{i}.attention"], config.heads, False, rate, keys[0])
-        x, mlp = layers.mlp_forward(x, p[f"encoder.{i}.mlp"], rate, keys[1])
+        block, keys = f"encoder.{i}", [layers.fold_key(key, 2 * i + sublayer) for sublayer in range(2)]
+        x, attention = layers.self_attention_forward(x, p[f"{block}.attention"], config.heads, False, rate, keys[0])
+        x, mlp = layers.mlp_forward(x, p[f"{block}.mlp"], rate, keys[1])
         blocks.append((attention, mlp))
     return x, (embed, blocks)
 
@@ -36,10 +36,11 @@ def decode_forward(layers, config, p, ids, source, rate, key):
     x, embed = layers.token_embed_forward(ids, p["token_embed"])
     blocks = []
     for i in range(config.decoder_blocks):
-        keys = [layers.fold_key(key, 2 * config.encoder_blocks + 3 * i + sublayer) for sublayer in range(3)]
-        x, itself = layers.self_attention_forward(x, p[f"decoder.{i}.self_attention"], config.heads, True, rate, keys[0])
-        x, cross = layers.cross_attention_forward(x, source, p[f"decoder.{i}.cross_attention"], config.heads, rate, keys[1])
-        x, mlp = layers.mlp_forward(x, p[f"decoder.{i}.mlp"], rate, keys[2])
+        before = 2 * config.encoder_blocks + 3 * i           # sublayers
+        block, keys = f"decoder.{i}", [layers.fold_key(key, before + sublayer) for sublayer in range(3)]
+        x, itself = layers.self_attention_forward(x, p[f"{block}.self_attention"], config.heads, True, rate, keys[0])
+        x, cross = layers.cross_attention_forward(x, source, p[f"{block}.cross_attention"], config.heads, rate, keys[1])
+        x, mlp = layers.mlp_forward(x, p[f"{block}.mlp"], rate, keys[2])
         blocks.append((itself, cross, mlp))
     return x, (embed, blocks)
 

@@ -21,7 +21,7 @@ def adamw(p, g, m, v, step, learning_rate, beta1, beta2, epsilon, decay):
     m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
     p = p (1 - rate decay) - rate mhat / (sqrt(vhat) + epsilon)
 
-    m and v start at 0 and so begin too small: mhat = m / (1 - beta1^step) and vhat = v / (1 - beta2^step) make up for it.
+    m and v start at 0, so at first they are too small: mhat = m / (1 - beta1^step), vhat = v / (1 - beta2^step).
     decay (N,) holds each parameter's weight decay; decoupled means that it never enters m and v.
     """
     m *= beta1
@@ -47,7 +47,7 @@ def decay_of(parameters, weight_decay, which):
 
 
 def learning_rate_at(step, steps, peak, warmup, schedule):
-    """Step counts from 1 to steps: a straight line up over `warmup` steps, then constant or half a cosine down to zero."""
+    """Step 1 to steps: a straight line up over the first `warmup`, then constant, or half a cosine down to zero."""
     if step <= warmup:
         return peak * step / warmup
     if schedule == "constant":

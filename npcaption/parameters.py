@@ -53,32 +53,22 @@ class Parameters:
                 start += view.size
 
 
-def initialise(config, seed, scheme="torch", dtype=np.float32):
-    """First values: norms 1 and 0, image positions 0.02 N(0, 1), and
-
-    "torch": uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for token and text position embeddings: what PyTorch
-             gives such a model by default.
-    "small": 0.02 N(0, 1) for every matrix and embedding, those that write into the residual stream divided by the square root
-             of their number, and zero biases (Radford et al. 2019, section 2.3).
-    """
+def initialise(config, seed, dtype=np.float32):
+    """What PyTorch gives such a model by default: uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for the
+    embeddings of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0."""
     rng = np.random.default_rng(seed)
     parameters = Parameters(config, dtype)
-    writers = 2 * config.encoder_blocks + 3 * config.decoder_blocks
     for layer, views in parameters.sublayer.items():
         for name, view in views.items():
-            embedding = layer == "token_embed"
             if name.startswith("norm."):
                 view[...] = name == "norm.weight"
-            elif name == "position" and layer == "patch_embed":
+            elif layer == "token_embed":
+                view[...] = rng.standard_normal(view.shape)
+            elif name == "position":
                 view[...] = 0.02 * rng.standard_normal(view.shape)
-            elif scheme == "torch":
-                inputs = views[name.replace("bias", "weight")].shape[0] if not embedding else None
-                view[...] = rng.standard_normal(view.shape) if embedding else rng.uniform(-1, 1, view.shape) / inputs ** 0.5
-            elif name.endswith("bias"):
-                view[...] = 0
             else:
-                writes = name in ("proj.weight", "down.weight") and layer != "patch_embed"
-                view[...] = 0.02 * rng.standard_normal(view.shape) / (writers ** 0.5 if writes else 1)
+                inputs = len(views[name.replace("bias", "weight")])
+                view[...] = rng.uniform(-1, 1, view.shape) * inputs ** -0.5
     return parameters
 
 
@@ -86,8 +76,10 @@ def components(config):
     """{component: number of parameters} as the tables of the README have them; they add up to the total."""
     groups = {"patch embedding": "patch_embed.", "encoder": "encoder.", "token embedding": "token_embed.weight",
               "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
-    sizes = {f"{layer}.{name}": math.prod(shape) for layer, names in sublayers(config).items() for name, shape in names.items()}
-    return {group: sum(size for name, size in sizes.items() if name.startswith(prefix)) for group, prefix in groups.items()}
+    sizes = {f"{layer}.{name}": math.prod(shape) for layer, names in sublayers(config).items()
+             for name, shape in names.items()}
+    return {group: sum(size for name, size in sizes.items() if name.startswith(prefix))
+            for group, prefix in groups.items()}
 
 
 def table(config):

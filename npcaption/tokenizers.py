@@ -1,4 +1,4 @@
-"""Captions to token ids and back.  A tokenizer offers `kind size encode decode to_json`, and `from_json` makes it again."""
+"""Captions to token ids and back.  A tokenizer has `kind size encode decode to_json`; `from_json` makes it again."""
 import numpy as np
 
 from .errors import CheckpointError

@@ -252,7 +252,7 @@ def findings(name):
 
 
 def judge(mutant):
-    """ "wrong", "raises" or "equivalent"; in capitals what must not be: "SURVIVED", or "CAUGHT" if listed as equivalent."""
+    """ "wrong", "raises" or "equivalent"; in capitals what must not be: "SURVIVED", or "CAUGHT" though it is listed."""
     with in_place(mutant):
         verdict = check(mutant.function)
     if mutant.name in EQUIVALENT:

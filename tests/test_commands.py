@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments, cwd):
-    return subprocess.run([sys.executable, ROOT / arguments[0], *map(str, arguments[1:])], cwd=cwd, capture_output=True, text=True,
-                          timeout=300)
+    command = [sys.executable, ROOT / arguments[0], *map(str, arguments[1:])]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
 def test_training_needs_no_arguments_but_time(trained):
     folder, result = trained
     assert (folder / "runs" / "shapes" / "best.npz").exists()
-    assert "held-out scenes" in result.stdout
+    assert "Held-out scenes" in result.stdout
 
 
 def test_sample_prints_a_line_for_each_image_from_the_newest_model(trained):

@@ -18,7 +18,7 @@ def test_the_seed_preset_is_the_originals():
     assert (model.image_size, model.max_length, model.channels, model.heads) == (128, 48, 128, 4)
     assert (training.batch_size, training.learning_rate, training.schedule, training.epochs) == (16, 3e-4, "constant", 30)
     assert (training.beta1, training.beta2, training.epsilon, training.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
-    assert (training.decay, training.initialisation, training.captions) == ("all", "torch", "random")
+    assert (training.decay, training.captions) == ("all", "random")
 
 
 def test_an_unknown_preset_is_told_its_nearest_name():

@@ -55,7 +55,8 @@ def test_trimming_changes_neither_loss_nor_gradients():
     from npcaption.captioner import Captioner
     from npcaption.config import ModelConfig
     from npcaption.parameters import initialise
-    short, long = (ModelConfig(image_size=8, channels=8, heads=2, hidden=8, max_length=n, vocabulary=TOKENIZER.size) for n in (7, 12))
+    short, long = (ModelConfig(image_size=8, channels=8, heads=2, hidden=8, max_length=n, vocabulary=TOKENIZER.size)
+                   for n in (7, 12))
     parameters = {config: initialise(config, 0, dtype=np.float64) for config in (short, long)}
     for name, view in parameters[short].named.items():
         view[...] = parameters[long].named[name][:len(view)]
@@ -70,7 +71,8 @@ def folder_of_photographs(tmp_path, count=16):
     rng = np.random.default_rng(0)
     for i in range(count):
         Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / f"{i:02}.png")
-    (tmp_path / "captions.txt").write_text("".join(f"{i:02}.png,picture number {i}\n{i:02}.png,again {i}\n" for i in range(count)))
+    lines = [f"{i:02}.png,{text} {i}\n" for i in range(count) for text in ("picture number", "again")]
+    (tmp_path / "captions.txt").write_text("".join(lines))
     return tmp_path
 
 
@@ -96,4 +98,4 @@ def test_generated_scenes_come_with_five_captions_and_can_be_judged():
     data = load_dataset("shapes", 32, seed=0, scenes=12)
     assert data.train.images.shape == (12, 32, 32, 3)
     assert all(len(captions) == 5 for captions in data.train.captions)
-    assert all(judge(captions[0], scene) is None for captions, scene in zip(data.val.captions, data.scenes))
+    assert all(judge(captions[0], scene) is None for captions, scene in zip(data.test.captions, data.scenes))

@@ -38,22 +38,22 @@ def test_the_same_seed_gives_the_same_values_and_another_seed_others():
 @pytest.mark.parametrize("name, inputs", [("encoder.0.attention.qkv.weight", 128), ("decoder.1.mlp.down.weight", 512),
                                           ("decoder.1.mlp.down.bias", 512), ("patch_embed.proj.weight", 192),
                                           ("output.linear.bias", 128)])
-def test_torchs_weights_and_biases_are_uniform_within_one_over_the_root_of_the_inputs(name, inputs):
+def test_weights_and_biases_are_uniform_within_one_over_the_root_of_the_inputs(name, inputs):
     values = initialise(ModelConfig(vocabulary=99), 0).named[name]
     bound = inputs ** -0.5
     assert 0.9 * bound < np.abs(values).max() <= bound
     assert values.std() == pytest.approx(bound / 3 ** 0.5, rel=0.2)
 
 
-@pytest.mark.parametrize("name, deviation", [("token_embed.weight", 1), ("token_embed.position", 1), ("patch_embed.position", 0.02)])
-def test_torchs_embeddings_are_normal(name, deviation):
+@pytest.mark.parametrize("name, deviation", [("token_embed.weight", 1), ("token_embed.position", 1),
+                                             ("patch_embed.position", 0.02)])
+def test_embeddings_are_normal(name, deviation):
     values = initialise(ModelConfig(vocabulary=99), 0).named[name]
     assert values.std() == pytest.approx(deviation, rel=0.05)
 
 
-@pytest.mark.parametrize("scheme", ["torch", "small"])
-def test_norms_begin_as_the_identity(scheme):
-    named = initialise(ModelConfig(vocabulary=9), 0, scheme).named
+def test_norms_begin_as_the_identity():
+    named = initialise(ModelConfig(vocabulary=9), 0).named
     assert all((view == 1).all() for name, view in named.items() if name.endswith("norm.weight"))
     assert all((view == 0).all() for name, view in named.items() if name.endswith("norm.bias"))
 

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 
 from npcaption import checkpoint as checkpoints
-from npcaption import layers, model, optim, training
+from npcaption import training
 from npcaption.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.dataset import Split, encode_captions, load_dataset, trim
 from npcaption.errors import CheckpointError
-from npcaption.parameters import Parameters, initialise
-from npcaption.tokenizers import PADDING, CharTokenizer
+from npcaption.evaluate import evaluate
+from npcaption.parameters import initialise
+from npcaption.tokenizers import CharTokenizer
+from npcaption.training import Trainer
 
-TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1, max_length=64,
-                          dropout=0.1),
-              TrainingConfig(scenes=40, epochs=3, batch_size=16, learning_rate=3e-3, schedule="cosine", warmup_steps=2, clip_norm=1.0))
+TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1,
+                          max_length=64, dropout=0.1),
+              TrainingConfig(scenes=40, epochs=3, batch_size=16, learning_rate=3e-3, schedule="cosine", warmup_steps=2,
+                             clip_norm=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +40,8 @@ def test_a_run_leaves_best_last_and_a_log_with_a_row_an_epoch(finished):
 
 def test_it_says_the_parameter_table_losses_samples_and_how_much_is_right(finished):
     _, said = finished
-    for part in ["patch embedding", "total", "epoch   1/3", "bits per character", "shuffled images", "images/s", "left",
-                 "person: a ", "held-out scenes with familiar"]:
+    for part in ["patch embedding", "total", "epoch   1/3", "bits per character", "with shuffled images", "images/s", "left",
+                 "person: a ", "scenes with familiar colours"]:
         assert part in said
 
 
@@ -97,7 +100,7 @@ def test_the_validation_loss_counts_every_token_of_every_caption_alike():
     texts = [("a", "ab ab ab"), ("b", "abba", "aa"), ("bb",)]
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     c = random_captioner(texts)
-    found = training.evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    found = evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
     each = [(c.loss(images[i:i + 1], [text]), len(text) + 1) for i in range(3) for text in texts[i]]
     mean = sum(loss * tokens for loss, tokens in each) / sum(tokens for _, tokens in each)
     assert found.loss == pytest.approx(mean, rel=1e-12)
@@ -109,26 +112,22 @@ def test_the_shuffled_loss_puts_every_caption_beside_another_image():
     images[1] = 255
     texts = [("abab",), ("bb",)]
     c = random_captioner(texts)
-    found = training.evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    found = evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
     swapped = [(c.loss(images[1 - i:][:1], list(texts[i])), len(texts[i][0]) + 1) for i in range(2)]
     assert found.shuffled == pytest.approx(sum(loss * n for loss, n in swapped) / sum(n for _, n in swapped), rel=1e-12)
-    alone = training.evaluate(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
+    alone = evaluate(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
     assert np.isnan(alone.shuffled)
 
 
-def overfit(images, ids, config, steps, rate):
-    parameters, gradients = initialise(config, 0, "small"), Parameters(config)
-    m, v, decay = np.zeros_like(parameters.flat), np.zeros_like(parameters.flat), np.zeros_like(parameters.flat)
-    total = int((ids[:, 1:] != PADDING).sum())
-    for step in range(1, steps + 1):
-        gradients.flat[...] = 0
-        loss, cache = model.loss_forward(layers, config, parameters.sublayer, images, ids[:, :-1], ids[:, 1:], total, 0.0, 0)
+def learn_by_heart(images, ids, config, rate, steps=600):
+    """-> the loss, at most 0.05 unless the steps did not suffice, and the parameters"""
+    settings = TrainingConfig(beta2=0.98, weight_decay=0.0, clip_norm=1.0)
+    trainer = Trainer(Config(config, settings), initialise(config, 0))
+    for number in range(1, steps + 1):
+        loss, _ = trainer.step(images, ids, number, rate * min(1, number / 20))
         if loss < 0.05:
             break
-        model.loss_backward(layers, 1.0, cache, gradients.sublayer)
-        optim.clip(gradients.flat, 1.0)
-        optim.adamw(parameters.flat, gradients.flat, m, v, step, rate * min(1, step / 20), 0.9, 0.98, 1e-8, decay)
-    return loss, parameters
+    return loss, trainer.parameters
 
 
 def test_the_model_can_learn_one_batch_by_heart():
@@ -137,7 +136,7 @@ def test_the_model_can_learn_one_batch_by_heart():
     config = ModelConfig(image_size=32, channels=32, heads=2, hidden=64, encoder_blocks=1, decoder_blocks=1, max_length=64,
                          vocabulary=tokenizer.size)
     sequences = encode_captions(data.train, tokenizer, 64)
-    loss, parameters = overfit(data.train.images, trim(sequences.ids[sequences.first[:-1]]), config, 600, 5e-3)
+    loss, parameters = learn_by_heart(data.train.images, trim(sequences.ids[sequences.first[:-1]]), config, 5e-3)
     assert loss < 0.05
     assert Captioner(config, tokenizer, parameters).captions(list(data.train.images)) == [c[0] for c in data.train.captions]
 
@@ -148,5 +147,5 @@ def test_the_model_can_learn_16_real_photographs_by_heart(flickr8k, tmp_path, mo
     tokenizer = CharTokenizer.build([text for texts in data.train.captions for text in texts])
     config = ModelConfig(image_size=64, vocabulary=tokenizer.size)
     sequences = encode_captions(data.train, tokenizer, 48)
-    loss, _ = overfit(data.train.images, sequences.ids[sequences.first[:-1]], config, 600, 1e-3)
+    loss, _ = learn_by_heart(data.train.images, sequences.ids[sequences.first[:-1]], config, 1e-3)
     assert loss < 0.05

@@ -1,2 +1,2 @@
-"""From files to batches: caption formats (records), decoding (images), the image store, generated scenes (shapes), splits and
-batches (dataset)."""
+"""From files to batches: caption formats (records), decoding (images), the image store, generated scenes (shapes),
+splits and batches (dataset)."""

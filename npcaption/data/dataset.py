@@ -22,7 +22,7 @@ class Dataset(NamedTuple):
     val: Split
     test: Split
     notes: list                 # sentences to say aloud before training
-    scenes: list | None         # the validation scenes, if generated: they can judge a caption exactly
+    scenes: list | None         # the test scenes, if generated: they can judge a caption exactly
 
 
 def load_dataset(data, image_size, seed, scenes=0, limit=0):
@@ -39,14 +39,14 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0):
 
 
 def _generated(image_size, seed, count):
-    splits, held_out = [], []
+    splits = []
     for name, n in [("train", count), ("val", min(count, HELD_OUT_SCENES)), ("test", min(count, HELD_OUT_SCENES))]:
         scenes, images = shapes.make_scenes(seed, name, n, image_size)
-        splits.append(Split(images, [shapes.describe(scene) for scene in scenes], [f"{name} scene {i}" for i in range(n)]))
-        held_out = scenes if name == "val" else held_out
-    notes = [f"Generated scenes: {count} to train on; of those held out, every second one shows a thing of a colour "
-             f"that its shape never has in training."]
-    return Dataset(*splits, notes, held_out)
+        captions = [shapes.describe(scene) for scene in scenes]
+        splits.append(Split(images, captions, [f"{name} scene {i}" for i in range(n)]))
+    notes = [f"Generated {count} scenes of coloured shapes. Every second test scene has a thing of a colour that its "
+             f"shape never has in training."]
+    return Dataset(*splits, notes, scenes)
 
 
 class Sequences(NamedTuple):
@@ -62,14 +62,14 @@ def encode_captions(split, tokenizer, max_length):
 
 
 def trim(ids):
-    """Without the columns that hold nothing but padding: they would cost time and change nothing.  (B, L) -> (B, longest)"""
+    """Without the columns of nothing but padding: they would cost time and change nothing.  (B, L) -> (B, longest)"""
     return ids[:, :int((ids != PADDING).sum(-1).max())]
 
 
 def epoch_batches(images, sequences, batch_size, captions, seed, epoch):
     """One epoch in random order -> batches of (images (B, S, S, 3) uint8, ids (B, longest)).
 
-    captions "random" draws one of each image's, "first" takes the first. All that is drawn depends on seed and epoch alone.
+    captions "random" draws one of each image's, "first" takes the first. What is drawn depends on seed and epoch alone.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(images))

@@ -19,8 +19,8 @@ RELATIONS = ("left of", "right of", "above", "below")
 BACKGROUNDS = ((232, 232, 228), (203, 212, 221), (222, 209, 193), (198, 212, 196), (217, 203, 212))
 SPLITS = ("train", "val", "test")
 
-# Never in a training scene: whoever captions these has learned colour and shape apart. Each of these colours
-# and shapes is familiar from its other combinations.
+# In test scenes alone: whoever captions these has learned colour and shape apart. Each of these colours and
+# shapes is familiar from its other combinations.
 UNSEEN = (("red", "triangle"), ("green", "cross"), ("blue", "circle"), ("yellow", "square"))
 FAMILIAR = tuple((colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in UNSEEN)
 
@@ -67,11 +67,11 @@ class Scene(NamedTuple):
 
 
 def make_scene(seed, split, index):
-    """Scene number `index` of a split. Of the splits held out, every second scene is an unseen one."""
+    """Scene number `index` of a split. Of the test split, every second scene is an unseen one."""
     if split not in SPLITS:
         raise DataError(f"the generated scenes have no split {split!r}; choose one of {', '.join(SPLITS)}")
     rng = random.Random(f"{seed} {split} {index}")
-    unseen = split != "train" and index % 2 == 1
+    unseen = split == "test" and index % 2 == 1
     kinds = rng.sample(FAMILIAR, rng.choice((1, 2, 2)))      # different, so colour and shape name one thing
     if unseen:
         kinds[rng.randrange(len(kinds))] = rng.choice(UNSEEN)

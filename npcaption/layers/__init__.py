@@ -7,9 +7,9 @@
 Shape letters: B batch, T text tokens, S source tokens, P patches, C channels, H heads, D = C / H head size, F hidden
 channels of the MLP, V vocabulary. Dots stand for any axes in front, usually the batch.
 
-A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its parameters as a
-mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same names.
-Sublayers are what `npcaption.model` wires together.
+A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its
+parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same
+names. Sublayers are what `npcaption.model` wires together.
 """
 from .attention import attention_backward, attention_forward
 from .cross_attention import cross_attention_backward, cross_attention_forward

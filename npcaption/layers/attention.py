@@ -20,10 +20,10 @@ def attention_forward(q, k, v, causal):
 
 
 def attention_backward(dout, cache):
-    """dscores = att * (datt - sum(datt * att)),  dq = dscores k / sqrt(D),  dk = dscores^T q / sqrt(D),  dv = att^T dout
+    """dscores = att * (datt - sum(datt * att)) / sqrt(D),  dq = dscores k,  dk = dscores^T q,  dv = att^T dout
 
-    The softmax's Jacobian is d att_i / d score_j = att_i (1[i=j] - att_j): applied to datt it needs one sum a row, never
-    the matrix.  A masked score needs no mask here: its att is 0, so its dscores is 0.
+    The softmax's Jacobian is d att_i / d score_j = att_i (1[i=j] - att_j): applied to datt it needs one sum a row,
+    never the matrix. A masked score needs no mask here: its att is 0, so its dscores is 0.
     """
     q, k, v, att, scale = cache
     dv = att.swapaxes(-1, -2) @ dout                         # (..., H, S, D)

@@ -28,7 +28,7 @@ def cross_attention_forward(x, source, p, heads, rate, key):
 
 
 def cross_attention_backward(dout, cache, g):
-    """dx comes through the queries and the residual, dsource through the keys and values: how the text teaches the encoder."""
+    """dx comes through the queries and the residual path, dsource through keys and values: so text teaches the eyes."""
     norm, q_proj, kv_proj, split, attend, merge, proj, drop = cache
     dbranch = dropout_backward(dout, drop)
     dmerged, dw_proj, db_proj = linear_backward(dbranch, proj)

@@ -28,7 +28,7 @@ POLYNOMIALS = {np.dtype(dtype): polynomial(dtype) for dtype in (np.float32, np.f
 def erf(x):
     """2 / sqrt(pi) * (integral of exp(-t^2) from 0 to x) = sign(x) (1 - exp(-|x| P(|x|))) to the dtype's precision.
 
-    P is the polynomial above. expm1 keeps the relative precision where erf is near 0. x of any shape, float32 or float64.
+    P is the polynomial above. expm1 keeps the relative precision where erf is near 0. x (...) float32 or float64.
     """
     coefficients = POLYNOMIALS[x.dtype]
     flat = x.reshape(-1)

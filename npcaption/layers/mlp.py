@@ -6,7 +6,7 @@ from .linear import linear_backward, linear_forward
 
 
 def mlp_forward(x, p, rate, key):
-    """out = x + dropout(gelu(layernorm(x) Wup + b) Wdown + b).  x (..., T, C), between the two F channels -> (..., T, C)"""
+    """out = x + dropout(gelu(layernorm(x) Wup + b) Wdown + b).  x (..., T, C), F channels between -> (..., T, C)"""
     normed, norm = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (..., T, C)
     wide, up = linear_forward(normed, p["up.weight"], p["up.bias"])  # (..., T, F)
     active, gelu = gelu_forward(wide)                        # (..., T, F)

@@ -5,7 +5,7 @@ from .patches import patches_backward, patches_forward
 
 
 def patch_embed_forward(image, p, patch_size):
-    """out = patches(image / 127.5 - 1) W + b + position.  image (..., S, S, 3), 0 to 255, uint8 or float -> (..., P, C)"""
+    """out = patches(image / 127.5 - 1) W + b + position.  image (..., S, S, 3), 0 to 255 -> (..., P, C)"""
     pixels = image.astype(p["proj.weight"].dtype) / 127.5    # (..., S, S, 3)
     pixels -= 1                                              # -1 to 1
     patches, cut = patches_forward(pixels, patch_size)       # (..., P, 3*patch_size*patch_size)

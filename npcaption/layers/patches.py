@@ -1,8 +1,8 @@
-"""An image as a sequence of square patches, left to right and top to bottom (Dosovitskiy et al. 2020, arXiv:2010.11929)."""
+"""An image as a sequence of square patches, row by row (Dosovitskiy et al. 2020, arXiv:2010.11929)."""
 
 
 def patches_forward(image, size):
-    """Each patch of size x size pixels flattened channel-major (c, y, x).  image (..., S, S, 3) -> (..., P, 3*size*size)"""
+    """Patches of size x size pixels, each flattened as (c, y, x).  image (..., S, S, 3) -> (..., P, 3*size*size)"""
     n = image.shape[-2] // size                              # patches along a side, P = n * n
     tiles = image.reshape(*image.shape[:-3], n, size, n, size, 3)  # (..., row, y, column, x, c)
     tiles = tiles.swapaxes(-4, -3)                           # (..., row, column, y, x, c)

@@ -1,0 +1,64 @@
+"""A finished run of train.py against PyTorch from the same parameters, on the same batches in the same order.
+
+    python -m benchmarks.training_parity runs/seed-128 [--epochs 2]
+
+PyTorch trains the original's model (tests/torch_model.py) with torch.optim.AdamW; the validation loss of both is measured by
+npcaption on all captions. Needs the extra `bench`, and a run with a constant rate that decays all parameters and never clips.
+"""
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+
+from npcaption import checkpoint as checkpoints
+from npcaption.captioner import Captioner
+from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
+from npcaption.evaluate import evaluate
+from npcaption.interop import from_torch_state, to_torch_state
+from npcaption.parameters import initialise
+from npcaption.progress import progress
+from tests.torch_model import TorchCaptioner
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument("--epochs", type=int, default=2)
+    options = parser.parse_args()
+    last = checkpoints.load(options.run / "last.npz")
+    rows = list(csv.DictReader(open(options.run / "log.csv")))
+    t, m = last.config.training, last.config.model
+    assert (t.schedule, t.decay, t.clip_norm, t.warmup_steps) == ("constant", "all", float("inf"), 0), "see --help"
+
+    data = load_dataset(t.data, m.image_size, t.seed, t.scenes, t.limit)
+    sequences = encode_captions(data.train, last.tokenizer, m.max_length)
+    val_sequences = encode_captions(data.val, last.tokenizer, m.max_length)
+    network = TorchCaptioner(m.image_size, m.patch_size, m.channels, m.heads, m.hidden, m.encoder_blocks, m.decoder_blocks,
+                             m.max_length, m.vocabulary)
+    start = to_torch_state(Captioner(m, last.tokenizer, initialise(m, t.seed)))
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in start.items()})
+    optimiser = torch.optim.AdamW(network.parameters(), lr=t.learning_rate, betas=(t.beta1, t.beta2), eps=t.epsilon,
+                                  weight_decay=t.weight_decay)
+
+    print(f"{'epoch':>5}{'train':>20}{'validation':>20}{'shuffled images':>20}\n{'':>5}" + "    npcaption     torch" * 3)
+    for epoch in range(options.epochs):
+        nats = tokens = 0
+        batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch)
+        for images, ids in progress(batches, -(-len(data.train.names) // t.batch_size), f"epoch {epoch + 1}", "steps"):
+            ids = torch.from_numpy(ids)
+            loss = network.loss(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, ids)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            count = int((ids[:, 1:] != 0).sum())
+            nats, tokens = nats + loss.item() * count, tokens + count
+        val = evaluate(from_torch_state({name: tensor.numpy() for name, tensor in network.state_dict().items()},
+                                        last.tokenizer), data.val.images, val_sequences)
+        ours = rows[epoch]
+        print(f"{epoch + 1:>5}{float(ours['train']):>13.5f}{nats / tokens:>10.5f}{float(ours['val']):>13.5f}"
+              f"{val.loss:>10.5f}{float(ours['val_shuffled']):>13.5f}{val.shuffled:>10.5f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What training tells a person."""
+import numpy as np
+
+from .data.shapes import judge
+from .progress import clock
+
+SAMPLES = 3  # validation images captioned after every epoch
+
+
+def describe(data, sequences, tokenizer, max_length):
+    """What there is to learn from, and what of it the model will not see."""
+    def characters(split):
+        return set("".join(text.lower() for captions in split.captions for text in captions))
+
+    cut = np.mean([len(tokenizer.encode(text)) > max_length - 2 for captions in data.train.captions for text in captions])
+    unknown = characters(data.val) - characters(data.train)
+    return " ".join([*data.notes,
+                     f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
+                     f"{len(data.val.names)} with {sum(map(len, data.val.captions))}.",
+                     f"{tokenizer.size} token ids; {cut:.1%} of the captions are longer than {max_length} ids and are cut.",
+                     f"Characters of validation captions never met in training, left out: {' '.join(sorted(unknown))}"
+                     if unknown else ""])
+
+
+def epoch_line(row, epochs, better, seconds_left):
+    return (f"epoch {row['epoch']:>3}/{epochs}  train {row['train']:.4f}  val {row['val']:.4f} "
+            f"({row['val_bits_per_character']:.4f} bits per character), with shuffled images {row['val_shuffled']:.4f} "
+            f"({row['val_shuffled'] - row['val']:+.4f}){'  best' if better else ''}  "
+            f"{row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
+
+
+def samples(captioner, split, epoch):
+    """A few validation images, others each epoch: what the model says and what a person said."""
+    chosen = (np.arange(SAMPLES) + epoch * SAMPLES) % len(split.names)
+    captions = captioner.captions(split.images[chosen])
+    return "\n".join(f"    {split.names[i]}\n        model:  {caption}\n        person: {split.captions[i][0].lower()}"
+                     for i, caption in zip(chosen, captions))
+
+
+def judged(captioner, data):
+    """Captions of the generated test scenes, each judged exactly, and the share that is right."""
+    captions = captioner.captions(data.test.images)
+    faults = [judge(caption, scene) for caption, scene in zip(captions, data.scenes)]
+    lines = ["Held-out scenes, each caption judged by what was drawn:"]
+    for name, caption, fault in list(zip(data.test.names, captions, faults))[:10]:
+        lines.append(f"    {name}: {caption}" + (f"   WRONG: {fault}" if fault else ""))
+    for unseen, about in [(False, "familiar colours of shapes"), (True, "a colour that its shape never has in training")]:
+        right = [fault is None for fault, scene in zip(faults, data.scenes) if scene.unseen == unseen]
+        lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly ({np.mean(right):.0%}).")
+    return "\n".join(lines)
