@@ -14,7 +14,7 @@ from npcaption.errors import DataError
 COLOURS = {"red": (216, 38, 38), "green": (30, 150, 52), "blue": (36, 84, 224), "yellow": (250, 208, 20),
            "purple": (140, 44, 176), "black": (26, 26, 26)}
 SHAPES = ("circle", "square", "triangle", "cross")
-SIZES = {"small": 0.10, "large": 0.19}                       # half the side of the box around the thing
+SIZES = {"small": 0.13, "large": 0.22}                       # half the side of the box around the thing
 RELATIONS = ("left of", "right of", "above", "below")
 BACKGROUNDS = ((232, 232, 228), (203, 212, 221), (222, 209, 193), (198, 212, 196), (217, 203, 212))
 SPLITS = ("train", "val", "test")
