@@ -14,12 +14,13 @@ def describe(data, sequences, tokenizer, max_length):
 
     cut = np.mean([len(tokenizer.encode(text)) > max_length - 2 for captions in data.train.captions for text in captions])
     unknown = characters(data.val) - characters(data.train)
-    return " ".join([*data.notes,
-                     f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
-                     f"{len(data.val.names)} with {sum(map(len, data.val.captions))}.",
-                     f"{tokenizer.size} token ids; {cut:.1%} of the captions are longer than {max_length} ids and are cut.",
-                     f"Characters of validation captions never met in training, left out: {' '.join(sorted(unknown))}"
-                     if unknown else ""])
+    lines = [*data.notes,
+             f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
+             f"{len(data.val.names)} with {sum(map(len, data.val.captions))}.",
+             f"{tokenizer.size} token ids; {cut:.1%} of the captions are longer than {max_length} ids and are cut."]
+    if unknown:
+        lines.append(f"Left out of validation captions, as training never shows them: {' '.join(sorted(unknown))}")
+    return "\n".join(lines)
 
 
 def epoch_line(row, epochs, better, seconds_left):
