@@ -1,10 +1,12 @@
 """What training tells a person."""
 import numpy as np
+from PIL import Image
 
 from .data.shapes import judge
 from .progress import clock
 
 SAMPLES = 3  # validation images captioned after every epoch
+SCENES = 10  # generated test scenes shown at the end
 
 
 def describe(data, sequences, tokenizer, max_length):
@@ -38,13 +40,18 @@ def samples(captioner, split, epoch):
                      for i, caption in zip(chosen, captions))
 
 
-def judged(captioner, data):
-    """Captions of the generated test scenes, each judged exactly, and the share that is right."""
+def judged(captioner, data, folder):
+    """Captions of the generated test scenes, each judged exactly, and the share that is right.
+
+    The pictures of the scenes that are shown go into `folder`, to be looked at.
+    """
+    folder.mkdir(exist_ok=True)
     captions = captioner.captions(data.test.images)
     faults = [judge(caption, scene) for caption, scene in zip(captions, data.scenes)]
-    lines = ["Held-out scenes, each caption judged by what was drawn:"]
-    for name, caption, fault in list(zip(data.test.names, captions, faults))[:10]:
-        lines.append(f"    {name}: {caption}" + (f"   WRONG: {fault}" if fault else ""))
+    lines = [f"Held-out scenes (pictures in {folder}), each caption judged by what was drawn:"]
+    for i, (caption, fault) in enumerate(list(zip(captions, faults))[:SCENES]):
+        Image.fromarray(data.test.images[i]).save(folder / f"{i}.png")
+        lines.append(f"    {i}.png: {caption}" + (f"   WRONG: {fault}" if fault else ""))
     for unseen, about in [(False, "familiar colours of shapes"), (True, "a colour that its shape never has in training")]:
         right = [fault is None for fault, scene in zip(faults, data.scenes) if scene.unseen == unseen]
         lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly ({np.mean(right):.0%}).")

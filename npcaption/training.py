@@ -102,9 +102,9 @@ def train(config, out, resume=False, say=print):
     best = checkpoints.load(out / "best.npz")
     captioner = Captioner(best.config.model, best.tokenizer, best.parameters, trainer.engine)
     if data.scenes is not None:
-        say(report.judged(captioner, data))
-    say(f"Best validation loss: {best.state['best']:.4f} nats per token, in epoch {best.state['best_epoch']}. "
-        f"Now: python sample.py IMAGE --checkpoint {out / 'best.npz'}")
+        say(report.judged(captioner, data, out / "scenes"))
+    say(f"Best validation loss: {best.state['best']:.4f} nats per token, in epoch {best.state['best_epoch']}. Now: "
+        f"python sample.py {out / 'scenes' / '0.png' if data.scenes else 'IMAGE'} --checkpoint {out / 'best.npz'}")
     return captioner
 
 

@@ -10,6 +10,7 @@ from npcaption import training
 from npcaption.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.dataset import Split, encode_captions, load_dataset, trim
+from npcaption.data.images import load_image
 from npcaption.errors import CheckpointError
 from npcaption.evaluate import evaluate
 from npcaption.parameters import initialise
@@ -31,11 +32,17 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_best_last_and_a_log_with_a_row_an_epoch(finished):
     out, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == ["best.npz", "last.npz", "log.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["best.npz", "last.npz", "log.csv", "scenes"]
     rows = list(csv.DictReader(open(out / "log.csv")))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[2]["val"]) < float(rows[0]["val"])
     assert float(rows[0]["val_bits_per_character"]) == pytest.approx(float(rows[0]["val"]) / np.log(2), rel=1e-4)
+
+
+def test_the_scenes_that_were_captioned_are_there_to_be_looked_at(finished):
+    out, _ = finished
+    scenes = load_dataset("shapes", 16, seed=0, scenes=40).test.images
+    np.testing.assert_array_equal(load_image(out / "scenes" / "3.png", 16), scenes[3])
 
 
 def test_it_says_the_parameter_table_losses_samples_and_how_much_is_right(finished):
