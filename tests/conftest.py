@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def flickr8k():
     """The folder of Flickr8k; a test that asks for it is skipped where it is not there."""
-    folder = Path(os.environ.get("NPCAPTION_DATA") or Path(__file__).parent.parent / "data") / "flickr8k"
+    folder = Path(os.environ.get("NPCAPTION_DATA") or Path(__file__).parent.parent / "data").resolve() / "flickr8k"
     if not folder.is_dir():
         pytest.skip(f"needs Flickr8k in {folder}; NPCAPTION_DATA names the folder above it")
     return folder
