@@ -4,7 +4,7 @@
     python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
     python train.py --data flickr8k --preset flickr8k           ours
     python train.py --data my_photos --preset flickr8k          any folder of images with a captions.txt
-    python train.py --resume                                    go on where the last run stopped
+    python train.py ... --resume                                go on where the run with the same flags stopped
 """
 import argparse
 
@@ -25,7 +25,8 @@ def main():
     parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
     parser.add_argument("--tokenizer", metavar="char")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens of a caption, start and end among them")
-    parser.add_argument("--engine", metavar="numpy")
+    parser.add_argument("--engine", metavar="numba|numpy", help="compiled kernels (default), or the textbook")
+    parser.add_argument("--threads", type=int, metavar="N", help="of the numba engine (default: one a core)")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--limit", type=int, metavar="N", help="use at most N images of each split")
     options = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}

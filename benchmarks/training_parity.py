@@ -14,7 +14,7 @@ import torch
 from npcaption import checkpoint as checkpoints
 from npcaption.captioner import Captioner
 from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
-from npcaption.evaluate import evaluate
+from npcaption.evaluation import evaluate
 from npcaption.interop import from_torch_state, to_torch_state
 from npcaption.parameters import initialise
 from npcaption.progress import progress
@@ -42,7 +42,7 @@ def main():
                                   weight_decay=t.weight_decay)
 
     print(f"{'epoch':>5}{'train':>20}{'validation':>20}{'shuffled images':>20}\n{'':>5}" + "    npcaption     torch" * 3)
-    for epoch in range(options.epochs):
+    for epoch in range(min(options.epochs, len(rows))):
         nats = tokens = 0
         batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch)
         for images, ids in progress(batches, -(-len(data.train.names) // t.batch_size), f"epoch {epoch + 1}", "steps"):

@@ -1,44 +1,64 @@
 """A trained model, ready to use: pictures in, sentences out."""
 import numpy as np
 
-from . import decoding, layers, model
+from . import decoding
 from .data.images import load_image
+from .engines import NumpyEngine
+from .errors import DataError
 from .parameters import Parameters
-from .tokenizers import PADDING, sequence
+from .tokenizers import sequence
+
+GROUP = 32  # images decoded together: enough to be fast, few enough for any memory
 
 
 class Captioner:
-    def __init__(self, config, tokenizer, parameters, engine=layers):
-        """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with."""
-        self.config, self.tokenizer, self.parameters, self.engine = config, tokenizer, parameters, engine
+    def __init__(self, config, tokenizer, parameters, engine=None):
+        """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with.
+
+        engine: one of npcaption.engines that runs these parameters; without it NumPy does.
+        """
+        self.config, self.tokenizer, self.parameters = config, tokenizer, parameters
+        self.engine = engine or NumpyEngine(config, parameters)
 
     def caption(self, image):
         """The caption of one image: a path, a PIL image, or an (H, W, 3) uint8 array -> str"""
         return self.captions([image])[0]
 
     def captions(self, images):
-        """One caption for each image, decoded together -> list of str"""
-        pictures = np.stack([load_image(image, self.config.image_size) for image in images])
-        return [self.tokenizer.decode(ids) for ids in
-                decoding.greedy(self.engine, self.config, self.parameters.sublayer, pictures)]
+        """One caption for each image -> list of str"""
+        found = []
+        for start in range(0, len(images), GROUP):
+            pictures = [load_image(image, self.config.image_size) for image in images[start:start + GROUP]]
+            found += [self.tokenizer.decode(ids) for ids in decoding.greedy(self.engine, np.stack(pictures))]
+        return found
 
     def loss(self, images, captions):
         """How surprised the model is, in nats per token, padding not counted.
 
-        images (B, S, S, 3) uint8 or float (0 to 255), captions B strings -> float
+        images (B, S, S, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
         """
-        return float(self._forward(images, captions)[0])
+        images, ids = self._batch(images, captions)
+        targets = int((ids[:, 1:] != 0).sum())
+        return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / targets
 
     def loss_and_gradients(self, images, captions):
-        """The loss and its gradients -> (float, {parameter's name: array}), and under "image" that of the pixels."""
-        loss, cache = self._forward(images, captions)
-        gradients = Parameters(self.config, self.parameters.flat.dtype)
-        dimage = model.loss_backward(self.engine, 1.0, cache, gradients.sublayer)
-        return float(loss), gradients.named | {"image": dimage}
+        """The loss and its gradients -> (float, {parameter's name: array}), and under "image" that of the pixels.
 
-    def _forward(self, images, captions):
-        ids = np.stack([sequence(self.tokenizer.encode(text), self.config.max_length) for text in captions])  # (B, T)
-        targets = ids[:, 1:]
-        total = int((targets != PADDING).sum())
-        return model.loss_forward(self.engine, self.config, self.parameters.sublayer, np.asarray(images), ids[:, :-1],
-                                  targets, total, 0.0, 0)
+        An image has a gradient if it is given in floats, not in uint8; DataError as for `loss`.
+        """
+        images, ids = self._batch(images, captions)
+        gradients = Parameters(self.config, self.parameters.flat.dtype)
+        keys = np.zeros(len(ids), np.uint32)
+        loss, dimage = self.engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
+        return loss, gradients.named | ({} if dimage is None else {"image": dimage})
+
+    def _batch(self, images, captions):
+        """-> images and ids (B, L), once it is clear that they belong together"""
+        images, size = np.asarray(images), self.config.image_size
+        if images.shape[1:] != (size, size, 3) or not len(images):
+            raise DataError(f"The images have shape {images.shape}; this model takes (B, {size}, {size}, 3), 0 to 255. "
+                            f"npcaption.data.images.load_image makes such ones.")
+        if isinstance(captions, str) or len(captions) != len(images):
+            raise DataError(f"There are {len(images)} images and {1 if isinstance(captions, str) else len(captions)} "
+                            f"captions; give a list with one caption for each image.")
+        return images, np.stack([sequence(self.tokenizer.encode(text), self.config.max_length) for text in captions])

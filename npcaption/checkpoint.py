@@ -14,8 +14,8 @@ import numpy as np
 
 from . import tokenizers
 from .captioner import Captioner
-from .config import Config
-from .errors import CheckpointError
+from .config import Config, check, check_types
+from .errors import CheckpointError, ConfigError
 from .parameters import Parameters
 
 VERSION = 1
@@ -45,14 +45,18 @@ def save(path, checkpoint):
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError as error:
+        before = "; the one before is untouched" if path.exists() else ""
+        raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}){before}. Free some space "
+                              f"or make the folder writable.") from error
+    finally:
         unfinished.unlink(missing_ok=True)
-        raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}); the one before is "
-                              f"untouched. Free some space or make the folder writable, then --resume.") from error
 
 
 def load(path):
     """The checkpoint in a file.  Raises CheckpointError if it is not one, or not whole."""
     path = Path(path)
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is not a checkpoint, or is cut short. Name an .npz that train.py wrote.")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -60,15 +64,17 @@ def load(path):
         if meta["version"] != VERSION:
             raise CheckpointError(f"{path} has the checkpoint format {meta['version']}, this program reads {VERSION}: "
                                   f"use the program that wrote it, or train again.")
-        config, state = Config.from_json(meta["config"]), meta["state"]
+        config, state = Config.from_json(meta["config"]), dict(meta["state"])
         tokenizer = tokenizers.from_json(meta["tokenizer"])
+        check_types(config)
+        check(config)
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}. Train one (python train.py), or name another.") from None
     except IsADirectoryError:
         raise CheckpointError(f"{path} is a folder; name the checkpoint in it, such as {path / 'best.npz'}.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or is damaged ({error}). "
-                              f"Use another, such as the last.npz beside it.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, ConfigError,
+            zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is not a checkpoint, or is damaged ({error}). Use another.") from error
 
     moments = [arrays.pop(name, None) for name in ("optimiser.m", "optimiser.v")]
     parameters = Parameters(config.model)
@@ -76,8 +82,13 @@ def load(path):
     wrong += [f"{name} is not known" for name in arrays if name not in parameters.named]
     wrong += [f"{name} has shape {arrays[name].shape}, not {view.shape}" for name, view in parameters.named.items()
               if name in arrays and arrays[name].shape != view.shape]
-    wrong += [f"{name} has values that are not finite numbers" for name, array in arrays.items()
-              if array.dtype.kind != "f" or not np.isfinite(array).all()]
+    wrong += [f"{name} has shape {array.shape}, not {parameters.flat.shape}"
+              for name, array in zip(("optimiser.m", "optimiser.v"), moments) if array is not None
+              and array.shape != parameters.flat.shape]
+    wrong += [f"{name} is not of finite float32 numbers" for name, array in [*arrays.items(), *zip("mv", moments)]
+              if array is not None and (array.dtype != np.float32 or not np.isfinite(array).all())]
+    if tokenizer.size != config.model.vocabulary:
+        wrong.append(f"the tokenizer has {tokenizer.size} ids, the model {config.model.vocabulary}")
     if wrong:
         raise CheckpointError(f"{path} does not hold the model that it says: {wrong[0]}"
                               + (f" (and {len(wrong) - 1} more)." if len(wrong) > 1 else "."))

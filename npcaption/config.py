@@ -29,12 +29,13 @@ class TrainingConfig:
     scenes: int = 20000            # training scenes to draw, for shapes
     captions: str = "random"       # "random": each epoch draws one of an image's captions; "first": always the first
     tokenizer: str = "char"
-    engine: str = "numpy"
+    engine: str = "numba"          # "numba", compiled kernels, or "numpy", the textbook
+    threads: int = 0               # of the numba engine; 0: one a core
     epochs: int = 30
     batch_size: int = 16
     learning_rate: float = 3e-4    # the peak
     schedule: str = "constant"     # "constant" or "cosine" (to zero), after the warm-up
-    warmup_steps: int = 0
+    warmup_steps: int = 0          # at most a tenth of all steps
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -42,7 +43,7 @@ class TrainingConfig:
     decay: str = "all"             # "all", as PyTorch does by default, or "matrices": not vectors and embeddings
     clip_norm: float = float("inf")  # longest gradient over all parameters; infinite: never clipped
     seed: int = 0
-    limit: int = 0                 # use only so many training images, 0: all
+    limit: int = 0                 # use at most so many images of each split, 0: all
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,15 @@ def override(config, **settings):
     return Config(replace(config.model, **parts["model"]), replace(config.training, **parts["training"]))
 
 
+def check_types(config):
+    """Refuse values of another type than the setting's, as a damaged or foreign file may hold."""
+    for part in (config.model, config.training):
+        for field in fields(part):
+            value, kind = getattr(part, field.name), field.type
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise ConfigError(f"{field.name} is {value!r}, which is no {kind.__name__}.")
+
+
 def check(config):
     """Refuse what cannot work, before any work is done."""
     m, t = config.model, config.training
@@ -109,10 +119,12 @@ def check(config):
     if not 0 <= m.dropout < 1:
         raise ConfigError(f"dropout is {m.dropout}; it must be at least 0 and below 1.")
     if not 0 < t.learning_rate < float("inf"):
-        raise ConfigError(f"learning_rate is {t.learning_rate}; it must be above 0.")
-    if t.limit < 0 or t.seed < 0:
-        raise ConfigError(f"limit ({t.limit}) and seed ({t.seed}) must not be negative.")
-    choices = {"captions": ("random", "first"), "tokenizer": ("char",), "engine": ("numpy",),
+        raise ConfigError(f"learning_rate is {t.learning_rate}; it must be above 0 and finite.")
+    if t.limit < 0 or t.threads < 0:
+        raise ConfigError(f"limit ({t.limit}) and threads ({t.threads}) must not be negative.")
+    if not 0 <= t.seed < 2 ** 32:
+        raise ConfigError(f"seed is {t.seed}; it must be from 0 to 4294967295.")
+    choices = {"captions": ("random", "first"), "tokenizer": ("char",), "engine": ("numba", "numpy"),
                "schedule": ("constant", "cosine"), "decay": ("all", "matrices")}
     for name, allowed in choices.items():
         if getattr(t, name) not in allowed:

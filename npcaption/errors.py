@@ -1,4 +1,5 @@
 """What a user can cause. Each carries one sentence: what was found, where, and what to do about it."""
+import os
 import sys
 
 
@@ -20,11 +21,17 @@ class CheckpointError(NpcaptionError):
 
 def command(main):
     """Run a command's main function as a person expects it: a sentence for what they caused, 130 for Ctrl-C."""
+    sys.stdout.reconfigure(errors="backslashreplace")        # a caption may hold what the terminal cannot show
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
     except NpcaptionError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        status = 2
     except KeyboardInterrupt:
-        print("\nInterrupted. What was saved is whole; a training goes on with --resume.", file=sys.stderr)
-        sys.exit(130)
+        print("\nInterrupted.", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:                                  # whoever read the output has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    sys.exit(status)

@@ -1,6 +1,6 @@
 """From gradients to new parameters: AdamW, clipping by the global norm, the learning rate's schedule.
 
-All work on flat buffers (N,), every parameter of the model at once.
+AdamW and clipping work on flat buffers (N,), every parameter of the model at once.
 """
 import math
 
@@ -47,7 +47,11 @@ def decay_of(parameters, weight_decay, which):
 
 
 def learning_rate_at(step, steps, peak, warmup, schedule):
-    """Step 1 to steps: a straight line up over the first `warmup`, then constant, or half a cosine down to zero."""
+    """Step 1 to steps: a straight line up over the first `warmup`, then constant, or half a cosine down to zero.
+
+    However few the steps are, no more than a tenth of them warm up.
+    """
+    warmup = min(warmup, steps // 10)
     if step <= warmup:
         return peak * step / warmup
     if schedule == "constant":

@@ -40,9 +40,11 @@ class Parameters:
     sublayer["encoder.0.mlp"]["up.weight"]  the same view, as the sublayers take them
     """
 
-    def __init__(self, config, dtype=np.float32):
+    def __init__(self, config, dtype=np.float32, flat=None):
+        """flat: the buffer to make views of; without it one of zeros is made."""
         layers = sublayers(config)
-        self.flat = np.zeros(sum(math.prod(shape) for names in layers.values() for shape in names.values()), dtype)
+        size = sum(math.prod(shape) for names in layers.values() for shape in names.values())
+        self.flat = np.zeros(size, dtype) if flat is None else flat
         self.named, self.sublayer = {}, {}
         start = 0
         for layer, names in layers.items():

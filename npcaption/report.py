@@ -27,14 +27,16 @@ def describe(data, sequences, tokenizer, max_length):
 
 def epoch_line(row, epochs, better, seconds_left):
     return (f"epoch {row['epoch']:>3}/{epochs}  train {row['train']:.4f}  val {row['val']:.4f} "
-            f"({row['val_bits_per_character']:.4f} bits per character), with shuffled images {row['val_shuffled']:.4f} "
-            f"({row['val_shuffled'] - row['val']:+.4f}){'  best' if better else ''}  "
+            f"({row['val_bits_per_character']:.4f} bits per character)"
+            + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
+               if row["val_shuffled"] == row["val_shuffled"] else "") + f"{'  best' if better else ''}  "
             f"{row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 
 
 def samples(captioner, split, epoch):
     """A few validation images, others each epoch: what the model says and what a person said."""
-    chosen = (np.arange(SAMPLES) + epoch * SAMPLES) % len(split.names)
+    count = min(SAMPLES, len(split.names))
+    chosen = (np.arange(count) + epoch * count) % len(split.names)
     captions = captioner.captions(split.images[chosen])
     return "\n".join(f"    {split.names[i]}\n        model:  {caption}\n        person: {split.captions[i][0].lower()}"
                      for i, caption in zip(chosen, captions))
@@ -54,5 +56,6 @@ def judged(captioner, data, folder):
         lines.append(f"    {i}.png: {caption}" + (f"   WRONG: {fault}" if fault else ""))
     for unseen, about in [(False, "familiar colours of shapes"), (True, "a colour that its shape never has in training")]:
         right = [fault is None for fault, scene in zip(faults, data.scenes) if scene.unseen == unseen]
-        lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly ({np.mean(right):.0%}).")
+        if right:
+            lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly ({np.mean(right):.0%}).")
     return "\n".join(lines)

@@ -43,9 +43,10 @@ KINDS = {"char": CharTokenizer}
 
 
 def from_json(values):
-    if not isinstance(values, dict) or values.get("kind") != "char" or not isinstance(values.get("characters"), str):
+    """The tokenizer that to_json described."""
+    if not isinstance(values, dict) or values.get("kind") not in KINDS or not isinstance(values.get("characters"), str):
         raise CheckpointError(f"The tokenizer of the checkpoint is not one of this version's ({', '.join(KINDS)}).")
-    return CharTokenizer(values["characters"])
+    return KINDS[values["kind"]](values["characters"])
 
 
 def sequence(ids, max_length):

@@ -1,6 +1,7 @@
 """The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
 import csv
 import math
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,18 @@ import numpy as np
 
 from . import checkpoint as checkpoints
 from . import config as configs
-from . import layers, model, optim, report
+from . import layers, optim, report
 from .captioner import Captioner
 from .checkpoint import Checkpoint
 from .data.dataset import encode_captions, epoch_batches, load_dataset
-from .errors import CheckpointError, DataError
-from .evaluate import evaluate
+from .engines import compile_engine, make_engine
+from .errors import CheckpointError, ConfigError, DataError
+from .evaluation import evaluate
 from .parameters import Parameters, initialise, table
 from .progress import progress
-from .tokenizers import PADDING, CharTokenizer
+from .tokenizers import KINDS, PADDING
 
-ENGINES = {"numpy": layers}
+MAY_DIFFER = ("epochs", "engine", "threads", "vocabulary")  # of a run that is resumed; the vocabulary is the checkpoint's
 LOG = ("epoch", "step", "train", "val", "val_bits_per_character", "val_shuffled", "learning_rate", "images_per_second",
        "seconds")
 
@@ -29,24 +31,23 @@ class Trainer:
 
     def __init__(self, config, parameters, moments=None):
         """config Config; moments m and v, (N,) each, to go on from, or None to begin."""
-        self.config, self.engine = config, ENGINES[config.training.engine]
+        self.config = config
+        self.engine = make_engine(config.training.engine, config.model, parameters, config.training.threads)
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
         self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
         self.decay = optim.decay_of(parameters, config.training.weight_decay, config.training.decay)
 
     def step(self, images, ids, number, learning_rate):
         """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> (loss before it, tokens counted)"""
-        t, targets = self.config.training, ids[:, 1:]
-        tokens = int((targets != PADDING).sum())
-        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,)
-        loss, cache = model.loss_forward(self.engine, self.config.model, self.parameters.sublayer, images, ids[:, :-1],
-                                         targets, tokens, self.config.model.dropout, keys)
-        self.gradients.flat[...] = 0
-        model.loss_backward(self.engine, 1.0, cache, self.gradients.sublayer)
-        optim.clip(self.gradients.flat, t.clip_norm)
-        optim.adamw(self.parameters.flat, self.gradients.flat, *self.moments, number, learning_rate,
-                    t.beta1, t.beta2, t.epsilon, self.decay)
-        return float(loss), tokens
+        t = self.config.training
+        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,), for dropout
+        loss, _ = self.engine.loss_and_gradients(images, ids, self.config.model.dropout, keys, self.gradients)
+        if not math.isfinite(loss):
+            raise ConfigError(f"The loss is {loss} in step {number}: training diverges. Begin anew with a lower "
+                              f"--learning-rate (it was {t.learning_rate}); what was saved before is whole.")
+        self.engine.update(self.gradients, *self.moments, self.decay, number, learning_rate, t.clip_norm,
+                           t.beta1, t.beta2, t.epsilon)
+        return loss, int((ids[:, 1:] != PADDING).sum())
 
 
 def train(config, out, resume=False, say=print):
@@ -56,12 +57,13 @@ def train(config, out, resume=False, say=print):
     resumed = resumable(out, config) if resume else None
     if not resume:
         make_folder(out)
+    compiled = compile_engine(t.engine)                      # goes on beside what follows
 
     data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit)
     if not data.train.names or not data.val.names:
         raise DataError(f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} to "
                         f"validate. Add some to the empty split.")
-    tokenizer = resumed.tokenizer if resumed else CharTokenizer.build(
+    tokenizer = resumed.tokenizer if resumed else KINDS[t.tokenizer].build(
         [text for captions in data.train.captions for text in captions])
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
@@ -69,6 +71,7 @@ def train(config, out, resume=False, say=print):
     say(report.describe(data, sequences, tokenizer, config.model.max_length))
     say("\n" + table(config.model) + "\n")
 
+    compiled.result()
     trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
                Trainer(config, initialise(config.model, t.seed)))
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
@@ -100,7 +103,8 @@ def train(config, out, resume=False, say=print):
         say(report.samples(captioner, data.val, epoch))
 
     best = checkpoints.load(out / "best.npz")
-    captioner = Captioner(best.config.model, best.tokenizer, best.parameters, trainer.engine)
+    captioner = Captioner(best.config.model, best.tokenizer, best.parameters,
+                          make_engine(t.engine, best.config.model, best.parameters, t.threads))
     if data.scenes is not None:
         say(report.judged(captioner, data, out / "scenes"))
     say(f"Best validation loss: {best.state['best']:.4f} nats per token, in epoch {best.state['best_epoch']}. Now: "
@@ -112,32 +116,39 @@ def train(config, out, resume=False, say=print):
 
 def make_folder(out):
     """For a new training; an earlier one is never run over."""
-    if (out / "last.npz").exists():
-        raise CheckpointError(f"{out} already holds a training. Go on with it (--resume), or take another folder (--out).")
+    found = [name for name in ("best.npz", "last.npz", "log.csv") if (out / name).exists()]
+    if found:
+        raise CheckpointError(f"{out} already holds a training ({', '.join(found)}). Go on with it (--resume), or take "
+                              f"another folder (--out).")
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
-        raise CheckpointError(f"The folder {out} cannot be made ({error.strerror}). Choose another with --out.") from error
+        raise CheckpointError(f"The folder {out} cannot be written to ({error.strerror}). Choose another with --out.") from error
 
 
 def resumable(out, config):
-    """The checkpoint to go on from, if it was trained as `config` says but for the number of epochs."""
+    """The checkpoint to go on from, if it was trained as `config` says but for what does not matter."""
     found = checkpoints.load(out / "last.npz")
     was, now = found.config.to_json(), config.to_json()
     differ = [f"{name} ({was[part][name]}, now {now[part][name]})" for part in now for name in now[part]
-              if name not in ("epochs", "vocabulary") and was[part].get(name) != now[part][name]]
+              if name not in MAY_DIFFER and was[part].get(name) != now[part][name]]
     if differ:
         raise CheckpointError(f"{out} was trained with another {', '.join(differ)}. Resume with the first run's flags "
-                              f"(only epochs may differ), or begin anew in another folder (--out).")
-    if found.optimiser is None:
-        raise CheckpointError(f"{out / 'last.npz'} holds no optimiser state, so training cannot go on from it.")
+                              f"(only epochs, engine and threads may differ), or begin anew in another folder (--out).")
+    if found.optimiser is None or not {"epoch", "step", "best", "best_epoch"} <= set(found.state):
+        raise CheckpointError(f"{out / 'last.npz'} holds no state of training, so it can caption but not go on.")
     return found
 
 
 def append(path, row):
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, LOG)
-        if new:
-            writer.writeheader()
-        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    try:
+        new = not path.exists()
+        with open(path, "a", newline="") as file:
+            writer = csv.DictWriter(file, LOG)
+            if new:
+                writer.writeheader()
+            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written ({error.strerror}). Mend that, then go on with --resume.") from error

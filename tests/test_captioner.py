@@ -5,6 +5,7 @@ import pytest
 from npcaption import decoding, gradcheck, layers, model
 from npcaption.captioner import Captioner
 from npcaption.config import ModelConfig
+from npcaption.errors import DataError
 from npcaption.parameters import initialise
 from npcaption.tokenizers import END, PADDING, START, CharTokenizer, sequence
 
@@ -22,7 +23,7 @@ def captioner(seed=0, dtype=np.float32):
 @pytest.mark.parametrize("seed", range(4))
 def test_greedy_takes_the_likeliest_token_at_every_place(seed):
     c = captioner(seed)
-    ids = decoding.greedy(layers, CONFIG, c.parameters.sublayer, IMAGES)
+    ids = decoding.greedy(c.engine, IMAGES)
     source, _ = model.encode_forward(layers, CONFIG, c.parameters.sublayer, IMAGES, 0.0, 0)
     x, _ = model.decode_forward(layers, CONFIG, c.parameters.sublayer, ids[:, :-1], source, 0.0, 0)
     logits, _ = layers.output_forward(x, c.parameters.sublayer["output"])
@@ -36,7 +37,7 @@ def test_greedy_takes_the_likeliest_token_at_every_place(seed):
 
 def test_a_caption_never_exceeds_the_length_the_model_was_made_for():
     for seed in range(4):
-        assert decoding.greedy(layers, CONFIG, captioner(seed).parameters.sublayer, IMAGES).shape[1] <= CONFIG.max_length
+        assert decoding.greedy(captioner(seed).engine, IMAGES).shape[1] <= CONFIG.max_length
 
 
 def test_captions_do_not_depend_on_the_company_they_are_decoded_in():
@@ -67,8 +68,9 @@ def test_the_initial_loss_is_what_its_logits_imply():
 
 def test_the_gradients_have_the_names_and_shapes_of_the_parameters_and_one_is_the_images():
     c = captioner(dtype=np.float64)
-    loss, gradients = c.loss_and_gradients(IMAGES[:2], ["abc", "a def"])
-    assert loss == c.loss(IMAGES[:2], ["abc", "a def"])
+    images = IMAGES[:2].astype(np.float64)
+    loss, gradients = c.loss_and_gradients(images, ["abc", "a def"])
+    assert loss == pytest.approx(c.loss(images, ["abc", "a def"]), rel=1e-12)
     assert set(gradients) == set(c.parameters.named) | {"image"}
     assert all(gradients[name].shape == view.shape for name, view in c.parameters.named.items())
     assert gradients["image"].shape == (2, 16, 16, 3)
@@ -80,3 +82,22 @@ def test_the_images_gradient_is_per_unit_of_the_0_to_255_scale():
     entry = np.unravel_index(np.abs(gradients["image"]).argmax(), image.shape)
     numeric = gradcheck.numerical_gradient(lambda: c.loss(image, texts), image, [entry])
     assert gradcheck.relative_error(numeric, gradients["image"][entry]) < 1e-7
+
+
+def test_an_image_of_integers_has_no_gradient():
+    _, gradients = captioner().loss_and_gradients(IMAGES[:1], ["abc"])
+    assert "image" not in gradients
+
+
+@pytest.mark.parametrize("images, captions", [
+    (IMAGES[:2], ["abc"]), (IMAGES[:1], ["abc", "d"]), (IMAGES[:1], "abc"), (IMAGES[:1, :8], ["abc"]), (IMAGES[0], ["abc"]),
+    (IMAGES[:0], [])])
+def test_images_and_captions_that_do_not_belong_together_are_refused(images, captions):
+    with pytest.raises(DataError):
+        captioner().loss(images, captions)
+    with pytest.raises(DataError):
+        captioner().loss_and_gradients(images, captions)
+
+
+def test_no_images_have_no_captions():
+    assert captioner().captions([]) == []

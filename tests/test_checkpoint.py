@@ -82,10 +82,16 @@ DAMAGE = {
     "is missing": lambda a: a.pop("output.linear.bias"),
     "is not known": lambda a: a.update({"encoder.9.mlp.up.bias": np.zeros(3, np.float32)}),
     "has shape": lambda a: a.update({"output.norm.bias": np.zeros(3, np.float32)}),
-    "not finite": lambda a: a["output.norm.bias"].__setitem__(0, np.nan),
+    "finite float32 numbers": lambda a: a["output.norm.bias"].__setitem__(0, np.nan),
     "format 99": lambda a: meta(a, version=99),
     "is damaged": lambda a: a.pop("meta"),
     "tokenizer": lambda a: meta(a, tokenizer={"kind": "runes"}),
+    "the model 7": lambda a: meta(a, tokenizer={"kind": "char", "characters": "ab"}),
+    "channels is 'x'": lambda a: meta(a, config={**CONFIG.to_json(), "model": {**CONFIG.to_json()["model"], "channels": "x"}}),
+    "heads is 0": lambda a: meta(a, config={**CONFIG.to_json(), "model": {**CONFIG.to_json()["model"], "heads": 0}}),
+    "cannot be shared by 3": lambda a: meta(a, config={**CONFIG.to_json(), "model": {**CONFIG.to_json()["model"], "heads": 3}}),
+    "optimiser.m has shape": lambda a: a.update({"optimiser.m": np.zeros(3, np.float32)}),
+    "or is damaged": lambda a: meta(a, state=None),
 }
 
 

@@ -80,6 +80,12 @@ def test_the_command_exits_1_and_says_where_when_a_backward_is_wrong(monkeypatch
     assert "WRONG" in capsys.readouterr().out.splitlines()[1]
 
 
+def test_the_command_calls_a_gradient_that_is_not_a_number_wrong(monkeypatch, capsys):
+    right = layers.layernorm_backward
+    monkeypatch.setattr(layers, "layernorm_backward", lambda dout, cache: (right(dout, cache)[0] * np.nan, *right(dout, cache)[1:]))
+    assert gradcheck.main(["--layer", "layernorm"]) == 1
+
+
 def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeypatch):
     right = layers.cross_attention_backward
     monkeypatch.setattr(layers, "cross_attention_backward",

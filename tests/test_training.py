@@ -12,7 +12,7 @@ from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.dataset import Split, encode_captions, load_dataset, trim
 from npcaption.data.images import load_image
 from npcaption.errors import CheckpointError
-from npcaption.evaluate import evaluate
+from npcaption.evaluation import evaluate
 from npcaption.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training import Trainer

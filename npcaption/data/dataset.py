@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import DataError
 from ..tokenizers import PADDING, sequence
 from . import shapes
 from .records import load_records
@@ -28,7 +29,7 @@ class Dataset(NamedTuple):
 def load_dataset(data, image_size, seed, scenes=0, limit=0):
     """data "shapes", or a folder or file that load_records knows; limit: at most so many images of each split."""
     if data == "shapes":
-        return _generated(image_size, seed, limit or scenes)
+        return _generated(image_size, seed, min(limit or scenes, scenes))
     records = load_records(data, seed)
     splits = [part[:limit or None] for part in (records.train, records.val, records.test)]
     store = open_store([record.image for part in splits for record in part], image_size)
@@ -41,7 +42,11 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0):
 def _generated(image_size, seed, count):
     splits = []
     for name, n in [("train", count), ("val", min(count, HELD_OUT_SCENES)), ("test", min(count, HELD_OUT_SCENES))]:
-        scenes, images = shapes.make_scenes(seed, name, n, image_size)
+        try:
+            scenes, images = shapes.make_scenes(seed, name, n, image_size)
+        except MemoryError as error:
+            raise DataError(f"{n} scenes of {image_size} x {image_size} pixels do not fit into memory. "
+                            f"Choose a smaller --image-size or --limit.") from error
         captions = [shapes.describe(scene) for scene in scenes]
         splits.append(Split(images, captions, [f"{name} scene {i}" for i in range(n)]))
     notes = [f"Generated {count} scenes of coloured shapes. Every second test scene has a thing of a colour that its "

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, ImageOps
 
-from npcaption.errors import DataError
+from ..errors import DataError
 
 
 def load_image(source, size):

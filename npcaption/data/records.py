@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npcaption.errors import DataError
+from ..errors import DataError
 
 FORMATS = {"dataset_*.json": "Karpathy's JSON", "Flickr8k.token.txt": "the original Flickr8k",
            "captions.txt": "a caption list"}        # in the order in which they are looked for

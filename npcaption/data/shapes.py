@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npcaption.errors import DataError
+from ..errors import DataError
 
 COLOURS = {"red": (216, 38, 38), "green": (30, 150, 52), "blue": (36, 84, 224), "yellow": (250, 208, 20),
            "purple": (140, 44, 176), "black": (26, 26, 26)}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from npcaption.data.images import decode, pil_warnings_ignored
-from npcaption.errors import DataError
-from npcaption.progress import progress
+from .images import decode, pil_warnings_ignored
+from ..errors import DataError
+from ..progress import progress
 
 VERSION = 1         # raise it when `decode` changes what it returns
 ADVICE = "Make room there, or set NPCAPTION_CACHE to another folder."

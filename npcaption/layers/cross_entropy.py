@@ -18,7 +18,7 @@ def cross_entropy_forward(logits, targets, total):
 
 
 def cross_entropy_backward(dloss, cache):
-    """dlogits = (softmax(logits) - onehot(target)) / total, and 0 where the target is padding
+    """dlogits = dloss * (softmax(logits) - onehot(target)) / total, and 0 where the target is padding
 
     -log softmax_k = logsumexp(logits) - logit_k: the gradient of logsumexp is the softmax, that of logit_k the onehot.
     """

@@ -13,7 +13,7 @@ CHEBYSHEV = np.array([
     -6.6358410813629300399e-12, 4.9053161353012697113e-12, -2.0377222108694985169e-12, 6.3033339661900957214e-13,
     -1.4220334910598664836e-13, 1.4664311396955360102e-14, 6.388145841853431791e-15, -5.0578291821081238109e-15,
     2.1611928113640032304e-15, -6.8428042791284884356e-16, 1.5887815278769742227e-16])
-BLOCK = 16384  # elements at a time: all of Horner's passes over a block find it in the core's own cache
+BLOCK = 16384  # elements at a time: all of Horner's passes over a block find it in nearby memory
 
 
 def polynomial(dtype):

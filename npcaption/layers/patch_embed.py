@@ -11,16 +11,18 @@ def patch_embed_forward(image, p, patch_size):
     patches, cut = patches_forward(pixels, patch_size)       # (..., P, 3*patch_size*patch_size)
     projected, proj = linear_forward(patches, p["proj.weight"], p["proj.bias"])  # (..., P, C)
     out, place = position_forward(projected, p["position"])
-    return out, (cut, proj, place)
+    return out, (cut, proj, place, image.dtype)
 
 
 def patch_embed_backward(dout, cache, g):
-    """The steps in reverse; dimage is per unit of the 0 to 255 scale, so it has the forward's 1 / 127.5."""
-    cut, proj, place = cache
+    """The steps in reverse; dimage is per unit of the 0 to 255 scale, so it has the forward's 1 / 127.5.
+
+    An image of integers has no gradient, as token ids have none: training's images are such, and None comes back.
+    """
+    cut, proj, place, dtype = cache
     dprojected, dposition = position_backward(dout, place)
     dpatches, dw, db = linear_backward(dprojected, proj)
-    dpixels = patches_backward(dpatches, cut)
     g["position"] += dposition
     g["proj.weight"] += dw
     g["proj.bias"] += db
-    return dpixels / 127.5
+    return patches_backward(dpatches, cut) / 127.5 if dtype.kind == "f" else None

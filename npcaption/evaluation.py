@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import model
 from .data.dataset import trim
 from .progress import progress
 from .tokenizers import PADDING
@@ -25,19 +24,12 @@ def evaluate(captioner, images, sequences, label="validation"):
     nats = shuffled = tokens = characters = 0
     for group in progress(groups, len(groups), label, "groups"):
         group = np.sort(group)                               # as they lie on disk
-        source, _ = model.encode_forward(c.engine, c.config, c.parameters.sublayer, images[group], 0.0, 0)  # (N, P, C)
+        source = c.engine.encode(images[group])              # (N, P, C)
         owners = np.repeat(np.arange(len(group)), np.diff(sequences.first)[group])  # (M,), each caption's image
         ids = trim(np.concatenate([sequences.ids[sequences.first[i]:sequences.first[i + 1]] for i in group]))  # (M, T)
-        nats += summed_loss(c, source[owners], ids)
-        shuffled += summed_loss(c, source[owners - 1], ids) if len(group) > 1 else math.nan  # -1: the last one's
+        nats += c.engine.decode_loss(source, owners, ids)
+        shuffled += c.engine.decode_loss(source, owners - 1, ids) if len(group) > 1 else math.nan  # -1: the last one's
         tokens += int((ids[:, 1:] != PADDING).sum())
         characters += sum(len(c.tokenizer.decode(row)) + 1 for row in ids)
     return Evaluation(nats / tokens, nats / math.log(2) / characters, shuffled / tokens)
 
-
-def summed_loss(captioner, source, ids):
-    """Nats of all targets together.  source (M, P, C), ids (M, T)"""
-    c = captioner
-    x, _ = model.decode_forward(c.engine, c.config, c.parameters.sublayer, ids[:, :-1], source, 0.0, 0)
-    loss, _ = c.engine.output_loss_forward(x, c.parameters.sublayer["output"], ids[:, 1:], 1)
-    return float(loss)

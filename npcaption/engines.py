@@ -1,0 +1,162 @@
+"""How a batch goes through the model: all at once in NumPy, or image by image over threads in numba.
+
+An engine runs one model: it keeps its configuration and its Parameters, and offers
+
+    loss_and_gradients(images, ids, rate, keys, gradients)   one training step's forward and backward
+    update(gradients, ...)                                   one step of AdamW
+    encode(images)   decode_loss(source, owners, ids)   next_logits(source, ids)
+
+images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C).
+"""
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from . import layers, model, optim
+from .progress import progress
+from .tokenizers import PADDING
+
+
+def make_engine(name, config, parameters, threads=0):
+    """name "numba" or "numpy"; threads: of the numba engine, 0 for one a core (NumPy's own threads are BLAS's affair)."""
+    return NumbaEngine(config, parameters, threads or os.cpu_count()) if name == "numba" else NumpyEngine(config, parameters)
+
+
+def compile_engine(name):
+    """Begin to compile what the engine needs, in a thread of its own -> a Future, done when the engine can be made"""
+    def work():
+        if name == "numba":
+            from . import kernels
+            kernels.compile_kernels(lambda found, cold: progress(found, len(found), "compiling the kernels, once", "kernels")
+                                    if cold else found)
+    thread = ThreadPoolExecutor(1)
+    future = thread.submit(work)
+    thread.shutdown(wait=False)
+    return future
+
+
+class NumpyEngine:
+    """The textbook, given the whole batch; float32 or float64, as the parameters are."""
+
+    def __init__(self, config, parameters):
+        self.config, self.parameters = config, parameters
+
+    def loss_and_gradients(self, images, ids, rate, keys, gradients):
+        """-> loss in nats per target token, and the image's gradient (None for uint8); gradients are overwritten"""
+        targets = ids[:, 1:]
+        total = max(1, int((targets != PADDING).sum()))
+        loss, cache = model.loss_forward(layers, self.config, self.parameters.sublayer, images, ids[:, :-1], targets,
+                                         total, rate, keys)
+        gradients.flat[...] = 0
+        return float(loss), model.loss_backward(layers, 1.0, cache, gradients.sublayer)
+
+    def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
+        """-> the gradients' norm before they were clipped to clip_norm"""
+        norm = optim.clip(gradients.flat, clip_norm)
+        optim.adamw(self.parameters.flat, gradients.flat, m, v, step, rate, beta1, beta2, epsilon, decay)
+        return norm
+
+    def encode(self, images):
+        return model.encode_forward(layers, self.config, self.parameters.sublayer, images, 0.0, 0)[0]
+
+    def decode_loss(self, source, owners, ids):
+        """Nats of all targets of captions ids (M, L) together; caption m is beside source[owners[m]]."""
+        p = self.parameters.sublayer
+        x, _ = model.decode_forward(layers, self.config, p, ids[:, :-1], source[owners], 0.0, 0)
+        return float(layers.output_loss_forward(x, p["output"], ids[:, 1:], 1)[0])
+
+    def next_logits(self, source, ids):
+        """Scores of what may follow ids (B, T) -> (B, V)"""
+        p = self.parameters.sublayer
+        x, _ = model.decode_forward(layers, self.config, p, ids, source, 0.0, 0)
+        return layers.output_forward(x[:, -1:], p["output"])[0][:, 0]
+
+
+class NumbaEngine:
+    """The kernels, each thread with images, an arena and a gradient buffer of its own; float32.
+
+    Thread t takes the images t, t + threads, ... and the gradient buffers are added in the order of the threads, so that
+    the same seed and number of threads give the same bits.
+    """
+
+    def __init__(self, config, parameters, threads):
+        from . import kernels                                # here, so that the NumPy engine does without numba
+        self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
+        self.p = kernels.prepare(parameters)
+        self.matrices = kernels.matrices(self.p)
+        self.pool = ThreadPoolExecutor(threads)
+        self.parts = None                                    # (threads, N): made when gradients are first wanted
+
+    def _share(self, work):
+        """work(thread) in every thread -> its results in their order"""
+        return list(self.pool.map(work, range(self.threads)))
+
+    def _for_each(self, count, work):
+        """work(i) for i < count, each in a thread whose arena is empty"""
+        def mine(thread):
+            for i in range(thread, count, self.threads):
+                self.kernels.arena().reset()
+                work(i)
+        self._share(mine)
+
+    def loss_and_gradients(self, images, ids, rate, keys, gradients):
+        if self.parts is None:
+            self.parts = np.zeros((self.threads, gradients.flat.size), np.float32)
+            self.buffers = [type(gradients)(self.config, flat=part) for part in self.parts]
+        targets = ids[:, 1:]
+        total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros(len(ids)), [None] * len(ids)
+        self.parts[...] = 0
+
+        def mine(thread):
+            g = self.buffers[thread].sublayer
+            for i in range(thread, len(ids), self.threads):
+                self.kernels.arena().reset()
+                losses[i], cache = model.loss_forward(self.kernels, self.config, self.p, images[i], ids[i, :-1], targets[i],
+                                                      total, rate, keys[i])
+                dimages[i] = model.loss_backward(self.kernels, 1.0, cache, g)
+        self._share(mine)
+        squares = self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+        self.norm = sum(squares) ** 0.5
+        return float(losses.sum()), None if dimages[0] is None else np.stack(dimages)
+
+    def _range(self, thread):
+        """A thread's part of the flat buffers, first and last + 1"""
+        size = self.parameters.flat.size
+        return size * thread // self.threads, size * (thread + 1) // self.threads
+
+    def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
+        scale = min(1.0, clip_norm / self.norm) if self.norm > 0 else 1.0
+        numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step))]
+        self._share(lambda thread: self.kernels.adamw(self.parameters.flat, gradients.flat, m, v, decay, *self._range(thread),
+                                                      *numbers))
+        self._share(lambda thread: [self.kernels.pack_weight(*w) for w in self.matrices[thread::self.threads]])
+        return self.norm
+
+    def encode(self, images):
+        source = np.empty((len(images), self.config.patches, self.config.channels), np.float32)  # (B, P, C)
+
+        def one(i):
+            source[i] = model.encode_forward(self.kernels, self.config, self.p, images[i], 0.0, 0)[0]
+        self._for_each(len(images), one)
+        return source
+
+    def decode_loss(self, source, owners, ids):
+        losses = np.zeros(len(ids))
+
+        def one(m):
+            length = int((ids[m] != PADDING).sum())
+            if length > 1:
+                x, _ = model.decode_forward(self.kernels, self.config, self.p, ids[m, :length - 1], source[owners[m]], 0.0, 0)
+                losses[m] = self.kernels.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
+        self._for_each(len(ids), one)
+        return float(losses.sum())
+
+    def next_logits(self, source, ids):
+        logits = np.empty((len(ids), self.config.vocabulary), np.float32)
+
+        def one(i):
+            x, _ = model.decode_forward(self.kernels, self.config, self.p, ids[i], source[i], 0.0, 0)
+            logits[i] = self.kernels.output_forward(x[-1:], self.p["output"])[0][0]
+        self._for_each(len(ids), one)
+        return logits

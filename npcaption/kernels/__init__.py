@@ -1,0 +1,18 @@
+"""The engine: the textbook's sublayers in numba, in vector registers, one image at a time. Float32.
+
+    simd.py         the machine's vectors, how kernels are compiled and cached
+    matmul.py       the product in registers, and the three products of a linear layer
+    attention.py layernorm.py gelu.py cross_entropy.py embedding.py dropout.py exponential.py
+    adamw.py        the optimiser
+    arena.py        memory for one image
+    sublayers.py    the same names and signatures as npcaption.layers
+"""
+from .adamw import adamw, add_gradients
+from .arena import arena
+from .dropout import fold_key
+from .matmul import pack_weight
+from .simd import compile_kernels
+from .sublayers import (
+    cross_attention_backward, cross_attention_forward, matrices, mlp_backward, mlp_forward, output_backward,
+    output_forward, output_loss_backward, output_loss_forward, patch_embed_backward, patch_embed_forward, prepare,
+    self_attention_backward, self_attention_forward, token_embed_backward, token_embed_forward)

@@ -1,0 +1,37 @@
+"""From the threads' gradients to new parameters, a range of the flat buffers at a time."""
+import numpy as np
+
+from .simd import F1, F2, F, I, kernel
+
+ONE = np.float32(1)
+
+
+@kernel(F2, F1, I, I)
+def add_gradients(parts, total, first, last):
+    """total[first:last] = the sum of parts' rows there, in their order.  parts (threads, N) -> the sum of its squares"""
+    squares = 0.0
+    for start in range(first, last, 4096):
+        out = total[start:min(start + 4096, last)]
+        out[:] = 0
+        for part in range(parts.shape[0]):
+            row = parts[part, start:min(start + 4096, last)]
+            for i in range(out.size):
+                out[i] += row[i]
+        block = np.float32(0)
+        for i in range(out.size):
+            block += out[i] * out[i]
+        squares += block
+    return squares
+
+
+@kernel(F1, F1, F1, F1, F1, I, I, F, F, F, F, F, F, F)
+def adamw(p, g, m, v, decay, first, last, scale, rate, beta1, beta2, epsilon, correct1, correct2):
+    """npcaption.optim.adamw on [first:last] with g * scale; correct1 = 1 / (1 - beta1^step), correct2 the same of beta2."""
+    p, g, m, v, decay = p[first:last], g[first:last], m[first:last], v[first:last], decay[first:last]
+    for i in range(p.size):
+        slope = g[i] * scale
+        mean = beta1 * m[i] + (ONE - beta1) * slope
+        square = beta2 * v[i] + (ONE - beta2) * slope * slope
+        m[i] = mean
+        v[i] = square
+        p[i] = p[i] * (ONE - rate * decay[i]) - rate * (mean * correct1) / (np.sqrt(square * correct2) + epsilon)

@@ -1,0 +1,92 @@
+"""Scaled dot-product attention of one image, head by head.
+
+Heads are groups of columns: head h of q, k, v lies in D columns from its array's first one on, so self-attention's fused
+(T, 3C) and cross-attention's (T, C) and (S, 2C) are read where they lie. Rows of queries go in blocks: a block's scores are
+still in the nearest cache when the softmax and the product with v come to them.
+"""
+import numpy as np
+
+from .exponential import exp_of_negative
+from .matmul import SIZE, pack, product
+from .simd import COLUMNS, F1, F2, F3, I, address, compiled, kernel, maximum
+
+BLOCK = 48  # rows of queries: 48 rows of 256 sources are 48 KiB
+
+
+@compiled
+def softmax_rows(att, first, last, causal, scale):
+    """Rows first to last of att (T, S) from scores to probabilities, in place; a row's scores are scaled on the way."""
+    sources = att.shape[1]
+    hidden = sources - att.shape[0]                          # the last row sees every source
+    for i in range(first, last):
+        row = att[i]
+        seen = i + 1 + hidden if causal else sources
+        peak = row[0]
+        for j in range(seen):
+            peak = maximum(peak, row[j])
+        total = np.float32(0)
+        for j in range(seen):
+            e = exp_of_negative((row[j] - peak) * scale)
+            row[j] = e
+            total += e
+        share = np.float32(1) / total
+        for j in range(seen):
+            row[j] *= share
+        for j in range(seen, sources):
+            row[j] = 0
+
+
+@kernel(F2, I, F2, I, I, I, I, F3, F2, F1)
+def attention_forward(q, q_at, kv, k_at, v_at, heads, causal, att, out, panels):
+    """out (T, H*D) and att (H, T, S).  q (T, .), k and v in kv (S, .), their first columns q_at, k_at, v_at.
+
+    panels: room for a head's keys, panels_size(D, S) numbers.
+    """
+    tokens, sources, size = q.shape[0], kv.shape[0], out.shape[1] // heads
+    q_row, kv_row, out_row, flat = SIZE * q.shape[1], SIZE * kv.shape[1], SIZE * out.shape[1], kv.reshape(-1)
+    scale = np.float32(1 / np.sqrt(size))
+    for h in range(heads):
+        probabilities = att[h]
+        pack(flat[k_at + h * size:], 1, kv.shape[1], size, sources, panels, 0)  # k^T
+        for first in range(0, tokens, BLOCK):
+            last = min(first + BLOCK, tokens)
+            scores = address(probabilities, first * sources)
+            product(address(q, first * q.shape[1] + q_at + h * size), q_row, SIZE,
+                    address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * size, size,
+                    scores, SIZE * sources, last - first, sources, 0, 0)
+            softmax_rows(probabilities, first, last, causal, scale)
+            product(scores, SIZE * sources, SIZE, address(kv, v_at + h * size), kv_row, SIZE * COLUMNS, sources,
+                    address(out, first * out.shape[1] + h * size), out_row, last - first, size, 0, 0)
+
+
+@kernel(F2, F2, I, F2, I, I, I, F3, F2, F2, F1, F2)
+def attention_backward(dout, q, q_at, kv, k_at, v_at, heads, att, dq, dkv, panels, datt):
+    """Writes the columns of dq that q has in q, and of dkv those of k and v; att (H, T, S) becomes dscores.
+
+    dq has q's shape and dkv has kv's; they may be one array, as q and kv may.  datt: room for (BLOCK, S).
+    """
+    tokens, sources, size = q.shape[0], kv.shape[0], dout.shape[1] // heads
+    q_row, kv_row, dout_row, att_row = SIZE * q.shape[1], SIZE * kv.shape[1], SIZE * dout.shape[1], SIZE * sources
+    flat, scale = kv.reshape(-1), np.float32(1 / np.sqrt(size))
+    for h in range(heads):
+        probabilities = att[h]
+        q_h, k_h, v_h = q_at + h * size, k_at + h * size, v_at + h * size
+        pack(flat[v_h:], 1, kv.shape[1], size, sources, panels, 0)  # v^T
+        product(address(probabilities, 0), SIZE, att_row, address(dout, h * size), dout_row, SIZE * COLUMNS, tokens,
+                address(dkv, v_h), kv_row, sources, size, 0, 0)  # dv = att^T dout
+        for first in range(0, tokens, BLOCK):
+            last = min(first + BLOCK, tokens)
+            product(address(dout, first * dout.shape[1] + h * size), dout_row, SIZE,
+                    address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * size, size,
+                    address(datt, 0), att_row, last - first, sources, 0, 0)  # datt = dout v^T
+            for i in range(first, last):
+                d, p = datt[i - first], probabilities[i]
+                pull = np.float32(0)
+                for j in range(sources):
+                    pull += d[j] * p[j]
+                for j in range(sources):
+                    p[j] *= (d[j] - pull) * scale            # dscores
+            product(address(probabilities, first * sources), att_row, SIZE, address(kv, k_h), kv_row, SIZE * COLUMNS,
+                    sources, address(dq, first * q.shape[1] + q_h), q_row, last - first, size, 0, 0)  # dq = dscores k
+        product(address(probabilities, 0), SIZE, att_row, address(q, q_h), q_row, SIZE * COLUMNS, tokens,
+                address(dkv, k_h), kv_row, sources, size, 0, 0)  # dk = dscores^T q

@@ -1,0 +1,27 @@
+"""Dropout with the textbook's mask: a hash of the image's key and the element's place, so nothing need be stored."""
+import numpy as np
+
+from .simd import F1, F, U32, compiled, kernel
+
+
+@compiled
+def hash32(x):
+    """MurmurHash3's finaliser, as layers/dropout.py; numba would widen a product of uint32 to 64 bits."""
+    x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    x = np.uint32((x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@kernel(U32, U32)
+def fold_key(key, number):
+    """As layers/dropout.py, for one image."""
+    return hash32(np.uint32(key ^ hash32(np.uint32(number ^ np.uint32(0x9E3779B9)))))
+
+
+@kernel(F1, F1, U32, U32, F, F1)
+def add_kept(x, base, key, threshold, scale, out):
+    """out = base + x * mask, mask scale where hash(key, place) >= threshold, else 0.  All (T*C,); base may be (0,)"""
+    for i in range(x.size):
+        kept = hash32(np.uint32(key + np.uint32(np.uint32(i) * np.uint32(0x9E3779B1)))) >= threshold
+        value = x[i] * scale if kept else np.float32(0)
+        out[i] = base[i] + value if base.size else value

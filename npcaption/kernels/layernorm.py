@@ -1,0 +1,50 @@
+"""Layer normalisation.  x (T, C) float32; see the textbook's layernorm.py for the formulas."""
+import numpy as np
+
+from .simd import F1, F2, kernel
+
+EPSILON, ONE = np.float32(1e-5), np.float32(1)
+
+
+@kernel(F2, F1, F1, F2, F1, F2)
+def layernorm_forward(x, w, b, xhat, rstd, out):
+    """Writes xhat (T, C), rstd (T,) and out (T, C)."""
+    channels = x.shape[1]
+    share = ONE / np.float32(channels)
+    for i in range(x.shape[0]):
+        row, normed, result = x[i], xhat[i], out[i]
+        total = np.float32(0)
+        for j in range(channels):
+            total += row[j]
+        mean = total * share
+        squares = np.float32(0)
+        for j in range(channels):
+            centred = row[j] - mean
+            squares += centred * centred
+        r = ONE / np.sqrt(squares * share + EPSILON)
+        rstd[i] = r
+        for j in range(channels):
+            h = (row[j] - mean) * r
+            normed[j] = h
+            result[j] = h * w[j] + b[j]
+
+
+@kernel(F2, F2, F1, F1, F1, F1, F2, F2)
+def layernorm_backward(dout, xhat, rstd, w, dw, db, residual, dx):
+    """dx = residual + layernorm's dx, where `residual` (T, C) is the gradient that went round it; adds into dw and db."""
+    channels = dout.shape[1]
+    share = ONE / np.float32(channels)
+    for i in range(dout.shape[0]):
+        d, h, around, result = dout[i], xhat[i], residual[i], dx[i]
+        total, along = np.float32(0), np.float32(0)          # of dxhat, and of dxhat * xhat
+        for j in range(channels):
+            dxhat = d[j] * w[j]
+            total += dxhat
+            along += dxhat * h[j]
+        total *= share
+        along *= share
+        r = rstd[i]
+        for j in range(channels):
+            result[j] = around[j] + r * (d[j] * w[j] - total - h[j] * along)
+            dw[j] += d[j] * h[j]
+            db[j] += d[j]

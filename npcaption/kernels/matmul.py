@@ -1,0 +1,231 @@
+"""Matrix products: one small product in registers, and loops around it.
+
+A core multiplies faster than it reads: in each cycle this kind of machine starts two fused multiply-adds of whole vectors
+but reads at most two vectors, and a product computed entry by entry reads two numbers for each one that it multiplies. So a
+*tile* of the result, ROWS x COLUMNS, is kept in registers while the loop runs down the depth k:
+
+    for k:  read COLUMNS numbers of b's row k        VECTORS vectors
+            for each of ROWS rows: read a[row, k]    one number, copied into all lanes
+                tile[row] += a[row, k] * b[k]        VECTORS multiply-adds
+
+With AVX-512 the tile is 8 x 32: 16 of the 32 registers hold sums, and a step of k reads 2 vectors and 8 numbers for 16
+multiply-adds. Sixteen sums that do not wait for each other also hide the multiply-add's latency (4 cycles, two started in
+each: 8 would do). AVX2 has 16 registers of 8 numbers, hence 6 x 16: 12 sums, 2 vectors of b, one number of a.
+
+b is read along its rows. A weight matrix is used by every image, so it is *packed* once a step: cut into panels of COLUMNS
+columns, each panel's rows one after another, the last panel filled up with zeros. Then a panel, 16 KiB at depth 128, stays
+in the nearest cache while all rows of a pass over it. What is used once (the gradient dY in X^T dY, or the values in
+attention) is read where it lies: packing it would cost more than it saves.
+
+The three products of a linear layer are this one product: x W reads panels of W, dY W^T panels of W^T, and in X^T dY the
+rows of a are columns of X, a matter of strides.
+"""
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .simd import COLUMNS, F1, F2, LANES, ROWS, VECTORS, I, address, compiled, kernel
+
+NUMBER, INT, VECTOR = ir.FloatType(), ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
+SIZE = 4  # bytes of a number
+
+
+def write_tile(module, rows):
+    """The LLVM function of a tile of so many rows; see `tile`. One copy in a module, never inlined: it is large."""
+    name = f"tile_{rows}x{COLUMNS}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 11), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    a, a_row, a_k, b, b_k, depth, c, c_row, bias, residual, columns = function.args
+    build = ir.IRBuilder(function.append_basic_block("entry"))
+    every = [(i, v) for i in range(rows) for v in range(VECTORS)]
+
+    def constant(n):
+        return ir.Constant(INT, n)
+
+    def at(start, *offsets, kind=VECTOR):                    # a pointer to start + offsets, all in bytes
+        for offset in offsets:
+            start = build.add(start, offset)
+        return build.inttoptr(start, kind.as_pointer())
+
+    def call(name, result, *values):
+        kind = ir.FunctionType(result, [value.type for value in values])
+        return build.call(cgutils.get_or_insert_function(module, kind, name), values)
+
+    def copied(number, kind):                                # into all lanes
+        nothing, first = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
+        one = build.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+        return build.shuffle_vector(one, nothing, ir.Constant(first, [0] * LANES))
+
+    def sums_down_the_depth(read):
+        before, loop, done = build.block, build.append_basic_block("loop"), build.append_basic_block("done")
+        build.branch(loop)
+        build.position_at_end(loop)
+        k = build.phi(INT)
+        sums = {place: build.phi(VECTOR) for place in every}
+        row_of_b = [read(v, at(b, build.mul(k, b_k), constant(v * LANES * SIZE))) for v in range(VECTORS)]
+        new = {}
+        for i in range(rows):
+            number = build.load(at(a, build.mul(a_row, constant(i)), build.mul(k, a_k), kind=NUMBER))
+            number = copied(number, VECTOR)
+            for v in range(VECTORS):
+                new[i, v] = call(f"llvm.fma.v{LANES}f32", VECTOR, number, row_of_b[v], sums[i, v])
+        following = build.add(k, constant(1))
+        build.cbranch(build.icmp_signed("<", following, depth), loop, done)
+        for value, first, next in [(k, constant(0), following),
+                                   *((sums[place], ir.Constant(VECTOR, [0.0] * LANES), new[place]) for place in every)]:
+            value.add_incoming(first, before)
+            value.add_incoming(next, loop)
+        build.position_at_end(done)
+        return new
+
+    def plus(sums, addend, stride, read):                    # sums + addend if there is one
+        here, there, after = build.block, build.append_basic_block("add"), build.append_basic_block("added")
+        build.cbranch(build.icmp_signed("!=", addend, constant(0)), there, after)
+        build.position_at_end(there)
+        added = {(i, v): build.fadd(sums[i, v], read(v, at(addend, build.mul(stride, constant(i)),
+                                                           constant(v * LANES * SIZE)))) for i, v in every}
+        build.branch(after)
+        build.position_at_end(after)
+        either = {place: build.phi(VECTOR) for place in every}
+        for place in every:
+            either[place].add_incoming(sums[place], here)
+            either[place].add_incoming(added[place], there)
+        return either
+
+    def write_program(read, write):
+        for i, v in every:                                   # what is added at the end may come from far: send for it now
+            line = at(residual, build.mul(c_row, constant(i)), constant(v * LANES * SIZE), kind=ir.IntType(8))
+            call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(ir.IntType(32), n) for n in (0, 3, 1)))
+        sums = sums_down_the_depth(read)
+        sums = plus(sums, bias, constant(0), read)
+        sums = plus(sums, residual, c_row, read)
+        for i, v in every:
+            write(v, sums[i, v], at(c, build.mul(c_row, constant(i)), constant(v * LANES * SIZE)))
+        build.ret_void()
+
+    def read_whole(v, pointer):
+        loaded = build.load(pointer)
+        loaded.align = SIZE
+        return loaded
+
+    def write_whole(v, value, pointer):
+        build.store(value, pointer).align = SIZE
+
+    def within(v):                                           # which lanes of vector v lie within the columns
+        numbers = ir.VectorType(INT, LANES)
+        lanes = ir.Constant(numbers, [v * LANES + lane for lane in range(LANES)])
+        return build.icmp_signed("<", lanes, copied(columns, numbers))
+
+    def read_part(v, pointer):
+        return call(f"llvm.masked.load.v{LANES}f32.p0", VECTOR, pointer, ir.Constant(ir.IntType(32), SIZE), within(v),
+                    ir.Constant(VECTOR, [0.0] * LANES))
+
+    def write_part(v, value, pointer):
+        call(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), value, pointer, ir.Constant(ir.IntType(32), SIZE),
+             within(v))
+
+    whole, part = build.append_basic_block("whole"), build.append_basic_block("part")
+    build.cbranch(build.icmp_signed(">=", columns, constant(COLUMNS)), whole, part)
+    build.position_at_end(whole)
+    write_program(read_whole, write_whole)
+    build.position_at_end(part)
+    write_program(read_part, write_part)
+    return function
+
+
+def tile_of(rows):
+    @intrinsic
+    def tile(context, a, a_row, a_k, b, b_k, depth, c, c_row, bias, residual, columns):
+        """c[i, j] = sum_k a[i, k] b[k, j] + bias[j] + residual[i, j] for `rows` i and min(columns, COLUMNS) j.
+
+        a, b, c, bias, residual are addresses, the last two 0 where there is none; a_row, a_k, b_k, c_row are strides in
+        bytes, residual's is c's. No column beyond is read or written.
+        """
+        def generate(context, builder, signature, values):
+            builder.call(write_tile(builder.module, rows), values)
+            return context.get_dummy_value()
+        return types.void(*[types.int64] * 11), generate
+    return tile
+
+
+tile_full, tile_4, tile_2, tile_1 = (tile_of(rows) for rows in (ROWS, 4, 2, 1))
+
+
+@compiled
+def product(a, a_row, a_k, b, b_k, b_panel, depth, c, c_row, rows, columns, bias, residual):
+    """c = a b + bias + residual, as `tile`; the columns of b go on `b_panel` bytes further after each COLUMNS."""
+    for j in range(0, columns, COLUMNS):
+        width = columns - j
+        b_j = b + j // COLUMNS * b_panel
+        bias_j = bias + SIZE * j if bias != 0 else 0
+        i = 0
+        while i < rows:
+            a_i, c_i = a + i * a_row, c + i * c_row + SIZE * j
+            residual_i = residual + i * c_row + SIZE * j if residual != 0 else 0
+            if rows - i >= ROWS:
+                tile_full(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
+                i += ROWS
+            elif rows - i >= 4:
+                tile_4(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
+                i += 4
+            elif rows - i >= 2:
+                tile_2(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
+                i += 2
+            else:
+                tile_1(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
+                i += 1
+
+
+@compiled
+def pack(w, row, column, depth, columns, panels, start):
+    """The panels of the matrix w[row * k + column * j] (k < depth, j < columns) from panels[start] on."""
+    for j in range(0, columns, COLUMNS):
+        width = min(COLUMNS, columns - j)
+        for k in range(depth):
+            into = panels[start:start + COLUMNS]
+            start += COLUMNS
+            for lane in range(width):
+                into[lane] = w[row * k + column * (j + lane)]
+            for lane in range(width, COLUMNS):
+                into[lane] = 0
+
+
+def panels_size(depth, columns):
+    return depth * -(-columns // COLUMNS) * COLUMNS
+
+
+@kernel(F2, F1, F1)
+def pack_weight(w, panels, transposed):
+    """Panels of w (K, N) for x w, and of its transpose for dy w^T."""
+    depth, columns = w.shape
+    flat = w.reshape(-1)
+    pack(flat, columns, 1, depth, columns, panels, 0)
+    pack(flat, 1, columns, columns, depth, transposed, 0)
+
+
+@kernel(F2, F1, F1, F2, F2)
+def multiply(x, panels, bias, residual, out):
+    """out = x w + bias + residual.  x (M, K), panels of w (K, N), bias (N,) or (0,), residual (M, N) or (0, 0)"""
+    rows, depth = x.shape
+    columns = out.shape[1]
+    product(address(x, 0), SIZE * depth, SIZE, address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * depth, depth,
+            address(out, 0), SIZE * columns, rows, columns, address(bias, 0) if bias.size else 0,
+            address(residual, 0) if residual.size else 0)
+
+
+@kernel(F2, F2, F2, F1)
+def accumulate(x, dy, dw, db):
+    """dw += x^T dy and db += the sum of dy's rows.  x (M, K), dy (M, N), dw (K, N), db (N,) or (0,)"""
+    depth, rows = x.shape
+    columns = dy.shape[1]
+    product(address(x, 0), SIZE, SIZE * rows, address(dy, 0), SIZE * columns, SIZE * COLUMNS, depth,
+            address(dw, 0), SIZE * columns, rows, columns, 0, address(dw, 0))
+    if db.size:
+        for i in range(depth):
+            row = dy[i]
+            for j in range(columns):
+                db[j] += row[j]

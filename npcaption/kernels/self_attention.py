@@ -1,0 +1,28 @@
+"""One image's self-attention sublayer as one call: Python's lock is taken and given back once, not for every product."""
+from .attention import attention_backward, attention_forward
+from .layernorm import layernorm_backward, layernorm_forward
+from .matmul import accumulate, multiply
+from .simd import F1, F2, F3, I, kernel
+
+
+@kernel(F2, F1, F1, F1, F1, F1, F2, I, I, F2, F1, F2, F2, F3, F1, F2, F2, F1)
+def self_attention_forward(x, norm_w, norm_b, qkv_panels, proj_panels, proj_b, residual, heads, causal,
+                           xhat, rstd, normed, qkv, att, keys, seen, out, nothing):
+    channels = x.shape[1]
+    layernorm_forward(x, norm_w, norm_b, xhat, rstd, normed)
+    multiply(normed, qkv_panels, nothing, residual[:0], qkv)
+    attention_forward(qkv, 0, qkv, channels, 2 * channels, heads, causal, att, seen, keys)
+    multiply(seen, proj_panels, proj_b, residual, out)
+
+
+@kernel(F2, F2, F1, F1, F1, I, F2, F1, F2, F2, F3, F1, F2, F2, F2, F2, F2, F2, F2, F2, F1, F1, F1, F1)
+def self_attention_backward(dbranch, dout, norm_w, qkv_transposed, proj_transposed, heads,
+                            xhat, rstd, normed, qkv, att, keys, seen, dseen, dqkv, datt, dnormed, dx,
+                            dqkv_w, dproj_w, dproj_b, dnorm_w, dnorm_b, nothing):
+    channels, no_residual = dout.shape[1], dout[:0]
+    accumulate(seen, dbranch, dproj_w, dproj_b)
+    multiply(dbranch, proj_transposed, nothing, no_residual, dseen)
+    attention_backward(dseen, qkv, 0, qkv, channels, 2 * channels, heads, att, dqkv, dqkv, keys, datt)
+    accumulate(normed, dqkv, dqkv_w, nothing)
+    multiply(dqkv, qkv_transposed, nothing, no_residual, dnormed)
+    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dout, dx)

@@ -1,0 +1,206 @@
+"""The engine's sublayers: the textbook's names, signatures and mathematics, on one image at a time.
+
+x is (T, C), float32, and no batch axis stands before it. p and g are as the textbook's, but p comes from `prepare`: its
+weight matrices are packed. Activations live in the thread's arena: whoever runs an image resets it before. A cache serves
+one backward, which may write over it.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from .arena import arena
+from .attention import BLOCK
+from .cross_attention import cross_attention_backward as kernel_cross_attention_backward
+from .cross_attention import cross_attention_forward as kernel_cross_attention_forward
+from .cross_entropy import cross_entropy_forward
+from .dropout import add_kept, fold_key
+from .embedding import add_rows, cut_bytes, cut_floats, embed, embed_backward, paste
+from .layernorm import layernorm_backward, layernorm_forward
+from .matmul import accumulate, multiply, pack_weight, panels_size
+from .mlp import mlp_backward as kernel_mlp_backward
+from .mlp import mlp_forward as kernel_mlp_forward
+from .self_attention import self_attention_backward as kernel_self_attention_backward
+from .self_attention import self_attention_forward as kernel_self_attention_forward
+
+NO_VECTOR, NO_MATRIX = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+
+
+class Matrix(NamedTuple):
+    """A weight matrix (inputs, outputs), packed."""
+    w: np.ndarray
+    panels: np.ndarray          # of w, for x w
+    transposed: np.ndarray      # of w^T, for dy w^T
+
+
+def prepare(parameters):
+    """{sublayer: {name: array or Matrix}} of float32 Parameters; their matrices are packed by `refresh`, now and later."""
+    p = {}
+    for layer, views in parameters.sublayer.items():
+        p[layer] = dict(views)
+        for name, w in views.items():
+            if w.ndim == 2 and name.endswith(".weight"):
+                panels, transposed = (np.empty(panels_size(*shape), np.float32) for shape in (w.shape, w.shape[::-1]))
+                p[layer][name] = Matrix(w, panels, transposed)
+    for matrix in matrices(p):
+        pack_weight(*matrix)
+    return p
+
+
+def matrices(p):
+    """All of p's, to be packed again (pack_weight) when the parameters have changed."""
+    return [value for views in p.values() for value in views.values() if isinstance(value, Matrix)]
+
+
+# --------------------------------------------------------------------------------------- what the sublayers share
+
+def linear(x, matrix, bias=NO_VECTOR, residual=NO_MATRIX):
+    out = arena().take(len(x), matrix.w.shape[1])
+    multiply(x, matrix.panels, bias, residual, out)
+    return out
+
+
+def linear_backward(dout, x, matrix, dw, db=NO_VECTOR):
+    accumulate(x, dout, dw, db)
+    dx = arena().take(len(x), matrix.w.shape[0])
+    multiply(dout, matrix.transposed, NO_VECTOR, NO_MATRIX, dx)
+    return dx
+
+
+def dropped(x, base, rate, key):
+    """base + x * mask, base (T, C) or empty"""
+    out = arena().take(*x.shape)
+    add_kept(x.reshape(-1), base.reshape(-1), fold_key(key, 0), np.uint32(rate * 2 ** 32), np.float32(1 / (1 - rate)),
+             out.reshape(-1))
+    return out
+
+
+# ------------------------------------------------------------------------------------------------- the sublayers
+# A residual sublayer's kernel adds x as its last product writes, unless dropout must come between.
+
+def patch_embed_forward(image, p, patch_size):
+    patches = arena().take(len(p["position"]), p["proj.weight"].w.shape[0])
+    if image.dtype == np.uint8:
+        cut_bytes(np.ascontiguousarray(image), patch_size, patches)
+    else:
+        cut_floats(np.ascontiguousarray(image, np.float32), patch_size, patches)
+    out = linear(patches, p["proj.weight"], p["proj.bias"], p["position"])
+    return out, (image, patches, p["proj.weight"], patch_size)
+
+
+def patch_embed_backward(dout, cache, g):
+    image, patches, matrix, patch_size = cache
+    add_rows(dout, g["position"])
+    if image.dtype == np.uint8:                              # integers have no gradient
+        accumulate(patches, dout, g["proj.weight"], g["proj.bias"])
+        return None
+    dimage = np.empty(image.shape, np.float32)
+    paste(linear_backward(dout, patches, matrix, g["proj.weight"], g["proj.bias"]), patch_size, dimage)
+    return dimage
+
+
+def token_embed_forward(ids, p):
+    ids = np.ascontiguousarray(ids)
+    out = arena().take(len(ids), p["weight"].shape[1])
+    embed(ids, p["weight"], p["position"], out)
+    return out, (ids,)
+
+
+def token_embed_backward(dout, cache, g):
+    ids, = cache
+    embed_backward(dout, ids, g["weight"])
+    add_rows(dout, g["position"])
+
+
+def self_attention_forward(x, p, heads, causal, rate, key):
+    take, (tokens, channels) = arena().take, x.shape
+    saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, 3 * channels),
+             take(heads, tokens, tokens), take(panels_size(channels // heads, tokens)), take(tokens, channels))
+    out, weights = take(tokens, channels), (p["qkv.weight"], p["proj.weight"])
+    kernel_self_attention_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, weights[1].panels,
+                                  p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, out, NO_VECTOR)
+    return dropped(out, x, rate, key) if rate else out, (p["norm.weight"], weights, heads, saved, rate, key)
+
+
+def self_attention_backward(dout, cache, g):
+    norm_weight, (qkv, proj), heads, saved, rate, key = cache
+    take, (tokens, channels) = arena().take, dout.shape
+    dbranch, dx = dropped(dout, NO_VECTOR, rate, key) if rate else dout, take(tokens, channels)
+    scratch = take(tokens, channels), take(tokens, 3 * channels), take(BLOCK, tokens), take(tokens, channels)
+    kernel_self_attention_backward(dbranch, dout, norm_weight, qkv.transposed, proj.transposed, heads, *saved, *scratch,
+                                   dx, g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"],
+                                   g["norm.bias"], NO_VECTOR)
+    return dx
+
+
+def cross_attention_forward(x, source, p, heads, rate, key):
+    take, (tokens, channels), sources = arena().take, x.shape, len(source)
+    saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, channels),
+             take(sources, 2 * channels), take(heads, tokens, sources), take(panels_size(channels // heads, sources)),
+             take(tokens, channels))
+    out, weights = take(tokens, channels), (p["q.weight"], p["kv.weight"], p["proj.weight"])
+    kernel_cross_attention_forward(x, source, p["norm.weight"], p["norm.bias"], *(w.panels for w in weights),
+                                   p["proj.bias"], NO_MATRIX if rate else x, heads, *saved, out, NO_VECTOR)
+    return dropped(out, x, rate, key) if rate else out, (source, p["norm.weight"], weights, heads, saved, rate, key)
+
+
+def cross_attention_backward(dout, cache, g):
+    source, norm_weight, weights, heads, saved, rate, key = cache
+    take, (tokens, channels), sources = arena().take, dout.shape, len(source)
+    dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
+    scratch = (take(tokens, channels), take(tokens, channels), take(sources, 2 * channels), take(BLOCK, sources),
+               take(tokens, channels))
+    dx, dsource = take(tokens, channels), take(sources, channels)
+    kernel_cross_attention_backward(dbranch, dout, source, norm_weight, *(w.transposed for w in weights), heads, *saved,
+                                    *scratch, dx, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"],
+                                    g["proj.bias"], g["norm.weight"], g["norm.bias"], NO_VECTOR)
+    return dx, dsource
+
+
+def mlp_forward(x, p, rate, key):
+    take, (tokens, channels), hidden = arena().take, x.shape, p["up.bias"].size
+    saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, hidden), take(tokens, hidden))
+    out, weights = take(tokens, channels), (p["up.weight"], p["down.weight"])
+    kernel_mlp_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, p["up.bias"], weights[1].panels,
+                       p["down.bias"], NO_MATRIX if rate else x, *saved, out)
+    return dropped(out, x, rate, key) if rate else out, (p["norm.weight"], weights, saved, rate, key)
+
+
+def mlp_backward(dout, cache, g):
+    norm_weight, (up, down), saved, rate, key = cache
+    take, (tokens, channels) = arena().take, dout.shape
+    dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
+    dwide, dnormed, dx = take(tokens, up.w.shape[1]), take(tokens, channels), take(tokens, channels)
+    kernel_mlp_backward(dbranch, dout, norm_weight, up.transposed, down.transposed, *saved, dwide, dnormed, dx,
+                        g["up.weight"], g["up.bias"], g["down.weight"], g["down.bias"], g["norm.weight"],
+                        g["norm.bias"], NO_VECTOR)
+    return dx
+
+
+def output_forward(x, p):
+    take = arena().take
+    saved = take(*x.shape), take(len(x)), take(*x.shape)
+    layernorm_forward(x, p["norm.weight"], p["norm.bias"], *saved)
+    return linear(saved[2], p["linear.weight"], p["linear.bias"]), (saved, p["norm.weight"], p["linear.weight"])
+
+
+def output_backward(dlogits, cache, g):
+    (xhat, rstd, normed), norm_weight, matrix = cache
+    dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
+    around, dx = arena().take(*dnormed.shape), arena().take(*dnormed.shape)
+    around[:] = 0                                            # no residual path goes round the last norm
+    layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], around, dx)
+    return dx
+
+
+def output_loss_forward(x, p, targets, total):
+    logits, cache = output_forward(x, p)
+    row_loss = arena().take(len(x))
+    cross_entropy_forward(logits, np.ascontiguousarray(targets), np.float32(total), row_loss)
+    return row_loss.sum(dtype=np.float64), (logits, cache)   # logits now holds its own gradient
+
+
+def output_loss_backward(dloss, cache, g):
+    dlogits, output = cache
+    if dloss != 1:
+        dlogits *= np.float32(dloss)
+    return output_backward(dlogits, output, g)
