@@ -2,6 +2,7 @@
 
     python -m npcaption.gradcheck                     all layers, then the whole model
     python -m npcaption.gradcheck --layer attention   one layer
+    python -m npcaption.gradcheck --engine numba      the engine's sublayers, in float32
 
 The output is projected on a random dout, which makes it one number f; each entry x of each argument is moved, and
 
@@ -12,16 +13,19 @@ within a few 1e-8, and a wrong sign, scale, transpose or term is off by 1e-3 at 
 the largest difference over its entries, relative to its largest gradient.
 """
 import argparse
-import sys
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from . import layers, model, optim
 from .config import ModelConfig
+from .engines import compile_engine, make_engine
+from .errors import ConfigError, command
 from .parameters import Parameters, initialise, sublayers
 
 TOLERANCE = 1e-7
+TOLERANCE_FLOAT32 = 1e-5  # of the engine: its rounding, 6e-8, passes through some hundred operations a gradient
 STEP = 5e-4  # of the spread of the argument: truncation, h^4, and rounding, 1e-16 / h, both stay small
 
 
@@ -54,41 +58,80 @@ def relative_error(numeric, analytic):
     return np.abs(numeric - analytic).max() / max(np.abs(numeric).max(), np.abs(analytic).max(), 1e-12)
 
 
-def check_pair(forward, backward, arguments, seed=0):
-    """{argument: (shape, relative error)}; a sublayer's parameters are named p[...]."""
-    rng = np.random.default_rng(seed)
-    out, cache = forward(**arguments)
-    dout = rng.standard_normal(np.shape(out))                # random, so that no error of a sign or place cancels
-
-    checked, gradients = {}, {}
-    returned = [name for name, value in arguments.items() if getattr(value, "dtype", None) == np.float64]
-    checked |= {name: arguments[name] for name in returned}
-    if "p" in arguments:                                     # g starts filled: the backward must add
-        before = {name: rng.standard_normal(value.shape) for name, value in arguments["p"].items()}
-        g = {name: value.copy() for name, value in before.items()}
-        result = backward(dout, cache, g)
-        checked |= {f"p[{name}]": value for name, value in arguments["p"].items()}
-        gradients |= {f"p[{name}]": g[name] - before[name] for name in g}
-    else:
-        result = backward(dout, cache)
-    results = [dx for dx in (result if isinstance(result, tuple) else (result,)) if dx is not None]
-    assert len(results) == len(returned), f"{len(results)} gradients for {', '.join(returned) or 'no float array'}"
-    gradients |= dict(zip(returned, results))
+def numerical_gradients(forward, arguments, dout):
+    """{argument: df/d argument} of f = sum(out * dout), every entry; a sublayer's parameters are named p[...]."""
+    checked = {name: value for name, value in arguments.items() if getattr(value, "dtype", None) == np.float64}
+    checked |= {f"p[{name}]": value for name, value in arguments.get("p", {}).items()}
 
     def projected():
         return float((forward(**arguments)[0] * dout).sum())
 
-    errors = {}
-    for name, x in checked.items():
-        numeric = numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape)
-        assert gradients[name].shape == x.shape, f"d{name} has shape {gradients[name].shape}, {name} has {x.shape}"
-        errors[name] = x.shape, relative_error(numeric, gradients[name])
-    return errors
+    return {name: numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape) for name, x in checked.items()}
 
 
-def check_case(case, engine=layers, seed=0):
-    forward, backward = (getattr(engine, f"{case.layer}_{way}") for way in ("forward", "backward"))
-    return check_pair(forward, backward, case.arguments, seed)
+def written_gradients(forward, backward, arguments, dout):
+    """The same from the backward that is to be checked."""
+    _, cache = forward(**arguments)
+    inputs = [name for name, value in arguments.items() if getattr(value, "dtype", None) in (np.float32, np.float64)]
+    if "p" not in arguments:
+        return paired(inputs, backward(dout, cache))
+    p = {name: getattr(value, "w", value) for name, value in arguments["p"].items()}  # w: of the engine's Matrix
+    rng = np.random.default_rng(1)
+    before = {name: rng.standard_normal(value.shape).astype(value.dtype) for name, value in p.items()}
+    g = {name: value.copy() for name, value in before.items()}  # filled, as the backward must add
+    gradients = paired(inputs, backward(dout, cache, g))
+    return gradients | {f"p[{name}]": g[name] - before[name] for name in g}
+
+
+def paired(inputs, gradients):
+    found = [dx for dx in (gradients if isinstance(gradients, tuple) else (gradients,)) if dx is not None]
+    assert len(found) == len(inputs), f"{len(found)} gradients for {', '.join(inputs) or 'no float array'}"
+    return dict(zip(inputs, found))
+
+
+def compared(numeric, written):
+    """{argument: (shape, relative error)}"""
+    for name, dx in numeric.items():
+        assert written[name].shape == dx.shape, f"d{name} has shape {written[name].shape}, {name} has {dx.shape}"
+    return {name: (dx.shape, relative_error(dx, written[name])) for name, dx in numeric.items()}
+
+
+def check_case(case):
+    """The textbook's pair in float64 -> {argument: (shape, relative error)}"""
+    forward, backward = (getattr(layers, f"{case.layer}_{way}") for way in ("forward", "backward"))
+    dout = np.random.default_rng(0).standard_normal(np.shape(forward(**case.arguments)[0]))  # so that no errors cancel
+    return compared(numerical_gradients(forward, case.arguments, dout),
+                    written_gradients(forward, backward, case.arguments, dout))
+
+
+IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "ids": 1, "targets": 1, "key": 0}  # of an argument, without the batch
+
+
+def check_kernel(case, kernels):
+    """The engine's sublayer in float32, image by image, against the textbook's numerical gradient in float64."""
+    def rounded(value):                                      # to what float32 can hold
+        return value.astype(np.float32).astype(np.float64) if getattr(value, "dtype", None) == np.float64 else value
+
+    exact = {name: rounded(value) for name, value in case.arguments.items()}
+    exact["p"] = {name: rounded(value) for name, value in case.arguments["p"].items()}
+    forward = getattr(layers, f"{case.layer}_forward")
+    dout = rounded(np.random.default_rng(0).standard_normal(np.shape(forward(**exact)[0])))
+    numeric = numerical_gradients(forward, exact, dout)
+
+    single = {name: np.ascontiguousarray(value, np.float32) if getattr(value, "dtype", None) == np.float64 else value
+              for name, value in exact.items()}
+    single["p"] = kernels.prepare_sublayer({name: value.astype(np.float32) for name, value in exact["p"].items()})
+    batched = [name for name, axes in IMAGE_AXES.items() if name in single and np.ndim(single[name]) > axes]
+    written = {}
+    for i in range(len(single[batched[0]]) if batched else 1):
+        kernels.arena().reset()
+        of_image = single | {name: single[name][i] for name in batched}
+        dout_of_image = np.float32(dout) if dout.ndim == 0 else np.ascontiguousarray(dout[i] if batched else dout, np.float32)
+        pair = (getattr(kernels, f"{case.layer}_{way}") for way in ("forward", "backward"))
+        for name, dx in written_gradients(*pair, of_image, dout_of_image).items():
+            written.setdefault(name, []).append(dx.astype(np.float64))
+    return compared(numeric, {name: sum(parts) if name.startswith("p[") else np.stack(parts) if batched else parts[0]
+                              for name, parts in written.items()})
 
 
 # --------------------------------------------------------------------------------------------------------- the cases
@@ -195,80 +238,86 @@ SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24
                     max_length=9, vocabulary=11, dropout=0.1)
 
 
-def check_model(trained_steps, engine=layers, config=SMALL, entries=4, seed=0):
+def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
     """{tensor: (shape, relative error)} over `entries` random entries and the steepest, of every tensor and the image.
 
     Three images, one caption shorter than the others, one all padding, dropout on; after `trained_steps` of AdamW.
     """
+    dtype = np.float64 if engine == "numpy" else np.float32
     rng = np.random.default_rng(seed)
-    image = rng.uniform(0, 255, (3, config.image_size, config.image_size, 3))
+    image = rng.uniform(0, 255, (3, config.image_size, config.image_size, 3)).astype(dtype)
     ids = rng.integers(3, config.vocabulary, (3, config.max_length))
     ids[:, 0], ids[1, 5:], ids[2] = 1, 0, 0
-    targets = ids[:, 1:]
-    total = int((targets != 0).sum())
-    p, g = initialise(config, seed, dtype=np.float64), Parameters(config, np.float64)
     key = layers.fold_key(seed, np.arange(3))
-
-    def loss():
-        return model.loss_forward(engine, config, p.sublayer, image, ids[:, :-1], targets, total, config.dropout, key)
-
-    def gradients():
-        g.flat[...] = 0
-        return model.loss_backward(engine, 1.0, loss()[1], g.sublayer)
+    p, g = initialise(config, seed, dtype), Parameters(config, dtype)
+    runner = make_engine(engine, config, p)
 
     m, v, decay = np.zeros_like(p.flat), np.zeros_like(p.flat), optim.decay_of(p, 0.01, "all")
     for step in range(1, trained_steps + 1):
-        gradients()
-        optim.adamw(p.flat, g.flat, m, v, step, 1e-2, 0.9, 0.999, 1e-8, decay)
+        runner.loss_and_gradients(image, ids, config.dropout, key, g)
+        runner.update(g, m, v, decay, step, 1e-2, float("inf"), 0.9, 0.999, 1e-8)
+    _, dimage = runner.loss_and_gradients(image, ids, config.dropout, key, g)
 
-    dimage = gradients()
+    exact, image = Parameters(config, np.float64, p.flat.astype(np.float64)), image.astype(np.float64)
+    total = int((ids[:, 1:] != 0).sum())
+
+    def loss():
+        return model.loss_forward(layers, config, exact.sublayer, image, ids[:, :-1], ids[:, 1:], total, config.dropout, key)[0]
+
     errors = {}
-    for name, x, dx in [("image", image, dimage)] + [(name, p.named[name], g.named[name]) for name in p.named]:
+    for name, x, dx in [("image", image, dimage)] + [(name, exact.named[name], g.named[name]) for name in g.named]:
         flat = [int(np.abs(dx).argmax()), *rng.integers(0, x.size, entries)]
         chosen = [np.unravel_index(i, x.shape) for i in flat]
-        numeric = numerical_gradient(lambda: loss()[0], x, chosen)
-        errors[name] = x.shape, relative_error(numeric, np.array([dx[i] for i in chosen]))
+        errors[name] = x.shape, relative_error(numerical_gradient(loss, x, chosen), np.array([dx[i] for i in chosen]))
     return errors
 
 
 # ------------------------------------------------------------------------------------------------- the command line
 
-def row(first, second, shape, error):
-    verdict = "ok" if error < TOLERANCE else "WRONG"
-    print(f"{first:<17}{second:<39}{str(shape):<18}{error:>9.1e}  {verdict}", flush=True)
-    return error < TOLERANCE
+def row(first, second, shape, error, tolerance):
+    right = error < tolerance
+    print(f"{first:<17}{second:<39}{str(shape):<18}{error:>9.1e}  {'ok' if right else 'WRONG'}", flush=True)
+    return right
 
 
-def print_layers(name=None):
+def print_layers(check, chosen, tolerance):
     """One row per layer and argument, the worst of its cases; True if all are right."""
     worst = {}
-    for case in cases():
-        if name in (None, case.layer):
-            for argument, (shape, error) in check_case(case).items():
-                key = case.layer, argument
-                worst[key] = max(worst.get(key, (shape, -1.0)), (shape, error), key=lambda found: (np.isnan(found[1]), found[1]))
+    for case in chosen:
+        for argument, (shape, error) in check(case).items():
+            found = worst.get((case.layer, argument), (shape, -1.0))
+            worst[case.layer, argument] = max(found, (shape, error), key=lambda entry: (np.isnan(entry[1]), entry[1]))
     print(f"{'layer':<17}{'argument':<39}{'shape':<18}{'error':>9}")
-    return all([row(layer, argument, shape, error) for (layer, argument), (shape, error) in worst.items()])
+    return all([row(*names, shape, error, tolerance) for names, (shape, error) in worst.items()])
 
 
-def print_model(steps):
+def print_model(steps, engine, tolerance):
     when = f"after {steps} steps" if steps else "at initialisation"
     print(f"\n{'whole model':<17}{when:<39}{'shape':<18}{'error':>9}")
-    return all([row("", tensor, shape, error) for tensor, (shape, error) in check_model(steps).items()])
+    return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in check_model(steps, engine).items()])
 
 
 def main(arguments=None):
     names = sorted({case.layer for case in cases()})
     parser = argparse.ArgumentParser(prog="python -m npcaption.gradcheck", description=__doc__.split("\n")[0])
-    parser.add_argument("--engine", choices=["numpy"], default="numpy", help="whose gradients to check")
+    parser.add_argument("--engine", choices=["numpy", "numba"], default="numpy", help="whose gradients to check")
     parser.add_argument("--layer", choices=names, metavar="NAME", help=f"only this one, of: {', '.join(names)}")
     options = parser.parse_args(arguments)
-    right = print_layers(options.layer)
+    chosen = [case for case in cases() if options.layer in (None, case.layer)]
+    check, tolerance = check_case, TOLERANCE
+    if options.engine == "numba":
+        from . import kernels
+        compile_engine("numba").result()
+        check, tolerance = partial(check_kernel, kernels=kernels), TOLERANCE_FLOAT32
+        chosen = [case for case in chosen if hasattr(kernels, f"{case.layer}_backward")]
+        if not chosen:
+            raise ConfigError(f"The numba engine has no {options.layer} of its own; it offers whole sublayers.")
+    right = print_layers(check, chosen, tolerance)
     if options.layer is None:
-        right = all([right, print_model(0), print_model(20)])
-    print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{TOLERANCE:.0e}.")
+        right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20))])
+    print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{tolerance:.0e}.")
     return 0 if right else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -15,4 +15,4 @@ from .simd import compile_kernels
 from .sublayers import (
     cross_attention_backward, cross_attention_forward, matrices, mlp_backward, mlp_forward, output_backward,
     output_forward, output_loss_backward, output_loss_forward, patch_embed_backward, patch_embed_forward, prepare,
-    self_attention_backward, self_attention_forward, token_embed_backward, token_embed_forward)
+    prepare_sublayer, self_attention_backward, self_attention_forward, token_embed_backward, token_embed_forward)

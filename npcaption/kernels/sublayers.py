@@ -33,16 +33,17 @@ class Matrix(NamedTuple):
 
 
 def prepare(parameters):
-    """{sublayer: {name: array or Matrix}} of float32 Parameters; their matrices are packed by `refresh`, now and later."""
-    p = {}
-    for layer, views in parameters.sublayer.items():
-        p[layer] = dict(views)
-        for name, w in views.items():
-            if w.ndim == 2 and name.endswith(".weight"):
-                panels, transposed = (np.empty(panels_size(*shape), np.float32) for shape in (w.shape, w.shape[::-1]))
-                p[layer][name] = Matrix(w, panels, transposed)
-    for matrix in matrices(p):
-        pack_weight(*matrix)
+    """{sublayer: {name: array or Matrix}} of float32 Parameters.  See `matrices`, too."""
+    return {layer: prepare_sublayer(views) for layer, views in parameters.sublayer.items()}
+
+
+def prepare_sublayer(views):
+    p = dict(views)
+    for name, w in views.items():
+        if w.ndim == 2 and name.endswith(".weight"):
+            panels, transposed = (np.empty(panels_size(*shape), np.float32) for shape in (w.shape, w.shape[::-1]))
+            p[name] = Matrix(w, panels, transposed)
+            pack_weight(*p[name])
     return p
 
 
