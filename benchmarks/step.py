@@ -1,9 +1,12 @@
 """A whole training step (forward, backward, AdamW) of the seed model at 128x128, against PyTorch's on the same cores.
 
-    python -m benchmarks.step [--batch-size 16] [--threads 2] [--rounds 20]
+    python -m benchmarks.step                            batch 16, 32 and 64, 2 threads; batch 16 on 1 thread
+    python -m benchmarks.step --batch-size 16 --threads 2 --rounds 30 --contestants numba best
 
-Contestants: npcaption's NumPy engine; PyTorch eager as the original writes it (a Python loop over heads); PyTorch eager
-in its best form (fused qkv, scaled_dot_product_attention, fused AdamW). Needs the extra `bench`.
+Contestants: numba and numpy, npcaption's engines; original, PyTorch eager as the original script writes it (a Python loop
+over heads); best, PyTorch eager in its best form (fused qkv, scaled_dot_product_attention, fused AdamW); compiled, the same
+under torch.compile; peak, the machine's fused multiply-adds. First the gradients of npcaption's engines and of PyTorch are
+compared. Needs the extra `bench`.
 """
 import argparse
 import os
@@ -11,68 +14,135 @@ import sys
 
 import numpy as np
 
-from .alternate import race, report, serve
+from npcaption.config import Config, ModelConfig, TrainingConfig
+from npcaption.parameters import Parameters, initialise
 
-CONTESTANTS = ["npcaption numpy", "torch original", "torch best"]
+from . import flops
+from .alternate import median, race, ratio, serve
+
+CONTESTANTS = ["numba", "numpy", "original", "best", "compiled", "peak"]
+MODEL = ModelConfig(vocabulary=53)
 
 
-def batch(size, vocabulary=53):
+def batch(size):
     """Random pixels, and captions of 25 to 47 tokens: images (B, 128, 128, 3) uint8, ids (B, 48)"""
     rng = np.random.default_rng(0)
-    ids = rng.integers(3, vocabulary, (size, 48))
+    ids = rng.integers(3, MODEL.vocabulary, (size, MODEL.max_length))
     ids[:, 0] = 1
-    for row, length in zip(ids, rng.integers(25, 49, size)):
+    for row, length in zip(ids, rng.integers(25, MODEL.max_length + 1, size)):
         row[length:] = 0
     ids[0, -1] = 3                                           # one of full length: no contestant can trim the batch
-    return rng.integers(0, 256, (size, 128, 128, 3), dtype=np.uint8), ids
+    return rng.integers(0, 256, (size, MODEL.image_size, MODEL.image_size, 3), np.uint8), ids
 
 
-def numpy_step(size):
-    from npcaption.config import Config, ModelConfig
-    from npcaption.parameters import initialise
+def make_npcaption(engine, size, threads):
+    from npcaption.engines import compile_engine
     from npcaption.training import Trainer
-    config = ModelConfig(vocabulary=53)
-    trainer = Trainer(Config(config), initialise(config, 0))
+    compile_engine(engine).result()
+    trainer = Trainer(Config(MODEL, TrainingConfig(engine=engine, threads=threads)), initialise(MODEL, 0))
     images, ids = batch(size)
     return lambda: trainer.step(images, ids, 1, 3e-4)
 
 
-def torch_step(size, threads, best):
-    import torch
-    torch.set_num_threads(threads)
+def original():
     from tests.torch_model import TorchCaptioner
+    m = MODEL
+    return TorchCaptioner(m.image_size, m.patch_size, m.channels, m.heads, m.hidden, m.encoder_blocks, m.decoder_blocks,
+                          m.max_length, m.vocabulary)
+
+
+def make_torch(form, size, threads):
+    import torch
+
     from .torch_best import BestModel
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = BestModel(53) if best else TorchCaptioner(128, 8, 128, 4, 512, 2, 2, 48, 53)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4, fused=best)
+    network = original() if form == "original" else BestModel(MODEL.vocabulary)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4, fused=form != "original")
+    loss = torch.compile(network.loss) if form == "compiled" else network.loss
     images, ids = batch(size)
     ids = torch.from_numpy(ids)
 
     def work():
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         optimiser.zero_grad()
-        network.loss(pixels, ids).backward()
+        loss(pixels, ids).backward()
         optimiser.step()
     return work
 
 
+def make(name, size, threads):
+    if name == "peak":
+        from npcaption.kernels import compile_kernels
+
+        from .peak import make_peak
+        compile_kernels()
+        return make_peak(threads)[0]
+    return make_npcaption(name, size, threads) if name in ("numba", "numpy") else make_torch(name, size, threads)
+
+
+def compare_gradients():
+    """Both engines in float32 against PyTorch in float64, each tensor's error relative to its largest gradient."""
+    import torch
+
+    from npcaption.captioner import Captioner
+    from npcaption.engines import compile_engine, make_engine
+    from npcaption.interop import to_torch_state, torch_views
+    images, ids = batch(4)
+    parameters = initialise(MODEL, 0)
+    network = original().double()
+    state = to_torch_state(Captioner(MODEL, None, parameters))
+    network.load_state_dict({name: torch.from_numpy(array).double() for name, array in state.items()})
+    network.loss(torch.from_numpy(images).permute(0, 3, 1, 2).double() / 127.5 - 1, torch.from_numpy(ids)).backward()
+    exact = {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
+    for name in ("numba", "numpy"):
+        compile_engine(name).result()
+        gradients = Parameters(MODEL)
+        make_engine(name, MODEL, parameters).loss_and_gradients(images, ids, 0.0, np.zeros(4, np.uint32), gradients)
+        worst = max(np.abs(view - exact[key]).max() / np.abs(exact[key]).max()
+                    for key, view in torch_views(gradients, MODEL).items())
+        print(f"Gradients of {name}, float32, against PyTorch's in float64: largest relative error {worst:.1e}")
+
+
+def measure(size, threads, names, rounds):
+    command = [sys.executable, "-m", "benchmarks.step", "--batch-size", str(size), "--threads", str(threads), "--serve"]
+    variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
+    found = race({name: [*command, name] for name in names}, rounds, os.environ | variables)
+    total = size * flops.step(MODEL, MODEL.max_length - 1)
+    print(f"\nbatch {size}, {threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
+          f"{'':<12}{'median ms':>10}{'GFLOP/s':>9}{'of peak':>9}{'best takes':>13}{'compiled takes':>16}{'peak MiB':>10}")
+    peak = flops_of_peak(threads) / median(found["peak"]) if "peak" in found else None
+    for name in names:
+        if name == "peak":
+            print(f"{'FMA peak':<12}{'':>10}{peak / 1e9:>9.0f}")
+            continue
+        speed = total / median(found[name])
+        against = "".join(f"{ratio(found[other], found[name]):>{width - 6}.2f} times" if other in found else " " * width
+                          for other, width in (("best", 13), ("compiled", 16)))
+        share = f"{speed / peak:>9.0%}" if peak else f"{'':>9}"
+        print(f"{name:<12}{median(found[name]) * 1e3:>10.1f}{speed / 1e9:>9.0f}{share}{against}{found[name].peak_memory:>10.0f}",
+              flush=True)
+
+
+def flops_of_peak(threads):
+    from .peak import make_peak
+    return make_peak(threads)[1]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        work = (numpy_step(options.batch_size) if options.serve == CONTESTANTS[0] else
-                torch_step(options.batch_size, options.threads, options.serve == CONTESTANTS[2]))
-        return serve(work)
-    settings = ["--batch-size", str(options.batch_size), "--threads", str(options.threads)]
-    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(options.threads))
-    commands = {name: [sys.executable, "-m", "benchmarks.step", "--serve", name, *settings] for name in CONTESTANTS}
-    seconds = race(commands, options.rounds, os.environ | threads)
-    print(f"One training step, 128x128, batch {options.batch_size}, {options.threads} threads, {options.rounds} rounds")
-    print(report(seconds, "torch best"))
+        return serve(make(options.serve, options.batch_size, options.threads))
+    compare_gradients()
+    cases = [(options.batch_size, options.threads)] if options.batch_size else [(16, 2), (32, 2), (64, 2), (16, 1)]
+    for size, threads in cases:
+        measure(size, threads, options.contestants, options.rounds)
 
 
 if __name__ == "__main__":

@@ -120,7 +120,8 @@ def check_kernel(case, kernels):
 
     single = {name: np.ascontiguousarray(value, np.float32) if getattr(value, "dtype", None) == np.float64 else value
               for name, value in exact.items()}
-    single["p"] = kernels.prepare_sublayer({name: value.astype(np.float32) for name, value in exact["p"].items()})
+    single["p"] = kernels.prepare_sublayer({name: value.astype(np.float32) for name, value in exact["p"].items()},
+                                            kernels.Room())
     batched = [name for name, axes in IMAGE_AXES.items() if name in single and np.ndim(single[name]) > axes]
     written = {}
     for i in range(len(single[batched[0]]) if batched else 1):

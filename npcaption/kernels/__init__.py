@@ -8,7 +8,7 @@
     sublayers.py    the same names and signatures as npcaption.layers
 """
 from .adamw import adamw, add_gradients
-from .arena import arena
+from .arena import Room, arena
 from .dropout import fold_key
 from .matmul import pack_weight
 from .simd import compile_kernels

@@ -7,7 +7,7 @@ still in the nearest cache when the softmax and the product with v come to them.
 import numpy as np
 
 from .exponential import exp_of_negative
-from .matmul import SIZE, pack, product
+from .matmul import SIZE, pack_transposed, product
 from .simd import COLUMNS, F1, F2, F3, I, address, compiled, kernel, maximum
 
 BLOCK = 48  # rows of queries: 48 rows of 256 sources are 48 KiB
@@ -47,7 +47,7 @@ def attention_forward(q, q_at, kv, k_at, v_at, heads, causal, att, out, panels):
     scale = np.float32(1 / np.sqrt(size))
     for h in range(heads):
         probabilities = att[h]
-        pack(flat[k_at + h * size:], 1, kv.shape[1], size, sources, panels, 0)  # k^T
+        pack_transposed(flat, k_at + h * size, kv.shape[1], panels, size, sources)  # k^T
         for first in range(0, tokens, BLOCK):
             last = min(first + BLOCK, tokens)
             scores = address(probabilities, first * sources)
@@ -71,7 +71,7 @@ def attention_backward(dout, q, q_at, kv, k_at, v_at, heads, att, dq, dkv, panel
     for h in range(heads):
         probabilities = att[h]
         q_h, k_h, v_h = q_at + h * size, k_at + h * size, v_at + h * size
-        pack(flat[v_h:], 1, kv.shape[1], size, sources, panels, 0)  # v^T
+        pack_transposed(flat, v_h, kv.shape[1], panels, size, sources)  # v^T
         product(address(probabilities, 0), SIZE, att_row, address(dout, h * size), dout_row, SIZE * COLUMNS, tokens,
                 address(dkv, v_h), kv_row, sources, size, 0, 0)  # dv = att^T dout
         for first in range(0, tokens, BLOCK):

@@ -15,17 +15,17 @@ def cross_attention_forward(x, source, norm_w, norm_b, q_panels, kv_panels, proj
     multiply(seen, proj_panels, proj_b, residual, out)
 
 
-@kernel(F2, F2, F2, F1, F1, F1, F1, I, F2, F1, F2, F2, F2, F3, F1, F2, F2, F2, F2, F2, F2, F2, F2, F2, F2, F2, F1, F1, F1,
-        F1)
-def cross_attention_backward(dbranch, dout, source, norm_w, q_transposed, kv_transposed, proj_transposed, heads,
-                             xhat, rstd, normed, q, kv, att, keys, seen, dseen, dq, dkv, datt, dnormed, dx, dsource,
+@kernel(F2, F2, F2, F1, F1, F1, F1, I, F2, F1, F2, F2, F2, F3, F1, F2, F2, F2, F2, F2, F2, F2, F2, F2, F2, F1, F1, F1, F1)
+def cross_attention_backward(dbranch, dx, source, norm_w, q_transposed, kv_transposed, proj_transposed, heads,
+                             xhat, rstd, normed, q, kv, att, keys, seen, dseen, dq, dkv, datt, dnormed, dsource,
                              dq_w, dkv_w, dproj_w, dproj_b, dnorm_w, dnorm_b, nothing):
-    no_residual = dout[:0]
+    """dbranch is dout, through dropout if there is any; dx holds dout and becomes dx."""
+    no_residual = dx[:0]
     accumulate(seen, dbranch, dproj_w, dproj_b)
     multiply(dbranch, proj_transposed, nothing, no_residual, dseen)
-    attention_backward(dseen, q, 0, kv, 0, dout.shape[1], heads, att, dq, dkv, keys, datt)
+    attention_backward(dseen, q, 0, kv, 0, dx.shape[1], heads, att, dq, dkv, keys, datt)
     accumulate(source, dkv, dkv_w, nothing)
     multiply(dkv, kv_transposed, nothing, no_residual, dsource)
     accumulate(normed, dq, dq_w, nothing)
     multiply(dq, q_transposed, nothing, no_residual, dnormed)
-    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dout, dx)
+    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dx)

@@ -29,13 +29,13 @@ def layernorm_forward(x, w, b, xhat, rstd, out):
             result[j] = h * w[j] + b[j]
 
 
-@kernel(F2, F2, F1, F1, F1, F1, F2, F2)
-def layernorm_backward(dout, xhat, rstd, w, dw, db, residual, dx):
-    """dx = residual + layernorm's dx, where `residual` (T, C) is the gradient that went round it; adds into dw and db."""
+@kernel(F2, F2, F1, F1, F1, F1, F2)
+def layernorm_backward(dout, xhat, rstd, w, dw, db, dx):
+    """Adds into dx (T, C), which holds the gradient that went round the branch, and into dw and db."""
     channels = dout.shape[1]
     share = ONE / np.float32(channels)
     for i in range(dout.shape[0]):
-        d, h, around, result = dout[i], xhat[i], residual[i], dx[i]
+        d, h, result = dout[i], xhat[i], dx[i]
         total, along = np.float32(0), np.float32(0)          # of dxhat, and of dxhat * xhat
         for j in range(channels):
             dxhat = d[j] * w[j]
@@ -45,6 +45,7 @@ def layernorm_backward(dout, xhat, rstd, w, dw, db, residual, dx):
         along *= share
         r = rstd[i]
         for j in range(channels):
-            result[j] = around[j] + r * (d[j] * w[j] - total - h[j] * along)
+            result[j] += r * (d[j] * w[j] - total - h[j] * along)
+        for j in range(channels):
             dw[j] += d[j] * h[j]
             db[j] += d[j]

@@ -181,17 +181,32 @@ def product(a, a_row, a_k, b, b_k, b_panel, depth, c, c_row, rows, columns, bias
 
 
 @compiled
-def pack(w, row, column, depth, columns, panels, start):
-    """The panels of the matrix w[row * k + column * j] (k < depth, j < columns) from panels[start] on."""
+def pack(w, start, row, panels, depth, columns):
+    """panels = those of the matrix (depth, columns) whose row k lies at w[start + row * k:]"""
+    into = 0
     for j in range(0, columns, COLUMNS):
         width = min(COLUMNS, columns - j)
         for k in range(depth):
-            into = panels[start:start + COLUMNS]
-            start += COLUMNS
+            source, line = w[start + row * k + j:][:width], panels[into:into + COLUMNS]
             for lane in range(width):
-                into[lane] = w[row * k + column * (j + lane)]
+                line[lane] = source[lane]
             for lane in range(width, COLUMNS):
-                into[lane] = 0
+                line[lane] = 0
+            into += COLUMNS
+
+
+@compiled
+def pack_transposed(w, start, row, panels, depth, columns):
+    """panels = those of the matrix (depth, columns) whose column j lies at w[start + row * j:]"""
+    for j in range(0, -(-columns // COLUMNS) * COLUMNS):
+        into = panels[j // COLUMNS * COLUMNS * depth + j % COLUMNS:]
+        if j < columns:
+            source = w[start + row * j:][:depth]
+            for k in range(depth):
+                into[k * COLUMNS] = source[k]
+        else:
+            for k in range(depth):
+                into[k * COLUMNS] = 0
 
 
 def panels_size(depth, columns):
@@ -203,8 +218,8 @@ def pack_weight(w, panels, transposed):
     """Panels of w (K, N) for x w, and of its transpose for dy w^T."""
     depth, columns = w.shape
     flat = w.reshape(-1)
-    pack(flat, columns, 1, depth, columns, panels, 0)
-    pack(flat, 1, columns, columns, depth, transposed, 0)
+    pack(flat, 0, columns, panels, depth, columns)
+    pack_transposed(flat, 0, columns, transposed, columns, depth)
 
 
 @kernel(F2, F1, F1, F2, F2)

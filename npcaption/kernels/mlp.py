@@ -15,13 +15,14 @@ def mlp_forward(x, norm_w, norm_b, up_panels, up_b, down_panels, down_b, residua
     multiply(active, down_panels, down_b, residual, out)
 
 
-@kernel(F2, F2, F1, F1, F1, F2, F1, F2, F2, F2, F2, F2, F2, F2, F1, F2, F1, F1, F1, F1)
-def mlp_backward(dbranch, dout, norm_w, up_transposed, down_transposed,
-                 xhat, rstd, normed, slope, active, dwide, dnormed, dx,
+@kernel(F2, F2, F1, F1, F1, F2, F1, F2, F2, F2, F2, F2, F2, F1, F2, F1, F1, F1, F1)
+def mlp_backward(dbranch, dx, norm_w, up_transposed, down_transposed,
+                 xhat, rstd, normed, slope, active, dwide, dnormed,
                  dup_w, dup_b, ddown_w, ddown_b, dnorm_w, dnorm_b, nothing):
+    """dbranch is dout, through dropout if there is any; dx holds dout and becomes dx."""
     accumulate(active, dbranch, ddown_w, ddown_b)
-    multiply(dbranch, down_transposed, nothing, dout[:0], dwide)
+    multiply(dbranch, down_transposed, nothing, dx[:0], dwide)
     gelu_backward(dwide.reshape(-1), slope.reshape(-1))
     accumulate(normed, dwide, dup_w, dup_b)
-    multiply(dwide, up_transposed, nothing, dout[:0], dnormed)
-    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dout, dx)
+    multiply(dwide, up_transposed, nothing, dx[:0], dnormed)
+    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dx)

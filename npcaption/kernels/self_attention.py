@@ -15,14 +15,15 @@ def self_attention_forward(x, norm_w, norm_b, qkv_panels, proj_panels, proj_b, r
     multiply(seen, proj_panels, proj_b, residual, out)
 
 
-@kernel(F2, F2, F1, F1, F1, I, F2, F1, F2, F2, F3, F1, F2, F2, F2, F2, F2, F2, F2, F2, F1, F1, F1, F1)
-def self_attention_backward(dbranch, dout, norm_w, qkv_transposed, proj_transposed, heads,
-                            xhat, rstd, normed, qkv, att, keys, seen, dseen, dqkv, datt, dnormed, dx,
+@kernel(F2, F2, F1, F1, F1, I, F2, F1, F2, F2, F3, F1, F2, F2, F2, F2, F2, F2, F2, F1, F1, F1, F1)
+def self_attention_backward(dbranch, dx, norm_w, qkv_transposed, proj_transposed, heads,
+                            xhat, rstd, normed, qkv, att, keys, seen, dseen, dqkv, datt, dnormed,
                             dqkv_w, dproj_w, dproj_b, dnorm_w, dnorm_b, nothing):
-    channels, no_residual = dout.shape[1], dout[:0]
+    """dbranch is dout, through dropout if there is any; dx holds dout and becomes dx."""
+    channels, no_residual = dx.shape[1], dx[:0]
     accumulate(seen, dbranch, dproj_w, dproj_b)
     multiply(dbranch, proj_transposed, nothing, no_residual, dseen)
     attention_backward(dseen, qkv, 0, qkv, channels, 2 * channels, heads, att, dqkv, dqkv, keys, datt)
     accumulate(normed, dqkv, dqkv_w, nothing)
     multiply(dqkv, qkv_transposed, nothing, no_residual, dnormed)
-    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dout, dx)
+    layernorm_backward(dnormed, xhat, rstd, norm_w, dnorm_w, dnorm_b, dx)

@@ -2,13 +2,13 @@
 
 x is (T, C), float32, and no batch axis stands before it. p and g are as the textbook's, but p comes from `prepare`: its
 weight matrices are packed. Activations live in the thread's arena: whoever runs an image resets it before. A cache serves
-one backward, which may write over it.
+one backward, which may write over it, and over dout: a residual sublayer's dx is dout, added to in place.
 """
 from typing import NamedTuple
 
 import numpy as np
 
-from .arena import arena
+from .arena import LINE, Room, arena
 from .attention import BLOCK
 from .cross_attention import cross_attention_backward as kernel_cross_attention_backward
 from .cross_attention import cross_attention_forward as kernel_cross_attention_forward
@@ -34,15 +34,17 @@ class Matrix(NamedTuple):
 
 def prepare(parameters):
     """{sublayer: {name: array or Matrix}} of float32 Parameters.  See `matrices`, too."""
-    return {layer: prepare_sublayer(views) for layer, views in parameters.sublayer.items()}
+    room = Room(sum(panels_size(*shape) + LINE for views in parameters.sublayer.values()
+                    for w in views.values() if w.ndim == 2 for shape in (w.shape, w.shape[::-1])))
+    return {layer: prepare_sublayer(views, room) for layer, views in parameters.sublayer.items()}
 
 
-def prepare_sublayer(views):
+def prepare_sublayer(views, room):
+    """room: for the panels; side by side in one large piece of memory, which the system may map in large pages."""
     p = dict(views)
     for name, w in views.items():
         if w.ndim == 2 and name.endswith(".weight"):
-            panels, transposed = (np.empty(panels_size(*shape), np.float32) for shape in (w.shape, w.shape[::-1]))
-            p[name] = Matrix(w, panels, transposed)
+            p[name] = Matrix(w, *(room.take(panels_size(*shape)) for shape in (w.shape, w.shape[::-1])))
             pack_weight(*p[name])
     return p
 
@@ -124,13 +126,13 @@ def self_attention_forward(x, p, heads, causal, rate, key):
 
 def self_attention_backward(dout, cache, g):
     norm_weight, (qkv, proj), heads, saved, rate, key = cache
-    take, (tokens, channels) = arena().take, dout.shape
-    dbranch, dx = dropped(dout, NO_VECTOR, rate, key) if rate else dout, take(tokens, channels)
-    scratch = take(tokens, channels), take(tokens, 3 * channels), take(BLOCK, tokens), take(tokens, channels)
+    tokens, channels = dout.shape
+    dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
+    scratch = arena().scratch((tokens, channels), (tokens, 3 * channels), (BLOCK, tokens), (tokens, channels))
     kernel_self_attention_backward(dbranch, dout, norm_weight, qkv.transposed, proj.transposed, heads, *saved, *scratch,
-                                   dx, g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"],
-                                   g["norm.bias"], NO_VECTOR)
-    return dx
+                                   g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"], g["norm.bias"],
+                                   NO_VECTOR)
+    return dout
 
 
 def cross_attention_forward(x, source, p, heads, rate, key):
@@ -146,15 +148,15 @@ def cross_attention_forward(x, source, p, heads, rate, key):
 
 def cross_attention_backward(dout, cache, g):
     source, norm_weight, weights, heads, saved, rate, key = cache
-    take, (tokens, channels), sources = arena().take, dout.shape, len(source)
+    (tokens, channels), sources = dout.shape, len(source)
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = (take(tokens, channels), take(tokens, channels), take(sources, 2 * channels), take(BLOCK, sources),
-               take(tokens, channels))
-    dx, dsource = take(tokens, channels), take(sources, channels)
+    scratch = arena().scratch((tokens, channels), (tokens, channels), (sources, 2 * channels), (BLOCK, sources),
+                              (tokens, channels))
+    dsource = arena().take(sources, channels)
     kernel_cross_attention_backward(dbranch, dout, source, norm_weight, *(w.transposed for w in weights), heads, *saved,
-                                    *scratch, dx, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"],
-                                    g["proj.bias"], g["norm.weight"], g["norm.bias"], NO_VECTOR)
-    return dx, dsource
+                                    *scratch, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"], g["proj.bias"],
+                                    g["norm.weight"], g["norm.bias"], NO_VECTOR)
+    return dout, dsource
 
 
 def mlp_forward(x, p, rate, key):
@@ -168,13 +170,12 @@ def mlp_forward(x, p, rate, key):
 
 def mlp_backward(dout, cache, g):
     norm_weight, (up, down), saved, rate, key = cache
-    take, (tokens, channels) = arena().take, dout.shape
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    dwide, dnormed, dx = take(tokens, up.w.shape[1]), take(tokens, channels), take(tokens, channels)
-    kernel_mlp_backward(dbranch, dout, norm_weight, up.transposed, down.transposed, *saved, dwide, dnormed, dx,
+    scratch = arena().scratch((len(dout), up.w.shape[1]), dout.shape)
+    kernel_mlp_backward(dbranch, dout, norm_weight, up.transposed, down.transposed, *saved, *scratch,
                         g["up.weight"], g["up.bias"], g["down.weight"], g["down.bias"], g["norm.weight"],
                         g["norm.bias"], NO_VECTOR)
-    return dx
+    return dout
 
 
 def output_forward(x, p):
@@ -187,9 +188,9 @@ def output_forward(x, p):
 def output_backward(dlogits, cache, g):
     (xhat, rstd, normed), norm_weight, matrix = cache
     dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
-    around, dx = arena().take(*dnormed.shape), arena().take(*dnormed.shape)
-    around[:] = 0                                            # no residual path goes round the last norm
-    layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], around, dx)
+    dx = arena().take(*dnormed.shape)
+    dx[:] = 0                                                # no residual path goes round the last norm
+    layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dx)
     return dx
 
 

@@ -1,0 +1,35 @@
+"""Multiplications and additions of the model's matrix products, which are nearly all that there are."""
+
+
+def product(rows, depth, columns):
+    return 2 * rows * depth * columns
+
+
+def sublayers(config, tokens):
+    """{sublayer: FLOP of one forward pass of one image}, the sublayers' names as the kernels'."""
+    c, p = config, config.patches
+
+    def attention(queries, sources):                         # scores, and probabilities times values
+        return 2 * product(queries, c.channels, sources)
+
+    def self_attention(n):
+        return product(n, c.channels, 4 * c.channels) + attention(n, n)
+
+    def mlp(n):
+        return 2 * product(n, c.channels, c.hidden)
+
+    return {"patch_embed": product(p, 3 * c.patch_size ** 2, c.channels),
+            "encoder self_attention": self_attention(p), "encoder mlp": mlp(p),
+            "decoder self_attention": self_attention(tokens),
+            "decoder cross_attention": product(tokens, c.channels, 2 * c.channels) + product(p, c.channels, 2 * c.channels)
+            + attention(tokens, p),
+            "decoder mlp": mlp(tokens), "output_loss": product(tokens, c.channels, c.vocabulary)}
+
+
+def step(config, tokens):
+    """FLOP of one image's forward and backward: the backward has two products for each one of the forward, except that
+    the pixels' gradient is not computed."""
+    f = sublayers(config, tokens)
+    blocks = {"encoder": config.encoder_blocks, "decoder": config.decoder_blocks}
+    forward = sum(flop * blocks.get(name.split()[0], 1) for name, flop in f.items())
+    return 3 * forward - f["patch_embed"]

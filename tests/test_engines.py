@@ -1,0 +1,296 @@
+"""The numba engine against the textbook: one step, two hundred steps, and a model in use."""
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from npcaption import kernels, layers, optim
+from npcaption.captioner import Captioner
+from npcaption.config import Config, ModelConfig, TrainingConfig
+from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
+from npcaption.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
+from npcaption.gradcheck import relative_error
+from npcaption.parameters import Parameters, initialise
+from npcaption.tokenizers import CharTokenizer
+from npcaption.training import Trainer
+
+ODD = ModelConfig(image_size=24, patch_size=8, channels=20, heads=4, hidden=30, encoder_blocks=2, decoder_blocks=2,
+                  max_length=9, vocabulary=40)
+SEED = ModelConfig(image_size=64, vocabulary=53)
+
+# The textbook runs in float64 on the same float32 parameters, so the engine's own rounding is all that differs. A float32
+# operation is right to 6e-8, and some fifty of them, one after another, stand between the pixels and the loss and as many
+# on the way back; the errors of the many sums within are random and mostly cancel. Relative to a tensor's largest
+# gradient; the largest that was seen is 1.5e-6.
+TOLERANCE = 3e-6
+LOSS_TOLERANCE = 5e-7  # of a mean over many tokens
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    kernels.compile_kernels()
+
+
+def batch(config, count, seed=0):
+    """-> images (B, S, S, 3) uint8, ids (B, L) of several lengths, dropout's keys (B,)"""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, config.image_size, config.image_size, 3), np.uint8)
+    ids = rng.integers(3, config.vocabulary, (count, config.max_length))
+    ids[:, 0], ids[:, -1] = 1, 2
+    for i, row in enumerate(ids):
+        if i % 2:
+            row[config.max_length // 2], row[config.max_length // 2 + 1:] = 2, 0
+    return images, ids, layers.fold_key(seed, np.arange(count))
+
+
+def textbook(config, parameters):
+    return NumpyEngine(config, Parameters(config, np.float64, parameters.flat.astype(float)))
+
+
+def run(engine, images, ids, rate=0.0, keys=None):
+    """-> loss, {name: gradient}, the image's among them if it has one"""
+    gradients = Parameters(engine.config, engine.parameters.flat.dtype)
+    gradients.flat[...] = np.nan                             # what was there is overwritten
+    loss, dimage = engine.loss_and_gradients(images, ids, rate, np.zeros(len(ids), np.uint32) if keys is None else keys,
+                                             gradients)
+    return loss, gradients.named | ({} if dimage is None else {"image": dimage})
+
+
+def assert_agree(found, exact):
+    assert found[0] == pytest.approx(exact[0], rel=LOSS_TOLERANCE)
+    assert found[1].keys() == exact[1].keys()
+    errors = {name: relative_error(exact[1][name], found[1][name]) for name in exact[1]}
+    assert {name: error for name, error in errors.items() if not error < TOLERANCE} == {}
+
+
+# --------------------------------------------------------------------------------------------------------- one step
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+@pytest.mark.parametrize("config, count", [(ODD, 1), (ODD, 2), (ODD, 7), (SEED, 3)], ids=["odd", "odd", "odd", "seed"])
+def test_the_loss_and_every_gradient_are_the_textbooks(config, count, rate):
+    parameters = initialise(config, 1)
+    images, ids, keys = batch(config, count)
+    exact = run(textbook(config, parameters), images, ids, rate, keys)
+    for threads in (1, 2, 4):
+        assert_agree(run(NumbaEngine(config, parameters, threads), images, ids, rate, keys), exact)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_an_image_in_floats_has_the_textbooks_gradient_and_one_in_bytes_has_none(kind):
+    parameters = initialise(ODD, 1)
+    images, ids, _ = batch(ODD, 5)
+    engine = NumbaEngine(ODD, parameters, 2)
+    exact, found = (run(e, images.astype(kind), ids) for e in (textbook(ODD, parameters), engine))
+    assert found[1]["image"].shape == images.shape
+    assert_agree(found, exact)
+    assert "image" not in run(engine, images, ids)[1]
+
+
+@pytest.mark.parametrize("empty", [[1], [0, 1, 2]])
+def test_a_caption_of_nothing_but_padding_counts_for_nothing(empty):
+    parameters = initialise(ODD, 1)
+    images, ids, keys = batch(ODD, 3)
+    ids[empty] = 0
+    found = run(NumbaEngine(ODD, parameters, 2), images, ids, 0.2, keys)
+    assert_agree(found, run(textbook(ODD, parameters), images, ids, 0.2, keys))
+    if len(empty) == 3:
+        assert found[0] == 0 and not any(g.any() for g in found[1].values())
+
+
+def test_captions_shorter_than_the_longest_that_the_model_knows():
+    parameters = initialise(ODD, 1)
+    images, ids, _ = batch(ODD, 3)
+    for length in (2, 3, 8):
+        assert_agree(run(NumbaEngine(ODD, parameters, 2), images, ids[:, :length]),
+                     run(textbook(ODD, parameters), images, ids[:, :length]))
+
+
+def test_the_engine_takes_images_that_are_not_contiguous():
+    parameters = initialise(ODD, 1)
+    images, ids, _ = batch(ODD, 3)
+    exact = run(NumbaEngine(ODD, parameters, 2), images, ids)
+    found = run(NumbaEngine(ODD, parameters, 2), np.asfortranarray(images), np.asfortranarray(ids))
+    np.testing.assert_array_equal(found[1]["output.linear.weight"], exact[1]["output.linear.weight"])
+
+
+def test_nothing_that_goes_in_is_written_to():
+    parameters = initialise(ODD, 1)
+    images, ids, keys = batch(ODD, 3)
+    before = [a.copy() for a in (parameters.flat, images, ids, keys)]
+    engine = NumbaEngine(ODD, parameters, 2)
+    run(engine, images, ids, 0.2, keys)
+    source = engine.encode(images)
+    kept = source.copy()
+    engine.decode_loss(source, np.arange(3), ids)
+    engine.next_logits(source, ids)
+    for a, b in zip([parameters.flat, images, ids, keys, source], [*before, kept]):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_same_number_of_threads_gives_the_same_bits(threads):
+    parameters = initialise(ODD, 1)
+    images, ids, keys = batch(ODD, 7)
+    engine = NumbaEngine(ODD, parameters, threads)
+    first = run(engine, images, ids, 0.2, keys)
+    for other in (engine, engine, NumbaEngine(ODD, parameters, threads)):
+        loss, gradients = run(other, images, ids, 0.2, keys)
+        assert loss == first[0]
+        for name in gradients:
+            np.testing.assert_array_equal(gradients[name], first[1][name])
+
+
+def test_another_number_of_threads_adds_in_another_order_and_nothing_else():
+    parameters = initialise(ODD, 1)
+    images, ids, keys = batch(ODD, 7)
+    loss, gradients = run(NumbaEngine(ODD, parameters, 1), images, ids, 0.2, keys)
+    for threads in (2, 3):
+        other_loss, others = run(NumbaEngine(ODD, parameters, threads), images, ids, 0.2, keys)
+        assert other_loss == pytest.approx(loss, rel=1e-12)  # each image's is the same; they are added in float64
+        for name in gradients:
+            assert relative_error(gradients[name].astype(float), others[name]) < 1e-5, name
+
+
+def test_a_pixel_that_is_not_a_number_shows_in_the_loss():
+    images, ids, _ = batch(ODD, 3)
+    images = images.astype(np.float32)
+    images[1, 3, 4, 2] = np.nan
+    loss, gradients = run(NumbaEngine(ODD, initialise(ODD, 1), 2), images, ids)
+    assert np.isnan(loss)
+    assert np.isnan(gradients["image"][1]).all() and np.isfinite(gradients["image"][[0, 2]]).all()
+
+
+# ------------------------------------------------------------------------------------------------------ the optimiser
+
+@pytest.mark.parametrize("clip_norm", [0.5, np.inf])
+def test_an_update_is_the_textbooks_clipping_and_adamw(clip_norm):
+    parameters = initialise(ODD, 1)
+    engine, exact = NumbaEngine(ODD, parameters, 3), textbook(ODD, parameters)
+    images, ids, keys = batch(ODD, 5)
+    moments = [np.zeros_like(parameters.flat) for _ in range(2)]
+    exact_moments = [a.astype(float) for a in moments]
+    decay = optim.decay_of(parameters, 0.05, "matrices")
+    rate = 1e-2
+    for step in range(1, 4):
+        gradients, exact_gradients = Parameters(ODD), Parameters(ODD, np.float64)
+        engine.loss_and_gradients(images, ids, 0.2, keys, gradients)
+        exact_gradients.flat[...] = gradients.flat           # so that the update alone differs
+        before = parameters.flat.copy()
+        norm = engine.update(gradients, *moments, decay, step, rate, clip_norm, 0.9, 0.98, 1e-8)
+        assert norm == pytest.approx(exact.update(exact_gradients, *exact_moments, decay.astype(float), step, rate, clip_norm,
+                                                  0.9, 0.98, 1e-8), rel=1e-6)
+        assert norm > 0.5, "so that 0.5 clips"
+        assert np.abs(parameters.flat - before).max() > rate / 2
+    for found, value in zip([parameters.flat, *moments], [exact.parameters.flat, *exact_moments]):
+        assert relative_error(value, found) < 1e-5
+
+
+def test_after_an_update_the_engine_runs_the_new_parameters():
+    parameters = initialise(ODD, 1)
+    images, ids, _ = batch(ODD, 3)
+    engine = NumbaEngine(ODD, parameters, 2)
+    gradients = Parameters(ODD)
+    before, _ = engine.loss_and_gradients(images, ids, 0.0, np.zeros(3, np.uint32), gradients)
+    engine.update(gradients, *(np.zeros_like(parameters.flat) for _ in range(3)), 1, 1e-2, np.inf, 0.9, 0.999, 1e-8)
+    after = run(engine, images, ids)
+    assert after[0] < before
+    anew = run(NumbaEngine(ODD, parameters, 2), images, ids)
+    assert after[0] == anew[0]
+    for name in anew[1]:
+        np.testing.assert_array_equal(after[1][name], anew[1][name])
+
+
+# ------------------------------------------------------------------------------------------------------- a model in use
+
+@pytest.mark.parametrize("config", [ODD, SEED], ids=["odd", "seed"])
+def test_encoding_losses_and_next_logits_are_the_textbooks(config):
+    parameters = initialise(config, 1)
+    engine, exact = NumbaEngine(config, parameters, 2), textbook(config, parameters)
+    images, ids, _ = batch(config, 3)
+    source = exact.encode(images)
+    assert relative_error(source, engine.encode(images)) < TOLERANCE
+    source = source.astype(np.float32)
+    owners = np.array([2, 0, 1, 1, 0])                       # five captions of three images
+    captions = ids[[0, 1, 2, 1, 0]]
+    assert engine.decode_loss(source, owners, captions) == pytest.approx(exact.decode_loss(source, owners, captions),
+                                                                        rel=LOSS_TOLERANCE)
+    for length in (1, 2, config.max_length - 1):
+        assert relative_error(exact.next_logits(source, ids[:, :length]),
+                              engine.next_logits(source, ids[:, :length])) < TOLERANCE
+
+
+def test_the_loss_of_captions_takes_no_notice_of_padding():
+    engine = NumbaEngine(ODD, initialise(ODD, 1), 2)
+    images, ids, _ = batch(ODD, 3)
+    ids[2] = 0
+    source, owners = engine.encode(images), np.arange(3)
+    assert engine.decode_loss(source[:2], owners[:2], ids[:2]) == engine.decode_loss(source, owners, ids)
+    assert engine.decode_loss(source[2:], owners[:1], ids[2:]) == 0
+
+
+def test_engines_are_made_by_name_and_numbas_has_a_thread_for_each_core():
+    parameters = initialise(ODD, 0)
+    assert isinstance(make_engine("numpy", ODD, parameters), NumpyEngine)
+    engine = make_engine("numba", ODD, parameters)
+    assert isinstance(engine, NumbaEngine) and 1 <= engine.threads <= os.cpu_count()
+    assert make_engine("numba", ODD, parameters, 3).threads == 3
+    assert compile_engine("numba").result() is None and compile_engine("numpy").result() is None
+
+
+def test_the_memory_for_an_image_does_not_grow_after_the_second_of_its_size():
+    def memory():                                            # what the arena hands out pieces of
+        kernels.arena().reset()
+        return kernels.arena().take(1).base
+
+    images, ids, keys = batch(SEED, 6)
+    engine = NumbaEngine(SEED, initialise(SEED, 1), 1)
+    found = []
+    for i in range(6):
+        run(engine, images[i:i + 1], ids[i:i + 1], 0.1, keys[i:i + 1])
+        found.append(engine.pool.submit(memory).result())    # in the engine's one thread
+    run(engine, images, ids, 0.1, keys)
+    engine.encode(images)
+    found.append(engine.pool.submit(memory).result())
+    assert found[1].size > 1e5
+    assert all(buffer is found[1] for buffer in found[2:])
+
+
+# -------------------------------------------------------------------------------------------------------- two hundred steps
+
+TINY = Config(ModelConfig(image_size=32, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1, max_length=64,
+                          dropout=0.1),
+              TrainingConfig(scenes=80, batch_size=8, learning_rate=3e-3, clip_norm=1.0, threads=2))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """{engine: (losses, Captioner)} after 200 steps each from one seed, and the scenes"""
+    data = load_dataset("shapes", TINY.model.image_size, 0, TINY.training.scenes)
+    tokenizer = CharTokenizer.build([text for captions in data.train.captions for text in captions])
+    sequences = encode_captions(data.train, tokenizer, TINY.model.max_length)
+    found = {}
+    for name in ("numpy", "numba"):
+        config = Config(replace(TINY.model, vocabulary=tokenizer.size), replace(TINY.training, engine=name))
+        trainer, losses = Trainer(config, initialise(config.model, 0)), []
+        for epoch in range(20):
+            for images, ids in epoch_batches(data.train.images, sequences, 8, "random", 0, epoch):
+                losses.append(trainer.step(images, ids, len(losses) + 1, 3e-3)[0])
+        found[name] = np.array(losses), Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
+    return found, data.test.images[:20]
+
+
+def test_both_engines_lose_the_same_in_each_of_200_steps(trained):
+    (numpy_losses, _), (numba_losses, _) = trained[0]["numpy"], trained[0]["numba"]
+    assert len(numpy_losses) == 200 and numpy_losses[-1] < numpy_losses[0] / 2
+    np.testing.assert_allclose(numba_losses, numpy_losses, rtol=1e-4)
+
+
+def test_both_engines_caption_alike_and_the_model_says_more_than_one_thing(trained):
+    (captioners, images) = {name: captioner for name, (_, captioner) in trained[0].items()}, trained[1]
+    c = captioners["numba"]
+    captions = c.captions(list(images))
+    assert captions == Captioner(c.config, c.tokenizer, c.parameters, NumpyEngine(c.config, c.parameters)).captions(list(images))
+    assert all(captions) and len(set(captions)) > 1
+    texts = ["a red circle"] * len(images)
+    assert c.loss(images, texts) == pytest.approx(captioners["numpy"].loss(images, texts), rel=1e-3)
