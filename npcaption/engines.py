@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from . import layers, model, optim
+from .errors import DataError
 from .progress import progress
 from .tokenizers import PADDING
 
@@ -21,6 +22,16 @@ from .tokenizers import PADDING
 def make_engine(name, config, parameters, threads=0):
     """name "numba" or "numpy"; threads: of the numba engine, 0 for one a core (NumPy's own threads are BLAS's affair)."""
     return NumbaEngine(config, parameters, threads or os.cpu_count()) if name == "numba" else NumpyEngine(config, parameters)
+
+
+def check_batch(config, ids, images=None):
+    """Refuse what would reach beyond a table: kernels, unlike NumPy, do not look."""
+    size = config.image_size
+    if images is not None and images.shape[-3:] != (size, size, 3):
+        raise DataError(f"The images have shape {images.shape}; this model takes (B, {size}, {size}, 3).")
+    if ids.shape[-1] > config.max_length or ids.size and not 0 <= ids.min() <= ids.max() < config.vocabulary:
+        raise DataError(f"The ids, shape {ids.shape}, go from {ids.min()} to {ids.max()}; this model takes at most "
+                        f"{config.max_length} of 0 to {config.vocabulary - 1}.")
 
 
 def compile_engine(name):
@@ -52,7 +63,7 @@ class NumpyEngine:
         return float(loss), model.loss_backward(layers, 1.0, cache, gradients.sublayer)
 
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
-        """-> the gradients' norm before they were clipped to clip_norm"""
+        """One step of AdamW -> the gradients' norm, before it was clipped to clip_norm. What they hold then is undefined."""
         norm = optim.clip(gradients.flat, clip_norm)
         optim.adamw(self.parameters.flat, gradients.flat, m, v, step, rate, beta1, beta2, epsilon, decay)
         return norm
@@ -101,14 +112,15 @@ class NumbaEngine:
         self._share(mine)
 
     def loss_and_gradients(self, images, ids, rate, keys, gradients):
+        check_batch(self.config, ids, images)
         if self.parts is None:
             self.parts = np.zeros((self.threads, gradients.flat.size), np.float32)
             self.buffers = [type(gradients)(self.config, flat=part) for part in self.parts]
         targets = ids[:, 1:]
         total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros(len(ids)), [None] * len(ids)
-        self.parts[...] = 0
 
         def mine(thread):
+            self.parts[thread] = 0
             g = self.buffers[thread].sublayer
             for i in range(thread, len(ids), self.threads):
                 self.kernels.arena().reset()
@@ -116,8 +128,7 @@ class NumbaEngine:
                                                       total, rate, keys[i])
                 dimages[i] = model.loss_backward(self.kernels, 1.0, cache, g)
         self._share(mine)
-        squares = self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
-        self.norm = sum(squares) ** 0.5
+        self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
         return float(losses.sum()), None if dimages[0] is None else np.stack(dimages)
 
     def _range(self, thread):
@@ -126,14 +137,17 @@ class NumbaEngine:
         return size * thread // self.threads, size * (thread + 1) // self.threads
 
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
-        scale = min(1.0, clip_norm / self.norm) if self.norm > 0 else 1.0
+        squares = self._share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
+        norm = sum(squares) ** 0.5
+        scale = clip_norm / norm if norm > clip_norm else 1.0
         numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step))]
         self._share(lambda thread: self.kernels.adamw(self.parameters.flat, gradients.flat, m, v, decay, *self._range(thread),
                                                       *numbers))
         self._share(lambda thread: [self.kernels.pack_weight(*w) for w in self.matrices[thread::self.threads]])
-        return self.norm
+        return norm
 
     def encode(self, images):
+        check_batch(self.config, np.empty(0), images)
         source = np.empty((len(images), self.config.patches, self.config.channels), np.float32)  # (B, P, C)
 
         def one(i):
@@ -142,6 +156,7 @@ class NumbaEngine:
         return source
 
     def decode_loss(self, source, owners, ids):
+        check_batch(self.config, ids)
         losses = np.zeros(len(ids))
 
         def one(m):
@@ -153,6 +168,7 @@ class NumbaEngine:
         return float(losses.sum())
 
     def next_logits(self, source, ids):
+        check_batch(self.config, ids)
         logits = np.empty((len(ids), self.config.vocabulary), np.float32)
 
         def one(i):

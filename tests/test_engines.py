@@ -10,6 +10,7 @@ from npcaption.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
 from npcaption.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
+from npcaption.errors import DataError
 from npcaption.gradcheck import relative_error
 from npcaption.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
@@ -294,3 +295,20 @@ def test_both_engines_caption_alike_and_the_model_says_more_than_one_thing(train
     assert all(captions) and len(set(captions)) > 1
     texts = ["a red circle"] * len(images)
     assert c.loss(images, texts) == pytest.approx(captioners["numpy"].loss(images, texts), rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", ["an id beyond the vocabulary", "a negative id", "too many tokens", "a larger image"])
+def test_what_would_reach_beyond_a_table_is_refused(wrong):
+    config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, vocabulary=9, max_length=6)
+    images, ids = np.zeros((2, 16, 16, 3), np.uint8), np.full((2, 6), 3)
+    if wrong == "an id beyond the vocabulary":
+        ids[1, 2] = 9
+    elif wrong == "a negative id":
+        ids[1, 2] = -1
+    elif wrong == "too many tokens":
+        ids = np.full((2, 7), 3)
+    else:
+        images = np.zeros((2, 24, 24, 3), np.uint8)
+    engine = NumbaEngine(config, initialise(config, 0), 2)
+    with pytest.raises(DataError):
+        engine.loss_and_gradients(images, ids, 0.0, np.zeros(2, np.uint32), Parameters(config))

@@ -7,7 +7,7 @@
     arena.py        memory for one image
     sublayers.py    the same names and signatures as npcaption.layers
 """
-from .adamw import adamw, add_gradients
+from .adamw import adamw, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .dropout import fold_key
 from .matmul import pack_weight

@@ -8,8 +8,7 @@ ONE = np.float32(1)
 
 @kernel(F2, F1, I, I)
 def add_gradients(parts, total, first, last):
-    """total[first:last] = the sum of parts' rows there, in their order.  parts (threads, N) -> the sum of its squares"""
-    squares = 0.0
+    """total[first:last] = the sum of parts' rows there, in their order.  parts (threads, N), total (N,)"""
     for start in range(first, last, 4096):
         out = total[start:min(start + 4096, last)]
         out[:] = 0
@@ -17,11 +16,18 @@ def add_gradients(parts, total, first, last):
             row = parts[part, start:min(start + 4096, last)]
             for i in range(out.size):
                 out[i] += row[i]
-        block = np.float32(0)
-        for i in range(out.size):
-            block += out[i] * out[i]
-        squares += block
-    return squares
+
+
+@kernel(F1, I, I)
+def sum_of_squares(g, first, last):
+    """Of g[first:last], summed in float64 from float32 sums of blocks."""
+    total = 0.0
+    for start in range(first, last, 4096):
+        piece, block = g[start:min(start + 4096, last)], np.float32(0)
+        for i in range(piece.size):
+            block += piece[i] * piece[i]
+        total += block
+    return total
 
 
 @kernel(F1, F1, F1, F1, F1, I, I, F, F, F, F, F, F, F)

@@ -82,8 +82,8 @@ def dropped(x, base, rate, key):
 
 def patch_embed_forward(image, p, patch_size):
     patches = arena().take(len(p["position"]), p["proj.weight"].w.shape[0])
-    if image.dtype == np.uint8:
-        cut_bytes(np.ascontiguousarray(image), patch_size, patches)
+    if image.dtype.kind != "f":
+        cut_bytes(np.ascontiguousarray(image, np.uint8), patch_size, patches)
     else:
         cut_floats(np.ascontiguousarray(image, np.float32), patch_size, patches)
     out = linear(patches, p["proj.weight"], p["proj.bias"], p["position"])
@@ -93,7 +93,7 @@ def patch_embed_forward(image, p, patch_size):
 def patch_embed_backward(dout, cache, g):
     image, patches, matrix, patch_size = cache
     add_rows(dout, g["position"])
-    if image.dtype == np.uint8:                              # integers have no gradient
+    if image.dtype.kind != "f":                              # integers have no gradient
         accumulate(patches, dout, g["proj.weight"], g["proj.bias"])
         return None
     dimage = np.empty(image.shape, np.float32)
@@ -102,7 +102,7 @@ def patch_embed_backward(dout, cache, g):
 
 
 def token_embed_forward(ids, p):
-    ids = np.ascontiguousarray(ids)
+    ids = np.ascontiguousarray(ids, np.int64)
     out = arena().take(len(ids), p["weight"].shape[1])
     embed(ids, p["weight"], p["position"], out)
     return out, (ids,)
@@ -197,7 +197,7 @@ def output_backward(dlogits, cache, g):
 def output_loss_forward(x, p, targets, total):
     logits, cache = output_forward(x, p)
     row_loss = arena().take(len(x))
-    cross_entropy_forward(logits, np.ascontiguousarray(targets), np.float32(total), row_loss)
+    cross_entropy_forward(logits, np.ascontiguousarray(targets, np.int64), np.float32(total), row_loss)
     return row_loss.sum(dtype=np.float64), (logits, cache)   # logits now holds its own gradient
 
 
