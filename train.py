@@ -7,6 +7,8 @@
     python train.py ... --resume                                go on where the run with the same flags stopped
 """
 import argparse
+import sys
+from pathlib import Path
 
 from npcaption import config, training
 from npcaption.errors import ConfigError, command
@@ -35,7 +37,12 @@ def main():
     chosen = config.override(config.preset(preset), **options)
     if chosen.training.data == "shapes" and preset != "shapes" and "data" not in options:
         raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
-    training.train(chosen, out, resume)
+    try:
+        training.train(chosen, out, resume)
+    except KeyboardInterrupt:
+        if (Path(out) / "last.npz").exists():
+            print(f"\n{out}/last.npz holds the last whole epoch: go on with the same flags and --resume.", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -14,14 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from . import layers, model, optim
-from .errors import DataError
+from .errors import ConfigError, DataError
 from .progress import progress
 from .tokenizers import PADDING
 
 
 def make_engine(name, config, parameters, threads=0):
-    """name "numba" or "numpy"; threads: of the numba engine, 0 for one a core (NumPy's own threads are BLAS's affair)."""
-    return NumbaEngine(config, parameters, threads or os.cpu_count()) if name == "numba" else NumpyEngine(config, parameters)
+    """name "numba" or "numpy"; threads: of the numba engine, 0 for one a core (NumPy's own are BLAS's affair)."""
+    if name == "numba":
+        return NumbaEngine(config, parameters, threads or os.cpu_count())
+    return NumpyEngine(config, parameters)
 
 
 def check_batch(config, ids, images=None):
@@ -36,11 +38,17 @@ def check_batch(config, ids, images=None):
 
 def compile_engine(name):
     """Begin to compile what the engine needs, in a thread of its own -> a Future, done when the engine can be made"""
+    def watch(found, cold):
+        return progress(found, len(found), "compiling the kernels, once", "kernels") if cold else found
+
     def work():
         if name == "numba":
-            from . import kernels
-            kernels.compile_kernels(lambda found, cold: progress(found, len(found), "compiling the kernels, once", "kernels")
-                                    if cold else found)
+            try:
+                from . import kernels
+            except ValueError as error:                      # NPCAPTION_SIMD names no instruction set
+                raise ConfigError(str(error)) from error
+            kernels.compile_kernels(watch)
+
     thread = ThreadPoolExecutor(1)
     future = thread.submit(work)
     thread.shutdown(wait=False)
@@ -63,7 +71,7 @@ class NumpyEngine:
         return float(loss), model.loss_backward(layers, 1.0, cache, gradients.sublayer)
 
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
-        """One step of AdamW -> the gradients' norm, before it was clipped to clip_norm. What they hold then is undefined."""
+        """One step of AdamW -> the gradients' norm before it was clipped to clip_norm. Their values are lost."""
         norm = optim.clip(gradients.flat, clip_norm)
         optim.adamw(self.parameters.flat, gradients.flat, m, v, step, rate, beta1, beta2, epsilon, decay)
         return norm
@@ -124,8 +132,8 @@ class NumbaEngine:
             g = self.buffers[thread].sublayer
             for i in range(thread, len(ids), self.threads):
                 self.kernels.arena().reset()
-                losses[i], cache = model.loss_forward(self.kernels, self.config, self.p, images[i], ids[i, :-1], targets[i],
-                                                      total, rate, keys[i])
+                losses[i], cache = model.loss_forward(self.kernels, self.config, self.p, images[i], ids[i, :-1],
+                                                      targets[i], total, rate, keys[i])
                 dimages[i] = model.loss_backward(self.kernels, 1.0, cache, g)
         self._share(mine)
         self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
@@ -140,9 +148,10 @@ class NumbaEngine:
         squares = self._share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
         norm = sum(squares) ** 0.5
         scale = clip_norm / norm if norm > clip_norm else 1.0
-        numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step))]
-        self._share(lambda thread: self.kernels.adamw(self.parameters.flat, gradients.flat, m, v, decay, *self._range(thread),
-                                                      *numbers))
+        correct = 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)
+        numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, *correct)]
+        buffers = self.parameters.flat, gradients.flat, m, v, decay
+        self._share(lambda thread: self.kernels.adamw(*buffers, *self._range(thread), *numbers))
         self._share(lambda thread: [self.kernels.pack_weight(*w) for w in self.matrices[thread::self.threads]])
         return norm
 
@@ -162,7 +171,8 @@ class NumbaEngine:
         def one(m):
             length = int((ids[m] != PADDING).sum())
             if length > 1:
-                x, _ = model.decode_forward(self.kernels, self.config, self.p, ids[m, :length - 1], source[owners[m]], 0.0, 0)
+                x, _ = model.decode_forward(self.kernels, self.config, self.p, ids[m, :length - 1], source[owners[m]],
+                                            0.0, 0)
                 losses[m] = self.kernels.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
         self._for_each(len(ids), one)
         return float(losses.sum())

@@ -66,7 +66,8 @@ def numerical_gradients(forward, arguments, dout):
     def projected():
         return float((forward(**arguments)[0] * dout).sum())
 
-    return {name: numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape) for name, x in checked.items()}
+    return {name: numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape)
+            for name, x in checked.items()}
 
 
 def written_gradients(forward, backward, arguments, dout):
@@ -127,7 +128,9 @@ def check_kernel(case, kernels):
     for i in range(len(single[batched[0]]) if batched else 1):
         kernels.arena().reset()
         of_image = single | {name: single[name][i] for name in batched}
-        dout_of_image = np.float32(dout) if dout.ndim == 0 else np.ascontiguousarray(dout[i] if batched else dout, np.float32)
+        dout_of_image = dout[i] if batched and dout.ndim else dout
+        if dout.ndim:
+            dout_of_image = np.ascontiguousarray(dout_of_image, np.float32)
         pair = (getattr(kernels, f"{case.layer}_{way}") for way in ("forward", "backward"))
         for name, dx in written_gradients(*pair, of_image, dout_of_image).items():
             written.setdefault(name, []).append(dx.astype(np.float64))
@@ -263,7 +266,8 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
     total = int((ids[:, 1:] != 0).sum())
 
     def loss():
-        return model.loss_forward(layers, config, exact.sublayer, image, ids[:, :-1], ids[:, 1:], total, config.dropout, key)[0]
+        return model.loss_forward(layers, config, exact.sublayer, image, ids[:, :-1], ids[:, 1:], total,
+                                  config.dropout, key)[0]
 
     errors = {}
     for name, x, dx in [("image", image, dimage)] + [(name, exact.named[name], g.named[name]) for name in g.named]:
@@ -295,7 +299,8 @@ def print_layers(check, chosen, tolerance):
 def print_model(steps, engine, tolerance):
     when = f"after {steps} steps" if steps else "at initialisation"
     print(f"\n{'whole model':<17}{when:<39}{'shape':<18}{'error':>9}")
-    return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in check_model(steps, engine).items()])
+    errors = check_model(steps, engine)
+    return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in errors.items()])
 
 
 def main(arguments=None):

@@ -14,7 +14,8 @@ def describe(data, sequences, tokenizer, max_length):
     def characters(split):
         return set("".join(text.lower() for captions in split.captions for text in captions))
 
-    cut = np.mean([len(tokenizer.encode(text)) > max_length - 2 for captions in data.train.captions for text in captions])
+    texts = [text for captions in data.train.captions for text in captions]
+    cut = np.mean([len(tokenizer.encode(text)) > max_length - 2 for text in texts])
     unknown = characters(data.val) - characters(data.train)
     lines = [*data.notes,
              f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
@@ -54,8 +55,10 @@ def judged(captioner, data, folder):
     for i, (caption, fault) in enumerate(list(zip(captions, faults))[:SCENES]):
         Image.fromarray(data.test.images[i]).save(folder / f"{i}.png")
         lines.append(f"    {i}.png: {caption}" + (f"   WRONG: {fault}" if fault else ""))
-    for unseen, about in [(False, "familiar colours of shapes"), (True, "a colour that its shape never has in training")]:
+    for unseen, about in [(False, "familiar colours of shapes"),
+                          (True, "a colour that its shape never has in training")]:
         right = [fault is None for fault, scene in zip(faults, data.scenes) if scene.unseen == unseen]
         if right:
-            lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly ({np.mean(right):.0%}).")
+            lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly "
+                         f"({np.mean(right):.0%}).")
     return "\n".join(lines)

@@ -21,7 +21,7 @@ from .parameters import Parameters, initialise, table
 from .progress import progress
 from .tokenizers import KINDS, PADDING
 
-MAY_DIFFER = ("epochs", "engine", "threads", "vocabulary")  # of a run that is resumed; the vocabulary is the checkpoint's
+MAY_DIFFER = ("epochs", "engine", "threads", "vocabulary")  # when a run is resumed; the vocabulary is the checkpoint's
 LOG = ("epoch", "step", "train", "val", "val_bits_per_character", "val_shuffled", "learning_rate", "images_per_second",
        "seconds")
 
@@ -125,7 +125,8 @@ def make_folder(out):
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise CheckpointError(f"The folder {out} cannot be written to ({error.strerror}). Choose another with --out.") from error
+        raise CheckpointError(f"The folder {out} cannot be written to ({error.strerror}). Choose another "
+                              f"(--out).") from error
 
 
 def resumable(out, config):
@@ -149,6 +150,7 @@ def append(path, row):
             writer = csv.DictWriter(file, LOG)
             if new:
                 writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value
+                             for name, value in row.items()})
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be written ({error.strerror}). Mend that, then go on with --resume.") from error
+        raise CheckpointError(f"{path} cannot be written ({error.strerror}). Mend that, then --resume.") from error

@@ -1,13 +1,14 @@
 """The machine's vectors, and how a kernel is compiled.
 
-A kernel is a function that numba compiles to machine code: single-threaded, and without the interpreter's lock, so that Python
-threads run kernels side by side. Compiled kernels are kept on disk, in a folder named after a hash of all sources of this
-package, numba's version and the instruction set: editing any kernel, even one that another only calls, makes another folder,
-so that nothing stale is ever run.
+A kernel is a function that numba compiles to machine code: single-threaded, and without the interpreter's lock, so that
+Python threads run kernels side by side. Compiled kernels are kept on disk, in a folder named after a hash of all sources
+of this package, numba's version and the instruction set: editing any kernel, even one that another only calls, makes
+another folder, so that nothing stale is ever run.
 """
 import hashlib
 import os
 import platform
+import tempfile
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -41,17 +42,22 @@ ISA = instruction_set()
 LANES, ROWS, VECTORS = INSTRUCTION_SETS[ISA]
 COLUMNS = LANES * VECTORS
 
-# Freedoms that let LLVM vectorise a sum and fuse a product into it. Not among them: to assume that no number is infinite or
-# NaN (ninf, nnan), as masks are -inf and a NaN must be seen. error_model: a division by zero need not raise.
+# Freedoms that let LLVM vectorise a sum and fuse a product into it. Not among them: to assume that no number is infinite
+# or NaN (ninf, nnan), as a NaN must be seen. error_model: a division by zero need not raise.
 OPTIONS = dict(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz", "afn"})
 KERNELS = []  # (kernel, signature), in the order of definition
 
 
 def cache_folder():
-    digest = hashlib.sha256(f"{numba.__version__} {ISA} {llvm.get_host_cpu_name()}".encode())
+    target = numba.config.CPU_NAME or llvm.get_host_cpu_name(), numba.config.CPU_FEATURES
+    digest = hashlib.sha256(f"{numba.__version__} {ISA} {target}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     root = Path(os.environ.get("NPCAPTION_CACHE") or Path.home() / ".cache" / "npcaption")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:                                          # a home that is read-only; numba insists on a folder
+        root = Path(tempfile.gettempdir()) / "npcaption"
     return root / f"kernels-{digest.hexdigest()[:16]}"
 
 
@@ -77,7 +83,8 @@ def kernel(*signature):
 
 
 F1, F2, F3 = (types.Array(types.float32, axes, "C") for axes in (1, 2, 3))
-IDS, U8, F, I, U32 = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 3, "C"), types.float32, types.int64, types.uint32
+IDS, U8 = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 3, "C")
+F, I, U32 = types.float32, types.int64, types.uint32
 
 
 def compile_kernels(watch=lambda kernels, cold: kernels):
