@@ -66,7 +66,7 @@ PRESETS = {
     # Coloured shapes, drawn when training starts: minutes on a laptop.
     "shapes": Config(
         ModelConfig(image_size=64, channels=64, hidden=256, max_length=64),
-        TrainingConfig(**{**OURS, "learning_rate": 3e-3}, epochs=6)),
+        TrainingConfig(**{**OURS, "learning_rate": 3e-3}, epochs=12)),
     # The post's exact settings: AdamW as PyTorch sets it, a constant rate.
     "seed-64": Config(ModelConfig(image_size=64)),
     "seed-128": Config(ModelConfig(image_size=128)),

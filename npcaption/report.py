@@ -60,5 +60,5 @@ def judged(captioner, data, folder):
         right = [fault is None for fault, scene in zip(faults, data.scenes) if scene.unseen == unseen]
         if right:
             lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly "
-                         f"({np.mean(right):.0%}).")
+                         f"({np.mean(right):.1%}).")
     return "\n".join(lines)
