@@ -312,3 +312,13 @@ def test_what_would_reach_beyond_a_table_is_refused(wrong):
     engine = NumbaEngine(config, initialise(config, 0), 2)
     with pytest.raises(DataError):
         engine.loss_and_gradients(images, ids, 0.0, np.zeros(2, np.uint32), Parameters(config))
+
+
+def test_what_comes_from_outside_may_be_read_only_or_of_another_integer_type():
+    config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, vocabulary=9, max_length=6)
+    images, ids = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8), np.full((2, 6), 3)
+    engine, keys, gradients = NumbaEngine(config, initialise(config, 0), 2), np.zeros(2, np.uint32), Parameters(config)
+    loss, _ = engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
+    images.flags.writeable = ids.flags.writeable = False
+    for others in [(images, ids), (images.astype(np.int32), ids.astype(np.int16)), (np.asfortranarray(images), ids)]:
+        assert engine.loss_and_gradients(*others, 0.0, keys, gradients) == (loss, None)

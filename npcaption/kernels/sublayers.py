@@ -78,14 +78,15 @@ def dropped(x, base, rate, key):
 
 
 # ------------------------------------------------------------------------------------------------- the sublayers
-# A residual sublayer's kernel adds x as its last product writes, unless dropout must come between.
+# A residual sublayer's kernel adds x as its last product writes, unless dropout must come between. What comes from
+# outside may be read-only, as the image store is, or of another layout or integer type: np.require copies it then.
 
 def patch_embed_forward(image, p, patch_size):
     patches = arena().take(len(p["position"]), p["proj.weight"].w.shape[0])
     if image.dtype.kind != "f":
-        cut_bytes(np.ascontiguousarray(image, np.uint8), patch_size, patches)
+        cut_bytes(np.require(image, np.uint8, "CW"), patch_size, patches)
     else:
-        cut_floats(np.ascontiguousarray(image, np.float32), patch_size, patches)
+        cut_floats(np.require(image, np.float32, "CW"), patch_size, patches)
     out = linear(patches, p["proj.weight"], p["proj.bias"], p["position"])
     return out, (image, patches, p["proj.weight"], patch_size)
 
@@ -102,7 +103,7 @@ def patch_embed_backward(dout, cache, g):
 
 
 def token_embed_forward(ids, p):
-    ids = np.ascontiguousarray(ids, np.int64)
+    ids = np.require(ids, np.int64, "CW")
     out = arena().take(len(ids), p["weight"].shape[1])
     embed(ids, p["weight"], p["position"], out)
     return out, (ids,)
@@ -197,7 +198,7 @@ def output_backward(dlogits, cache, g):
 def output_loss_forward(x, p, targets, total):
     logits, cache = output_forward(x, p)
     row_loss = arena().take(len(x))
-    cross_entropy_forward(logits, np.ascontiguousarray(targets, np.int64), np.float32(total), row_loss)
+    cross_entropy_forward(logits, np.require(targets, np.int64, "CW"), np.float32(total), row_loss)
     return row_loss.sum(dtype=np.float64), (logits, cache)   # logits now holds its own gradient
 
 
