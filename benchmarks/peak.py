@@ -6,7 +6,7 @@ import numpy as np
 from npcaption.kernels.matmul import SIZE, tile_full
 from npcaption.kernels.simd import COLUMNS, ROWS, F1, I, address, kernel
 
-DEPTH, REPEATS = 128, 20000
+DEPTH = 128
 
 
 @kernel(F1, F1, F1, I)
@@ -16,9 +16,14 @@ def tiles(a, b, c, repeats):
                   0, 0, COLUMNS)
 
 
-def make_peak(threads):
-    """-> work, and the FLOP that one call of it does"""
+def make_peak(threads, repeats=20000):
+    """-> work, and the FLOP that one call of it does.
+
+    repeats: tiles a thread; as long as what the peak is compared with, as longer work meets more disturbances.
+    """
     pool = ThreadPoolExecutor(threads)
     data = [[np.zeros(size, np.float32) for size in (ROWS * DEPTH, DEPTH * COLUMNS, ROWS * COLUMNS)] for _ in range(threads)]
-    return (lambda: list(pool.map(lambda arrays: tiles(*arrays, REPEATS), data)),
-            2 * ROWS * COLUMNS * DEPTH * REPEATS * threads)
+    flop = 2 * ROWS * COLUMNS * DEPTH * repeats * threads
+    if threads == 1:
+        return lambda: tiles(*data[0], repeats), flop
+    return lambda: list(pool.map(lambda arrays: tiles(*arrays, repeats), data)), flop

@@ -56,3 +56,11 @@ def test_sampling_without_any_model_says_how_to_get_one(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     result = run("sample.py", "a.png", cwd=tmp_path)
     assert result.returncode == 2 and "python train.py" in result.stderr
+
+
+def test_the_first_run_ever_says_that_it_compiles_and_the_next_does_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
+    arguments = "train.py", "--epochs", 1, "--limit", 16, "--image-size", 16
+    first, second = (run(*arguments, "--out", tmp_path / name, cwd=tmp_path) for name in ("first", "second"))
+    assert "compiling the kernels, once" in first.stderr
+    assert "compiling" not in second.stderr

@@ -92,7 +92,8 @@ def compile_kernels(watch=lambda kernels, cold: kernels):
 
     watch: is given the list of them, and whether they must be compiled; gives them back one by one, and may tell of it.
     """
-    for dispatcher, signature in watch([k for k in KERNELS if not k[0].signatures], not CACHE.exists()):
+    cold = not any(CACHE.rglob("*.nbi"))                     # numba's indices of what it has compiled
+    for dispatcher, signature in watch([k for k in KERNELS if not k[0].signatures], cold):
         dispatcher.compile(signature)
         dispatcher.disable_compile()
 
