@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from npcaption.kernels.matmul import SIZE, tile_full
+from npcaption.kernels.matmul import SIZE, tile
 from npcaption.kernels.simd import COLUMNS, ROWS, F1, I, address, kernel
 
 DEPTH = 128
@@ -12,8 +12,8 @@ DEPTH = 128
 @kernel(F1, F1, F1, I)
 def tiles(a, b, c, repeats):
     for _ in range(repeats):
-        tile_full(address(a, 0), SIZE * DEPTH, SIZE, address(b, 0), SIZE * COLUMNS, DEPTH, address(c, 0), SIZE * COLUMNS,
-                  0, 0, COLUMNS)
+        tile(ROWS, address(a, 0), SIZE * DEPTH, SIZE, address(b, 0), SIZE * COLUMNS, DEPTH,
+             address(c, 0), SIZE * COLUMNS, 0, 0, COLUMNS)
 
 
 def make_peak(threads, repeats=20000):

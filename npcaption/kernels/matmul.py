@@ -137,47 +137,39 @@ def write_tile(module, rows):
     return function
 
 
-def tile_of(rows):
-    @intrinsic
-    def tile(context, a, a_row, a_k, b, b_k, depth, c, c_row, bias, residual, columns):
-        """c[i, j] = sum_k a[i, k] b[k, j] + bias[j] + residual[i, j] for `rows` i and min(columns, COLUMNS) j.
+@intrinsic
+def tile(context, rows, a, a_row, a_k, b, b_k, depth, c, c_row, bias, residual, columns):
+    """c[i, j] = sum_k a[i, k] b[k, j] + bias[j] + residual[i, j] for min(rows, ROWS) i and min(columns, COLUMNS) j.
 
-        a, b, c, bias, residual are addresses, the last two 0 where there is none; a_row, a_k, b_k, c_row are strides in
-        bytes, residual's is c's. No column beyond is read or written.
-        """
-        def generate(context, builder, signature, values):
-            builder.call(write_tile(builder.module, rows), values)
-            return context.get_dummy_value()
-        return types.void(*[types.int64] * 11), generate
-    return tile
-
-
-tile_full, tile_4, tile_2, tile_1 = (tile_of(rows) for rows in (ROWS, 4, 2, 1))
+    a, b, c, bias, residual are addresses, the last two 0 where there is none; a_row, a_k, b_k, c_row are strides in
+    bytes, residual's is c's. No row or column beyond is read or written: there is a program for each number of rows.
+    """
+    def generate(context, builder, signature, values):
+        rows, *arguments = values
+        full, done = builder.append_basic_block("full"), builder.append_basic_block("tiled")
+        choose = builder.switch(rows, full)
+        for n in range(1, ROWS + 1):
+            block = full if n == ROWS else builder.append_basic_block(f"rows{n}")
+            if n < ROWS:
+                choose.add_case(ir.Constant(INT, n), block)
+            builder.position_at_end(block)
+            builder.call(write_tile(builder.module, n), arguments)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+    return types.void(*[types.int64] * 12), generate
 
 
 @compiled
 def product(a, a_row, a_k, b, b_k, b_panel, depth, c, c_row, rows, columns, bias, residual):
     """c = a b + bias + residual, as `tile`; the columns of b go on `b_panel` bytes further after each COLUMNS."""
     for j in range(0, columns, COLUMNS):
-        width = columns - j
         b_j = b + j // COLUMNS * b_panel
         bias_j = bias + SIZE * j if bias != 0 else 0
-        i = 0
-        while i < rows:
-            a_i, c_i = a + i * a_row, c + i * c_row + SIZE * j
-            residual_i = residual + i * c_row + SIZE * j if residual != 0 else 0
-            if rows - i >= ROWS:
-                tile_full(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
-                i += ROWS
-            elif rows - i >= 4:
-                tile_4(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
-                i += 4
-            elif rows - i >= 2:
-                tile_2(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
-                i += 2
-            else:
-                tile_1(a_i, a_row, a_k, b_j, b_k, depth, c_i, c_row, bias_j, residual_i, width)
-                i += 1
+        for i in range(0, rows, ROWS):
+            residual_ij = residual + i * c_row + SIZE * j if residual != 0 else 0
+            tile(rows - i, a + i * a_row, a_row, a_k, b_j, b_k, depth, c + i * c_row + SIZE * j, c_row,
+                 bias_j, residual_ij, columns - j)
 
 
 @compiled
