@@ -1,4 +1,8 @@
-"""One image's cross-attention sublayer as one call."""
+"""One image's cross-attention sublayer as one call.
+
+x, normed, q, seen, out and their gradients (T, C), source and dsource (S, C), kv (S, 2C), att (heads, T, S), rstd (T,); the
+rest as in self_attention.py.
+"""
 from .attention import attention_backward, attention_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply

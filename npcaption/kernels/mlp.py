@@ -1,4 +1,7 @@
-"""One image's MLP sublayer as one call."""
+"""One image's MLP sublayer as one call.
+
+x, normed, out and their gradients (T, C), wide, active, slope, dwide (T, F), rstd (T,); the rest as in self_attention.py.
+"""
 from .gelu import gelu_backward, gelu_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply

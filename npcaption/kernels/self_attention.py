@@ -1,4 +1,8 @@
-"""One image's self-attention sublayer as one call: Python's lock is taken and given back once, not for every product."""
+"""One image's self-attention sublayer as one call: Python's lock changes hands once, not for every product.
+
+x, normed, seen, out and their gradients (T, C), qkv (T, 3C), att (heads, T, T), rstd (T,); keys is room for a head's packed
+keys, datt for a block's (BLOCK, T). xhat, rstd, normed, qkv, att, seen are what the backward needs.
+"""
 from .attention import attention_backward, attention_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply
@@ -8,6 +12,7 @@ from .simd import F1, F2, F3, I, kernel
 @kernel(F2, F1, F1, F1, F1, F1, F2, I, I, F2, F1, F2, F2, F3, F1, F2, F2, F1)
 def self_attention_forward(x, norm_w, norm_b, qkv_panels, proj_panels, proj_b, residual, heads, causal,
                            xhat, rstd, normed, qkv, att, keys, seen, out, nothing):
+    """out = residual + the branch; residual is x, or has no rows if dropout comes between. nothing: an empty vector."""
     channels = x.shape[1]
     layernorm_forward(x, norm_w, norm_b, xhat, rstd, normed)
     multiply(normed, qkv_panels, nothing, residual[:0], qkv)
