@@ -2,7 +2,7 @@
 import numpy as np
 from numba import types
 
-from .simd import F2, IDS, U8, I, compiled, kernel
+from .simd import F2, IDS, U8, I, kernel
 
 HALF_RANGE = np.float32(127.5)
 PIXELS = types.Array(types.float32, 3, "C")

@@ -25,7 +25,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import COLUMNS, F1, F2, LANES, ROWS, VECTORS, I, address, compiled, kernel
+from .simd import COLUMNS, F1, F2, LANES, ROWS, VECTORS, address, compiled, kernel
 
 NUMBER, INT, VECTOR = ir.FloatType(), ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
 SIZE = 4  # bytes of a number
