@@ -1,4 +1,6 @@
 """A trained model, ready to use: pictures in, sentences out."""
+from typing import NamedTuple
+
 import numpy as np
 
 from . import decoding
@@ -9,6 +11,11 @@ from .parameters import Parameters
 from .tokenizers import sequence
 
 GROUP = 32  # images decoded together: enough to be fast, few enough for any memory
+
+
+class Sentence(NamedTuple):
+    text: str
+    hypothesis: decoding.Hypothesis
 
 
 class Captioner:
@@ -24,12 +31,20 @@ class Captioner:
         """The caption of one image: a path, a PIL image, or an (H, W, 3) uint8 array -> str"""
         return self.captions([image])[0]
 
-    def captions(self, images):
-        """One caption for each image -> list of str"""
+    def captions(self, images, decode=decoding.greedy):
+        """One caption for each image, the best that `decode` finds -> list of str"""
+        return [sentences[0].text for sentences in self.sentences(images, decode)]
+
+    def sentences(self, images, decode=decoding.greedy):
+        """All captions that `decode` finds, the best first -> for each image a list of Sentences
+
+        decode: greedy, sample or beam of npcaption.decoding, with settings: partial(beam, width=4).
+        """
         found = []
         for start in range(0, len(images), GROUP):
-            pictures = [load_image(image, self.config.image_size) for image in images[start:start + GROUP]]
-            found += [self.tokenizer.decode(ids) for ids in decoding.greedy(self.engine, np.stack(pictures))]
+            pictures = np.stack([load_image(image, self.config.image_size) for image in images[start:start + GROUP]])
+            found += [[Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses]
+                      for hypotheses in decode(self.engine, pictures)]
         return found
 
     def loss(self, images, captions):

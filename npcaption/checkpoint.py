@@ -15,6 +15,7 @@ import numpy as np
 from . import tokenizers
 from .captioner import Captioner
 from .config import Config, check, check_types
+from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError
 from .parameters import Parameters
 
@@ -98,7 +99,13 @@ def load(path):
     return Checkpoint(config, tokenizer, parameters, state, optimiser)
 
 
-def load_captioner(path):
-    """A Captioner from a checkpoint's file."""
+def load_captioner(path, engine="numpy", threads=0):
+    """A Captioner from a checkpoint's file.
+
+    engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
+    seconds, once. threads: as for make_engine.
+    """
     checkpoint = load(path)
-    return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters)
+    compile_engine(engine).result()
+    return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters,
+                     make_engine(engine, checkpoint.config.model, checkpoint.parameters, threads))

@@ -4,7 +4,8 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
 
     loss_and_gradients(images, ids, rate, keys, gradients)   one training step's forward and backward
     update(gradients, ...)                                   one step of AdamW
-    encode(images)   decode_loss(source, owners, ids)   next_logits(source, ids)
+    encode(images)   decode_loss(source, owners, ids)
+    remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
 images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C).
 """
@@ -34,6 +35,12 @@ def check_batch(config, ids, images=None):
     if ids.shape[-1] > config.max_length or ids.size and not 0 <= ids.min() <= ids.max() < config.vocabulary:
         raise DataError(f"The ids, shape {ids.shape}, go from {ids.min()} to {ids.max()}; this model takes at most "
                         f"{config.max_length} of 0 to {config.vocabulary - 1}.")
+
+
+def no_text(config, captions, dtype):
+    """For each decoder block room for the keys and values of so many captions' tokens, (R, L, 2C)"""
+    shape = captions, config.max_length - 1, 2 * config.channels
+    return [np.empty(shape, dtype) for _ in range(config.decoder_blocks)]
 
 
 def compile_engine(name):
@@ -85,11 +92,14 @@ class NumpyEngine:
         x, _ = model.decode_forward(layers, self.config, p, ids[:, :-1], source[owners], 0.0, 0)
         return float(layers.output_loss_forward(x, p["output"], ids[:, 1:], 1)[0])
 
-    def next_logits(self, source, ids):
-        """Scores of what may follow ids (B, T) -> (B, V)"""
-        p = self.parameters.sublayer
-        x, _ = model.decode_forward(layers, self.config, p, ids, source, 0.0, 0)
-        return layers.output_forward(x[:, -1:], p["output"])[0][:, 0]
+    def remember(self, images, count):
+        """-> the Memory of `count` captions for each image, none of them begun"""
+        found = model.remember(layers, self.config, self.parameters.sublayer, self.encode(images))
+        return model.Memory(no_text(self.config, len(images) * count, self.parameters.flat.dtype), found)
+
+    def step(self, ids, place, memory):
+        """Scores of what may follow the captions' tokens ids (R,) at `place` -> (R, V); memory is added to."""
+        return model.decode_step(layers, self.config, self.parameters.sublayer, ids, place, memory)
 
 
 class NumbaEngine:
@@ -177,12 +187,30 @@ class NumbaEngine:
         self._for_each(len(ids), one)
         return float(losses.sum())
 
-    def next_logits(self, source, ids):
-        check_batch(self.config, ids)
-        logits = np.empty((len(ids), self.config.vocabulary), np.float32)
+    def remember(self, images, count):
+        check_batch(self.config, np.empty(0), images)
+        found = [None] * len(images)
 
         def one(i):
-            x, _ = model.decode_forward(self.kernels, self.config, self.p, ids[i], source[i], 0.0, 0)
-            logits[i] = self.kernels.output_forward(x[-1:], self.p["output"])[0][0]
-        self._for_each(len(ids), one)
+            source, _ = model.encode_forward(self.kernels, self.config, self.p, images[i], 0.0, 0)
+            found[i] = model.remember(self.kernels, self.config, self.p, source)
+        self._for_each(len(images), one)
+        blocks = [tuple(map(np.stack, zip(*block))) for block in zip(*found)]
+        return model.Memory(no_text(self.config, len(images) * count, np.float32), blocks)
+
+    def step(self, ids, place, memory):
+        images = len(memory.images[0][0])
+        parts, count = min(self.threads, images), len(ids) // images
+        logits = np.empty((len(ids), self.config.vocabulary), np.float32)
+
+        def mine(thread):
+            first, last = images * thread // parts, images * (thread + 1) // parts
+            rows = slice(first * count, last * count)
+            self.kernels.arena().reset()
+            logits[rows] = model.decode_step(self.kernels, self.config, self.p, ids[rows], place,
+                                             memory.of(slice(first, last)))
+        if parts == 1:                                       # a single image need not wait for another thread to wake
+            mine(0)
+        else:
+            list(self.pool.map(mine, range(parts)))
         return logits

@@ -23,6 +23,15 @@ def progress(iterable, total, label, unit):
                   file=sys.stderr, flush=True)
 
 
+def say(line, file=None):
+    """Print a line (file: stdout) above the bar, if there is one."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+        tqdm.write(line, file=file or sys.stdout)
+    else:
+        print(line, file=file or sys.stdout, flush=True)
+
+
 def clock(seconds):
     """Seconds -> "m:ss" or "h:mm:ss" """
     minutes, seconds = divmod(round(seconds), 60)

@@ -32,19 +32,24 @@ def pil_warnings_ignored():
 
 def decode(source, size):
     """load_image without its care for warnings."""
+    return squash(open_image(source), size)
+
+
+def open_image(source):
+    """As load_image takes it -> an RGB PIL image, upright, in its own size"""
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != 3 or not source.size:
             raise DataError("An image given as an array must be (H, W, 3) uint8, and this one is "
                             f"{source.shape} {source.dtype}. Convert it, or give a path or a PIL image.")
-        return squash(Image.fromarray(source), size)
+        return Image.fromarray(source)
     try:
         if isinstance(source, Image.Image):
-            return squash(to_rgb(source), size)
+            return to_rgb(source)
         with Image.open(source) as image:
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"its {image.width} x {image.height} pixels are more than "
                                                    "Pillow's limit against decompression bombs")
-            return squash(to_rgb(image), size)
+            return to_rgb(image)
     except Exception as error:              # a damaged file can raise nearly anything inside a decoder
         name = source if isinstance(source, (str, os.PathLike)) else f"The image {source!r}"
         raise DataError(f"{name} cannot be read as an image: {reason(error)}. "

@@ -3,6 +3,7 @@
     simd.py         the machine's vectors, how kernels are compiled and cached
     matmul.py       the product in registers, and the three products of a linear layer
     attention.py layernorm.py gelu.py cross_entropy.py embedding.py dropout.py exponential.py
+    steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser
     arena.py        memory for one image
     sublayers.py    the same names and signatures as npcaption.layers
@@ -13,6 +14,7 @@ from .dropout import fold_key
 from .matmul import pack_weight
 from .simd import compile_kernels
 from .sublayers import (
-    cross_attention_backward, cross_attention_forward, matrices, mlp_backward, mlp_forward, output_backward,
-    output_forward, output_loss_backward, output_loss_forward, patch_embed_backward, patch_embed_forward, prepare,
-    prepare_sublayer, self_attention_backward, self_attention_forward, token_embed_backward, token_embed_forward)
+    cross_attention_backward, cross_attention_forward, cross_attention_memory, cross_attention_step, matrices,
+    mlp_backward, mlp_forward, output_backward, output_forward, output_loss_backward, output_loss_forward,
+    patch_embed_backward, patch_embed_forward, prepare, prepare_sublayer, self_attention_backward,
+    self_attention_forward, self_attention_step, token_embed_backward, token_embed_forward, token_embed_step)

@@ -36,6 +36,19 @@ def softmax_rows(att, first, last, causal, scale):
             row[j] = 0
 
 
+@compiled
+def attend(q, q_at, panels, kv, v_at, first, last, causal, scale, probabilities, out, out_at, size):
+    """One head, rows first to last: probabilities (T, S) from the packed keys, and what they see of the values."""
+    sources = kv.shape[0]
+    scores = address(probabilities, first * sources)
+    product(address(q, first * q.shape[1] + q_at), SIZE * q.shape[1], SIZE,
+            address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * size, size,
+            scores, SIZE * sources, last - first, sources, 0, 0)
+    softmax_rows(probabilities, first, last, causal, scale)
+    product(scores, SIZE * sources, SIZE, address(kv, v_at), SIZE * kv.shape[1], SIZE * COLUMNS, sources,
+            address(out, first * out.shape[1] + out_at), SIZE * out.shape[1], last - first, size, 0, 0)
+
+
 @kernel(F2, I, F2, I, I, I, I, F3, F2, F1)
 def attention_forward(q, q_at, kv, k_at, v_at, heads, causal, att, out, panels):
     """out (T, H*D) and att (H, T, S).  q (T, .), k and v in kv (S, .), their first columns q_at, k_at, v_at.
@@ -43,20 +56,13 @@ def attention_forward(q, q_at, kv, k_at, v_at, heads, causal, att, out, panels):
     panels: room for a head's keys, panels_size(D, S) numbers.
     """
     tokens, sources, size = q.shape[0], kv.shape[0], out.shape[1] // heads
-    q_row, kv_row, out_row, flat = SIZE * q.shape[1], SIZE * kv.shape[1], SIZE * out.shape[1], kv.reshape(-1)
-    scale = np.float32(1 / np.sqrt(size))
+    flat, scale = kv.reshape(-1), np.float32(1 / np.sqrt(size))
     for h in range(heads):
-        probabilities = att[h]
-        pack_transposed(flat, k_at + h * size, kv.shape[1], panels, size, sources)  # k^T
+        h_at = h * size
+        pack_transposed(flat, k_at + h_at, kv.shape[1], panels, size, sources)  # k^T
         for first in range(0, tokens, BLOCK):
-            last = min(first + BLOCK, tokens)
-            scores = address(probabilities, first * sources)
-            product(address(q, first * q.shape[1] + q_at + h * size), q_row, SIZE,
-                    address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * size, size,
-                    scores, SIZE * sources, last - first, sources, 0, 0)
-            softmax_rows(probabilities, first, last, causal, scale)
-            product(scores, SIZE * sources, SIZE, address(kv, v_at + h * size), kv_row, SIZE * COLUMNS, sources,
-                    address(out, first * out.shape[1] + h * size), out_row, last - first, size, 0, 0)
+            attend(q, q_at + h_at, panels, kv, v_at + h_at, first, min(first + BLOCK, tokens), causal, scale, att[h],
+                   out, h_at, size)
 
 
 @kernel(F2, F2, I, F2, I, I, I, F3, F2, F2, F1, F2)

@@ -21,6 +21,9 @@ from .mlp import mlp_backward as kernel_mlp_backward
 from .mlp import mlp_forward as kernel_mlp_forward
 from .self_attention import self_attention_backward as kernel_self_attention_backward
 from .self_attention import self_attention_forward as kernel_self_attention_forward
+from .steps import cross_attention_step as kernel_cross_attention_step
+from .steps import pack_keys
+from .steps import self_attention_step as kernel_self_attention_step
 
 NO_VECTOR, NO_MATRIX = np.empty(0, np.float32), np.empty((0, 0), np.float32)
 
@@ -207,3 +210,38 @@ def output_loss_backward(dloss, cache, g):
     if dloss != 1:
         dlogits *= np.float32(dloss)
     return output_backward(dlogits, output, g)
+
+
+# ------------------------------------------------------------------------------- decoding: one new token a caption
+
+def token_embed_step(ids, p, place):
+    return p["weight"][ids] + p["position"][place]
+
+
+def self_attention_step(x, p, heads, memory, place):
+    take, channels = arena().take, x.shape[1]
+    scratch = arena().scratch(x.shape, (len(x),), x.shape, (len(x), 3 * channels), (heads * (place + 1),),
+                              (panels_size(channels // heads, place + 1),), x.shape)
+    out = take(*x.shape)
+    kernel_self_attention_step(x, p["norm.weight"], p["norm.bias"], p["qkv.weight"].panels, p["proj.weight"].panels,
+                               p["proj.bias"], heads, memory, place, *scratch, out, NO_VECTOR)
+    return out
+
+
+def cross_attention_memory(source, p, heads):
+    """Of one image, as the engine goes.  source (S, C) -> its keys (H, .) packed, and kv (S, 2C)"""
+    sources, channels = source.shape
+    kv = np.empty((sources, 2 * channels), np.float32)
+    keys = np.empty((heads, panels_size(channels // heads, sources)), np.float32)
+    multiply(source, p["kv.weight"].panels, NO_VECTOR, NO_MATRIX, kv)
+    pack_keys(kv, heads, keys)
+    return keys, kv
+
+
+def cross_attention_step(x, p, heads, memory):
+    keys, kv = memory
+    scratch = arena().scratch(x.shape, (len(x),), x.shape, x.shape, (len(x) // len(kv), kv.shape[1]), x.shape)
+    out = arena().take(*x.shape)
+    kernel_cross_attention_step(x, p["norm.weight"], p["norm.bias"], p["q.weight"].panels, p["proj.weight"].panels,
+                                p["proj.bias"], heads, keys, kv, *scratch, out, NO_VECTOR)
+    return out

@@ -44,3 +44,9 @@ def cross_attention_backward(dout, cache, g):
     g["norm.weight"] += dw_norm
     g["norm.bias"] += db_norm
     return dout + dx, dsource
+
+
+def cross_attention_map(cache):
+    """Where the forward looked: each token's shares of the source tokens, which sum to 1.  -> (..., H, T, S)"""
+    _, _, _, _, (_, _, _, att, _), _, _, _ = cache
+    return att

@@ -1,0 +1,51 @@
+"""Decoding: the decoder's sublayers for one new token of each caption, over what is remembered of the tokens before.
+
+R captions are decoded side by side, equally many (K) for each of B images, an image's own one after another: R = B K.
+The same numbers as the sublayers' forward for that token, without computing the others again. Nothing has a backward
+here: decoding has no loss.
+"""
+import numpy as np
+
+from .attention import attention_forward
+from .heads import merge_heads_forward, split_heads_forward
+from .layernorm import layernorm_forward
+from .linear import linear_forward, projection_forward
+
+
+def token_embed_step(ids, p, place):
+    """out = token[ids] + position[place], as all captions are equally long.  ids (R,) integers -> (R, C)"""
+    return p["weight"][ids] + p["position"][place]
+
+
+def self_attention_step(x, p, heads, memory, place):
+    """Each new token looks at those before it and at itself.  x (R, C) -> (R, C)
+
+    memory (R, L, 2C): the keys and values of the tokens so far; those of this one are written to its place.
+    """
+    normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
+    qkv, _ = projection_forward(normed, p["qkv.weight"])     # (R, 3C)
+    q, memory[:, place] = np.split(qkv, [x.shape[-1]], axis=-1)  # (R, C), (R, 2C)
+    seen = attend(q[:, None], memory[:, :place + 1], heads)  # (R, 1, C)
+    branch, _ = linear_forward(seen[:, 0], p["proj.weight"], p["proj.bias"])  # (R, C)
+    return x + branch
+
+
+def cross_attention_memory(source, p, heads):
+    """Keys and values of images, computed once.  source (B, S, C) -> a tuple of arrays (B, ...)"""
+    return projection_forward(source, p["kv.weight"])[:1]    # (B, S, 2C)
+
+
+def cross_attention_step(x, p, heads, memory):
+    """Each new token looks at its image; the tokens of an image's K captions look together.  x (R, C) -> (R, C)"""
+    kv, = memory                                             # (B, S, 2C)
+    normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
+    q, _ = projection_forward(normed, p["q.weight"])         # (R, C)
+    seen = attend(q.reshape(len(kv), -1, q.shape[-1]), kv, heads)  # (B, K, C)
+    branch, _ = linear_forward(seen.reshape(x.shape), p["proj.weight"], p["proj.bias"])  # (R, C)
+    return x + branch
+
+
+def attend(q, kv, heads):
+    """q (N, T, C), kv (N, S, 2C) -> what was seen (N, T, C)"""
+    q, k, v = (split_heads_forward(part, heads)[0] for part in (q, *np.split(kv, 2, axis=-1)))  # (N, H, T or S, D)
+    return merge_heads_forward(attention_forward(q, k, v, False)[0])[0]
