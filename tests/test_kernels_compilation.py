@@ -104,6 +104,16 @@ for engine, views, g, image in [
 errors["loss"] = abs(loss - exact_loss) / exact_loss
 errors["image"] = gradcheck.relative_error(exact_dimage, dimage)
 errors |= {name: gradcheck.relative_error(exact.named[name], found.named[name]) for name in exact.named}
+views, exact, steps = kernels.prepare(p), [], []
+source = model.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0), 0.0, 0)[0]
+for engine, views, found, images in [
+        (layers, p.sublayer, exact, model.remember(layers, config, p.sublayer, source)),
+        (kernels, views, steps, [tuple(np.stack([a, a]) for a in block)
+                                 for block in model.remember(kernels, config, views, source[0])])]:
+    memory = model.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
+    found += [np.array(model.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
+              for place in range(6)]
+errors["decoding"] = gradcheck.relative_error(np.array(exact), np.array(steps))
 print(json.dumps([simd.ISA, str(simd.CACHE), {name: float(error) for name, error in errors.items()}]))
 """
 

@@ -1,0 +1,54 @@
+"""Writes tests/metric_pins.json, the values of COCO's own programs that tests/test_metrics.py holds ours to.
+
+    PYTHONPATH=. python tests/make_metric_pins.py
+
+with Flickr8k in $NPCAPTION_DATA. Its Python needs pycocoevalcap 1.2 and pytest beside the package's own
+dependencies, and the machine Java, in which COCO's tokenizer is written.
+"""
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+from test_metrics import INVENTED, all_captions, checksum, constant, first_against_the_others
+
+
+def coco(candidates, references):
+    """pycocoevalcap's {score: [the corpus' value, the images' values]}"""
+    res = {i: [" ".join(tokens)] for i, tokens in enumerate(candidates)}
+    gts = {i: [" ".join(tokens) for tokens in refs] for i, refs in enumerate(references)}
+    bleu, bleus = Bleu().compute_score(gts, res, verbose=0)
+    rouge, rouges = Rouge().compute_score(gts, res)
+    cider, ciders = Cider().compute_score(gts, res)
+    return {"bleu": [bleu, np.transpose(bleus).tolist()], "rouge_l": [float(rouge), rouges.tolist()],
+            "cider_d": [float(cider), ciders.tolist()]}
+
+
+def summed(scores):
+    """{score: [the corpus' value, the sum of the squares of the images' values]}"""
+    return {name: [corpus, np.square(images).sum(0).tolist()] for name, (corpus, images) in scores.items()}
+
+
+def coco_tokens(captions):
+    tokens = PTBTokenizer().tokenize({i: [{"caption": caption}] for i, caption in enumerate(captions)})
+    return [tokens[i][0].split() for i in range(len(captions))]
+
+
+def main():
+    flickr8k = Path(os.environ["NPCAPTION_DATA"]) / "flickr8k"
+    pins = {"invented": coco(*zip(*INVENTED.values())),
+            "first_against_the_others": summed(coco(*first_against_the_others(flickr8k))),
+            "constant": summed(coco(*constant(flickr8k))),
+            "tokens": checksum(coco_tokens(all_captions(flickr8k)))}
+    path = Path(__file__).with_name("metric_pins.json")
+    path.write_text(json.dumps(pins, indent=1) + "\n")
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
