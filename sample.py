@@ -1,29 +1,72 @@
 """Caption photographs.
 
-    python sample.py dog.jpg beach.png --checkpoint runs/flickr8k/best.npz
+    python sample.py dog.jpg beach.png                          the newest model under runs/, greedily
+    python sample.py photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
+    python sample.py dog.jpg --temperature 0.7 --count 5        five captions drawn at random
+    python sample.py dog.jpg --beam 4 --count 4 --json          the four best with their scores
+    python sample.py dog.jpg --attention looked.png             where the model looked, word by word
 """
 import argparse
-from pathlib import Path
+from functools import partial
 
 import npcaption
-from npcaption.errors import CheckpointError, command
+from npcaption import captioning, checkpoint, decoding
+from npcaption.captioner import GROUP
+from npcaption.errors import ConfigError, DataError, command
 
 
-def newest_checkpoint():
-    found = sorted(Path("runs").glob("*/best.npz"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise CheckpointError("There is no model under runs/. Train one (python train.py), or name one (--checkpoint).")
-    return found[-1]
+def decoder(options):
+    """The decoding that the flags ask for."""
+    drawn = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")
+             if getattr(options, name) is not None}
+    if options.beam is not None:
+        if drawn:
+            raise ConfigError(f"--beam searches and --{next(iter(drawn)).replace('_', '-')} draws: choose one of them.")
+        if options.count > options.beam:
+            raise ConfigError(f"A beam of {options.beam} has no {options.count} captions: raise --beam or lower --count.")
+        return partial(decoding.beam, width=options.beam, length_penalty=options.length_penalty)
+    if drawn:
+        return partial(decoding.sample, count=options.count, **drawn)
+    if options.count != 1:
+        raise ConfigError("Greedy decoding has one caption an image: for several add --beam K or --temperature X.")
+    return decoding.greedy
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
     parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
+    parser.add_argument("--engine", choices=["numba", "numpy"], help=f"(default: numba for more than {GROUP} images)")
+    parser.add_argument("--beam", type=int, metavar="K", help="search with the K likeliest beginnings")
+    parser.add_argument("--length-penalty", type=float, default=1.0, metavar="X",
+                        help="rank by log-probability / tokens^X (default: 1, the mean over the tokens)")
+    parser.add_argument("--temperature", type=float, metavar="X", help="draw tokens; below 1 likelier ones, above 1 wilder")
+    parser.add_argument("--top-k", type=int, metavar="N", help="draw among the N likeliest tokens")
+    parser.add_argument("--top-p", type=float, metavar="X", help="draw among the likeliest tokens of probability X together")
+    parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default: 0)")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="captions of each image")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line for each image")
+    parser.add_argument("--attention", metavar="OUT.png", help="draw where the model looked for each word")
+    parser.add_argument("--layer", type=int, metavar="N", help="attention of this decoder block, from 0 (default: all)")
+    parser.add_argument("--head", type=int, metavar="N", help="attention of this head, from 0 (default: all)")
+    parser.add_argument("--saliency", metavar="OUT.png", help="draw which pixels matter for each word, by the gradient")
     options = parser.parse_args()
-    captioner = npcaption.load(options.checkpoint or newest_checkpoint())
-    for image in options.images:
-        print(f"{image}: {captioner.caption(image)}", flush=True)
+
+    decode, paths = decoder(options), captioning.find_images(options.images)
+    engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
+    captioner = npcaption.load(options.checkpoint or checkpoint.newest(), engine)
+    failed = 0
+    for number, (path, image, sentences) in enumerate(captioning.captioned(captioner, paths, decode), 1):
+        captioning.tell(path, sentences, options.count, options.json)
+        if isinstance(sentences, DataError):
+            failed += 1
+            continue
+        for kind, out, chosen in [("attention", options.attention, {"layer": options.layer, "head": options.head}),
+                                  ("saliency", options.saliency, {})]:
+            if out:
+                captioning.draw(kind, captioner, path, image, sentences[0],
+                                captioning.numbered(out, number, len(paths)), **chosen)
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import torch
 from npcaption import checkpoint as checkpoints
 from npcaption.captioner import Captioner
 from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
-from npcaption.evaluation import evaluate
+from npcaption.evaluate import losses
 from npcaption.interop import from_torch_state, to_torch_state
 from npcaption.parameters import initialise
 from npcaption.progress import progress
@@ -53,7 +53,7 @@ def main():
             optimiser.step()
             count = int((ids[:, 1:] != 0).sum())
             nats, tokens = nats + loss.item() * count, tokens + count
-        val = evaluate(from_torch_state({name: tensor.numpy() for name, tensor in network.state_dict().items()},
+        val = losses(from_torch_state({name: tensor.numpy() for name, tensor in network.state_dict().items()},
                                         last.tokenizer), data.val.images, val_sequences)
         ours = rows[epoch]
         print(f"{epoch + 1:>5}{float(ours['train']):>13.5f}{nats / tokens:>10.5f}{float(ours['val']):>13.5f}"

@@ -99,6 +99,14 @@ def load(path):
     return Checkpoint(config, tokenizer, parameters, state, optimiser)
 
 
+def newest(folder="runs"):
+    """The best.npz that was written last, of all trainings under `folder`."""
+    found = sorted(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise CheckpointError(f"There is no model under {folder}/. Train one (python train.py), or name one (--checkpoint).")
+    return found[-1]
+
+
 def load_captioner(path, engine="numpy", threads=0):
     """A Captioner from a checkpoint's file.
 

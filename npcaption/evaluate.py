@@ -1,24 +1,44 @@
-"""How good a model is on captions that it has not seen."""
+"""How good a model is on captions that it has not seen, and what its scores are worth.
+
+    python -m npcaption.evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
+    python -m npcaption.evaluate --json scores.json --html page.html      of the newest model, on its validation images
+
+Beside the model's scores stand floors, what captions score for which nobody looked at an image, and the ceiling, what a
+person's caption scores against other people's. Without them no score means anything.
+"""
+import argparse
+import datetime
+import io
+import json
 import math
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .data.dataset import trim
+from . import attribution, checkpoint, decoding, floors, metrics, page, report
+from .captioner import Captioner
+from .data.dataset import encode_captions, load_dataset, trim
+from .data.images import open_image
+from .engines import compile_engine, make_engine
+from .errors import DataError, command
+from .files import write_whole
 from .progress import progress
-from .tokenizers import PADDING
+from .tokenizers import PADDING, sequence
 
-GROUP = 32  # images at a time; the shuffled loss shuffles within a group
+GROUP = 32      # images at a time; the shuffled loss shuffles within a group
+THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
 
 
-class Evaluation(NamedTuple):
+class Losses(NamedTuple):
     loss: float                 # nats per token over all captions, the end counted, padding not
     bits_per_character: float   # the same nats in bits, per character of the text; the end counts as one
     shuffled: float             # the loss when every caption stands beside another image: what is not gained by looking
 
 
-def evaluate(captioner, images, sequences, label="validation"):
-    """All captions of all images.  images (N, S, S, 3) uint8 -> Evaluation; shuffled is nan for a single image."""
+def losses(captioner, images, sequences, label="validation"):
+    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image."""
     c, order = captioner, np.random.default_rng(0).permutation(len(images))
     groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal, so that none is left with one image
     nats = shuffled = tokens = characters = 0
@@ -31,5 +51,180 @@ def evaluate(captioner, images, sequences, label="validation"):
         shuffled += c.engine.decode_loss(source, owners - 1, ids) if len(group) > 1 else math.nan  # -1: the last one's
         tokens += int((ids[:, 1:] != PADDING).sum())
         characters += sum(len(c.tokenizer.decode(row)) + 1 for row in ids)
-    return Evaluation(nats / tokens, nats / math.log(2) / characters, shuffled / tokens)
+    return Losses(nats / tokens, nats / math.log(2) / characters, shuffled / tokens)
 
+
+def evaluate(captioner, split, train, beam=4):
+    """Everything that the captions of a split can say of a model.
+
+    split: Split; train: the training images' captions, list of str; beam: its width, or 0 for greedy captions alone.
+    -> {"losses", "scores", "warnings", "captions"}, as JSON would have it; None stands for what is not defined.
+    """
+    ways = {"greedy": decoding.greedy} | ({f"beam {beam}": partial(decoding.beam, width=beam)} if beam else {})
+    sentences = {name: decode_all(captioner, split.images, decode, name) for name, decode in ways.items()}
+    references = [[metrics.tokenize(text) for text in texts] for texts in split.captions]
+    cider = metrics.CiderD(references)
+    candidates = {name: [metrics.tokenize(sentence.text) for sentence in found] for name, found in sentences.items()}
+    scores = {name: score(found, references, cider) for name, found in candidates.items()}
+    return {"losses": loss_rows(captioner, split, train),
+            "scores": [row(name, [(candidates[name], scores[name])]) for name in ways]
+            + floor_rows(train, references, cider) + ceiling_rows(references),
+            "warnings": warnings(split),
+            "captions": caption_rows(split, *([sentences[name], scores[name]] for name in ways))}
+
+
+def decode_all(captioner, images, decode, label):
+    """-> for each image the best Sentence"""
+    starts, found = range(0, len(images), GROUP), []
+    for start in progress(starts, len(starts), f"captions, {label}", "groups"):
+        found += [sentences[0] for sentences in captioner.sentences(list(images[start:start + GROUP]), decode)]
+    return found
+
+
+def loss_rows(captioner, split, train):
+    """The model's losses, and what a character n-gram loses on the same captions, cut and spelt as the model has them."""
+    c, length = captioner, captioner.config.max_length
+    sequences = encode_captions(split, c.tokenizer, length)
+    found = losses(c, split.images, sequences, "losses")
+    seen = [c.tokenizer.decode(sequence(c.tokenizer.encode(text), length)) for text in train]
+    texts = [c.tokenizer.decode(ids) for ids in sequences.ids]
+    blind = floors.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts)
+
+    def of(name, nats_per_token, bits_per_character):
+        defined = nats_per_token is not None and math.isfinite(nats_per_token)
+        return {"name": name, "nats_per_token": nats_per_token if defined else None,
+                "perplexity": math.exp(nats_per_token) if defined else None,
+                "bits_per_character": bits_per_character if math.isfinite(bits_per_character) else None}
+    return [of("the model", found.loss, found.bits_per_character),
+            of("the model, beside another photograph", found.shuffled,
+               found.bits_per_character * found.shuffled / found.loss),
+            of(f"{floors.ORDER}-gram of characters, image-blind", blind if c.tokenizer.kind == "char" else None,
+               blind / math.log(2))]
+
+
+def score(candidates, references, cider=None):
+    """-> {metric: Scores}; cider: the references' CiderD, if there is one already"""
+    return {"bleu": metrics.bleu(candidates, references), "rouge_l": metrics.rouge_l(candidates, references),
+            "cider_d": (cider or metrics.CiderD(references)).score(candidates)}
+
+
+def row(name, turns, caption=None):
+    """What the table says of some captions, or of several turns of them on the average.  turns: [(candidates, scores)]"""
+    def mean(values):
+        value = np.mean(list(values), axis=0)
+        return value.tolist() if np.isfinite(value).all() else None
+    return {"name": name, "bleu": mean(scores["bleu"].corpus for _, scores in turns),
+            "rouge_l": mean(scores["rouge_l"].corpus for _, scores in turns),
+            "cider_d": mean(scores["cider_d"].corpus for _, scores in turns),
+            "distinct": round(mean(len(set(map(tuple, candidates))) for candidates, _ in turns)),
+            "words": mean(np.mean(list(map(len, candidates))) for candidates, _ in turns), "caption": caption}
+
+
+def floor_rows(train, references, cider):
+    tokens = [metrics.tokenize(text) for text in train]
+    by_cider, by_bleu = floors.best_constants(tokens, references)
+    drawn = floors.random_captions(tokens, len(references))
+    rows = []
+    for name, constant in [("best constant by CIDEr-D, image-blind", by_cider), ("best constant by BLEU-4, image-blind", by_bleu)]:
+        if constant is not None:
+            everywhere = [constant] * len(references)
+            rows.append(row(name, [(everywhere, score(everywhere, references, cider))], " ".join(constant)))
+    return rows + [row("a random training caption, image-blind", [(drawn, score(drawn, references, cider))])]
+
+
+def ceiling_rows(references):
+    """A person against the others: each reference in turn."""
+    turns = [(candidates, score(candidates, others)) for candidates, others in floors.human_ceiling(references)]
+    return [row("a person, against the others", turns)] if turns else []
+
+
+def warnings(split):
+    found, few = [], sum(len(texts) < 2 for texts in split.captions)
+    if len(split.captions) == 1:
+        found.append("CIDEr-D and the loss beside another photograph are not defined for a single image: they compare images.")
+    elif len(split.captions) < 100:
+        found.append(f"CIDEr-D weighs words by how rare they are among these {len(split.captions)} images: with so few, it is "
+                     f"not comparable with others.")
+    if few:
+        found.append(f"{few:,} images have a single caption: " + ("without others to compare it with, there is no human ceiling."
+                     if few == len(split.captions) else "the human ceiling leaves them out."))
+    return found
+
+
+def caption_rows(split, greedy, beam=None):
+    """greedy and beam: [for each image a Sentence, the Scores]"""
+    def of(found, i):
+        (sentence, scores) = found[0][i], found[1]
+        cider = float(scores["cider_d"].images[i])
+        return {"caption": sentence.text, "log_probability": sentence.hypothesis.log_probability,
+                "bleu_4": float(scores["bleu"].images[i, 3]), "rouge_l": float(scores["rouge_l"].images[i]),
+                "cider_d": cider if math.isfinite(cider) else None}
+    return [{"image": name, "references": list(texts), "greedy": of(greedy, i), "beam": of(beam, i) if beam else None}
+            for i, (name, texts) in enumerate(zip(split.names, split.captions))]
+
+
+# ------------------------------------------------------------------------------------------------------- the command
+
+def photographs(split):
+    """For each image a JPEG of its file, or of what the model sees if there are no files."""
+    for i, pixels in enumerate(split.images):
+        photo = open_image(split.files[i] if split.files else np.array(pixels))
+        photo.thumbnail((THUMBNAIL, THUMBNAIL))
+        jpeg = io.BytesIO()
+        photo.save(jpeg, "JPEG", quality=80)
+        yield jpeg.getvalue()
+
+
+def looks(captioner, split, captions):
+    """For each image the words of the caption that is shown, and where the model looked for each."""
+    for image, caption in zip(split.images, captions):
+        text = page.shown(caption)["caption"]
+        ids = sequence(captioner.tokenizer.encode(text), captioner.config.max_length)
+        found = attribution.attention(captioner, np.array(image), ids[:(ids != PADDING).sum()])
+        yield [(look.word, look.map) for look in found]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
+    parser.add_argument("--data", metavar="shapes|PATH", help="captioned images (default: what the model was trained on)")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="val")
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images of the split")
+    parser.add_argument("--beam", type=int, default=4, metavar="K", help="width of the beam search; 0: none (default: 4)")
+    parser.add_argument("--engine", choices=["numba", "numpy"], default="numba")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the numba engine (default: one a core)")
+    parser.add_argument("--json", metavar="FILE", help="write the scores and every caption")
+    parser.add_argument("--html", metavar="FILE", help="write a page of photographs, captions and attention to browse")
+    options = parser.parse_args()
+    for file in filter(None, (options.json, options.html)):
+        if not Path(file).parent.is_dir():
+            raise DataError(f"There is no folder {Path(file).parent} for {file}. Make it, or name another.")
+
+    path = options.checkpoint or checkpoint.newest()
+    trained = checkpoint.load(path)
+    t, size = trained.config.training, trained.config.model.image_size
+    compiled, data = compile_engine(options.engine), options.data or t.data
+    dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
+    split = dataset._asdict()[options.split].first(options.limit)
+    if not split.names:
+        raise DataError(f"{data} has no {options.split} images. Choose another --split.")
+    compiled.result()
+    engine = make_engine(options.engine, trained.config.model, trained.parameters, options.threads)
+    captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
+    train = [text for texts in dataset.train.captions for text in texts]
+    result = {"checkpoint": str(path), "data": str(data), "split": options.split, "images": len(split.names),
+              "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),
+              **evaluate(captioner, split, train, options.beam)}
+    print(report.evaluation(result), flush=True)
+    if options.json:
+        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode())
+    if options.html:
+        count, maps = len(split.names), looks(captioner, split, result["captions"])
+        shown = [list(progress(things, count, "page", what)) for things, what in
+                 [(photographs(split), "photographs"), (maps, "attention maps")]]
+        page.write(options.html, page.render(result, *shown))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -62,3 +62,25 @@ def judged(captioner, data, folder):
             lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly "
                          f"({np.mean(right):.1%}).")
     return "\n".join(lines)
+
+
+def evaluation(result):
+    """What `python -m npcaption.evaluate` prints; result is what it writes as JSON."""
+    def cell(value, digits, factor=1):
+        return "-" if value is None else f"{factor * value:.{digits}f}"
+
+    lines = [f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images with "
+             f"{result['references']:,} captions", "",
+             f"{'':<42}{'nats per token':>15}{'perplexity':>12}{'bits per character':>20}"]
+    lines += [f"{row['name']:<42}{cell(row['nats_per_token'], 4):>15}{cell(row['perplexity'], 2):>12}"
+              f"{cell(row['bits_per_character'], 4):>20}" for row in result["losses"]]
+    lines += ["", f"{'(times 100)':<42}{'BLEU-1':>7}{'-2':>6}{'-3':>6}{'-4':>6}{'ROUGE-L':>9}{'CIDEr-D':>9}{'distinct':>10}"
+              f"{'words':>7}"]
+    for row in result["scores"]:
+        bleu = row["bleu"] or [None] * 4
+        lines.append(f"{row['name']:<42}{cell(bleu[0], 1, 100):>7}" + "".join(f"{cell(b, 1, 100):>6}" for b in bleu[1:])
+                     + f"{cell(row['rouge_l'], 1, 100):>9}{cell(row['cider_d'], 1, 100):>9}{row['distinct']:>10,}"
+                     f"{row['words']:>7.1f}")
+        if row["caption"]:
+            lines.append(f'    "{row["caption"]}"')
+    return "\n".join(lines + [""] * bool(result["warnings"]) + result["warnings"])

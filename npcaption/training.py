@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint
 from .data.dataset import encode_captions, epoch_batches, load_dataset
 from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError, DataError
-from .evaluation import evaluate
+from .evaluate import losses
 from .parameters import Parameters, initialise, table
 from .progress import progress
 from .tokenizers import KINDS, PADDING
@@ -89,7 +89,7 @@ def train(config, out, resume=False, say=print):
             nats, counted = nats + loss * tokens, counted + tokens
         seconds = time.perf_counter() - start
 
-        val = evaluate(captioner, data.val.images, val_sequences, f"epoch {epoch + 1} validation")
+        val = losses(captioner, data.val.images, val_sequences, f"epoch {epoch + 1} validation")
         row = dict(zip(LOG, [epoch + 1, state["step"], nats / counted, *val, rate, len(data.train.names) / seconds,
                              seconds]))
         state["epoch"], better = epoch + 1, val.loss < state["best"]

@@ -1,4 +1,6 @@
 """train.py and sample.py as a person runs them."""
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,8 +38,42 @@ def test_sample_prints_a_line_for_each_image_from_the_newest_model(trained):
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["grey.png", "grey.png"]
 
 
+def test_sample_takes_folders_decodes_as_told_and_goes_on_after_a_bad_image(trained):
+    folder = trained[0] / "photos"
+    folder.mkdir()
+    for level in (0, 90, 180):
+        Image.new("RGB", (40, 30), (level, 0, 0)).save(folder / f"{level}.png")
+    (folder / "50.png").write_bytes(b"broken")
+    result = run("sample.py", "photos", "--beam", 3, "--count", 2, "--json", "--attention", "a.png", cwd=trained[0])
+    assert result.returncode == 2 and "50.png cannot be read" in result.stderr and "Traceback" not in result.stderr
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [("error" in entry, len(entry.get("captions", []))) for entry in told] == [(False, 2), (False, 2), (True, 0), (False, 2)]
+    assert sorted(path.name for path in trained[0].glob("a-*.png")) == ["a-1.png", "a-2.png", "a-4.png"]
+
+
+def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
+    command = [sys.executable, "-m", "npcaption.evaluate", "--limit", "12", "--json", "s.json", "--html", "p.html"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=trained[0], env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((trained[0] / "s.json").read_text())
+    assert all(row["name"] in result.stdout for row in scores["scores"]) and len(scores["captions"]) == 12
+    assert (trained[0] / "p.html").read_text().count("<article") == 12
+    command[-1] = "nowhere/p.html"
+    result = subprocess.run(command, cwd=trained[0], env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 2 and "There is no folder nowhere" in result.stderr and not result.stdout
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["sample.py", "absent.png"], "absent.png"),
+    (["sample.py", "*.webp"], "matches no file"),
+    (["sample.py", "grey.png", "--count", 2], "--beam K or --temperature X"),
+    (["sample.py", "grey.png", "--beam", 2, "--count", 3], "A beam of 2 has no 3 captions"),
+    (["sample.py", "grey.png", "--beam", 2, "--top-p", 0.9], "--beam searches and --top-p draws"),
+    (["sample.py", "grey.png", "--temperature", 0], "temperature 0.0"),
+    (["sample.py", "grey.png", "--attention", "a.png", "--head", 9], "There is no head 9"),
+    (["sample.py", "grey.png", "--attention", "nowhere/a.png"], "nowhere/a.png could not be written"),
+    (["sample.py", "grey.png", "--attention", "a.xyz"], "a.xyz does not end in a kind of picture"),
     (["sample.py", "notes.txt"], "notes.txt cannot be read as an image"),
     (["sample.py", "grey.png", "--checkpoint", "notes.txt"], "notes.txt is not a checkpoint"),
     (["train.py", "--data", "nowhere", "--out", "y"], "nowhere"),

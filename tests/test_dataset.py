@@ -82,8 +82,9 @@ def test_a_folder_of_images_with_captions_becomes_three_splits(tmp_path, monkeyp
     names = [name for split in (data.train, data.val, data.test) for name in split.names]
     assert sorted(names) == [f"{i:02}.png" for i in range(16)]
     for split in (data.train, data.val, data.test):
-        for image, captions, name in zip(*split):
-            np.testing.assert_array_equal(image, load_image(tmp_path / name, 16))
+        for image, captions, name, file in zip(*split):
+            assert file.name == name
+            np.testing.assert_array_equal(image, load_image(file, 16))
             assert captions == (f"picture number {int(name[:2])}", f"again {int(name[:2])}")
 
 
@@ -91,6 +92,18 @@ def test_a_limit_holds_for_every_split(tmp_path, monkeypatch):
     monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
     data = load_dataset(folder_of_photographs(tmp_path), 16, seed=0, limit=2)
     assert [len(split.names) for split in (data.train, data.val, data.test)] == [2, 2, 2]
+
+
+def test_only_the_images_that_are_wanted_are_decoded_but_all_captions_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
+    folder = folder_of_photographs(tmp_path)
+    whole, part = load_dataset(folder, 16, seed=0), load_dataset(folder, 16, seed=0, looked_at=("test",))
+    assert part.train.images is None and part.val.images is None
+    assert part.train.captions == whole.train.captions
+    np.testing.assert_array_equal(part.test.images, whole.test.images)
+    first = part.test.first(1)
+    assert len(first.images) == len(first.names) == len(first.files) == 1 and part.train.first(1).images is None
+    assert part.test.first(0).names == part.test.names
 
 
 def test_generated_scenes_come_with_five_captions_and_can_be_judged():

@@ -9,10 +9,9 @@ from npcaption import checkpoint as checkpoints
 from npcaption import training
 from npcaption.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.data.dataset import Split, encode_captions, load_dataset, trim
+from npcaption.data.dataset import encode_captions, load_dataset, trim
 from npcaption.data.images import load_image
 from npcaption.errors import CheckpointError
-from npcaption.evaluation import evaluate
 from npcaption.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training import Trainer
@@ -95,35 +94,6 @@ def test_resuming_with_other_settings_says_which_differ(finished):
 def test_resuming_nothing_says_so(tmp_path):
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         training.train(TINY, tmp_path / "none", resume=True)
-
-
-def random_captioner(texts):
-    tokenizer = CharTokenizer.build([text for captions in texts for text in captions])
-    config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, max_length=10, vocabulary=tokenizer.size)
-    return Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64))
-
-
-def test_the_validation_loss_counts_every_token_of_every_caption_alike():
-    texts = [("a", "ab ab ab"), ("b", "abba", "aa"), ("bb",)]
-    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    c = random_captioner(texts)
-    found = evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
-    each = [(c.loss(images[i:i + 1], [text]), len(text) + 1) for i in range(3) for text in texts[i]]
-    mean = sum(loss * tokens for loss, tokens in each) / sum(tokens for _, tokens in each)
-    assert found.loss == pytest.approx(mean, rel=1e-12)
-    assert found.bits_per_character == pytest.approx(mean / np.log(2), rel=1e-12)
-
-
-def test_the_shuffled_loss_puts_every_caption_beside_another_image():
-    images = np.zeros((2, 16, 16, 3), np.uint8)
-    images[1] = 255
-    texts = [("abab",), ("bb",)]
-    c = random_captioner(texts)
-    found = evaluate(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
-    swapped = [(c.loss(images[1 - i:][:1], list(texts[i])), len(texts[i][0]) + 1) for i in range(2)]
-    assert found.shuffled == pytest.approx(sum(loss * n for loss, n in swapped) / sum(n for _, n in swapped), rel=1e-12)
-    alone = evaluate(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
-    assert np.isnan(alone.shuffled)
 
 
 def learn_by_heart(images, ids, config, rate, steps=600):

@@ -13,9 +13,14 @@ HELD_OUT_SCENES = 400
 
 
 class Split(NamedTuple):
-    images: np.ndarray          # (N, S, S, 3) uint8, perhaps on disk
+    images: np.ndarray | None   # (N, S, S, 3) uint8, perhaps on disk
     captions: list              # N tuples of strings
     names: list                 # N names of images, to tell a person which one is meant
+    files: list | None = None   # N paths of the images, if they are files
+
+    def first(self, count):
+        """Its first images, or all for 0"""
+        return Split(*(part if part is None else part[:count or None] for part in self))
 
 
 class Dataset(NamedTuple):
@@ -26,17 +31,20 @@ class Dataset(NamedTuple):
     scenes: list | None         # the test scenes, if generated: they can judge a caption exactly
 
 
-def load_dataset(data, image_size, seed, scenes=0, limit=0):
-    """data "shapes", or a folder or file that load_records knows; limit: at most so many images of each split."""
+def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test")):
+    """data "shapes", or a folder or file that load_records knows; limit: at most so many images of each split.
+
+    looked_at: the splits whose images are wanted; those of files in other splits are not decoded, and None.
+    """
     if data == "shapes":
         return _generated(image_size, seed, min(limit or scenes, scenes))
     records = load_records(data, seed)
-    splits = [part[:limit or None] for part in (records.train, records.val, records.test)]
-    store = open_store([record.image for part in splits for record in part], image_size)
-    starts = np.cumsum([0] + [len(part) for part in splits])
-    return Dataset(*(Split(store[start:start + len(part)], [record.captions for record in part],
-                           [record.image.name for record in part]) for start, part in zip(starts, splits)),
-                   records.notes, None)
+    splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
+    store = open_store([record.image for name in looked_at for record in splits[name]], image_size)
+    ends = dict(zip(looked_at, np.cumsum([len(splits[name]) for name in looked_at])))
+    return Dataset(*(Split(store[ends[name] - len(part):ends[name]] if name in looked_at else None,
+                           [record.captions for record in part], [record.image.name for record in part],
+                           [record.image for record in part]) for name, part in splits.items()), records.notes, None)
 
 
 def _generated(image_size, seed, count):

@@ -1,0 +1,102 @@
+"""Captions for files: which files, and what is told of each."""
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from npcaption import captioning, decoding
+from npcaption.captioner import Captioner
+from npcaption.config import ModelConfig
+from npcaption.errors import DataError
+from npcaption.parameters import initialise
+from npcaption.tokenizers import CharTokenizer
+
+TOKENIZER = CharTokenizer("abcdef ")
+CONFIG = ModelConfig(image_size=16, channels=16, heads=2, hidden=16, encoder_blocks=1, decoder_blocks=1, max_length=12,
+                     vocabulary=TOKENIZER.size)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("b.png", "a.jpg", "c.JPEG"):
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "broken.png").write_bytes(b"no image either")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def captioner():
+    return Captioner(CONFIG, TOKENIZER, initialise(CONFIG, 0))
+
+
+def names(paths):
+    return [path.rsplit("/", 1)[-1] for path in paths]
+
+
+def test_a_folder_means_the_images_in_it_in_the_order_of_their_names(folder):
+    assert names(captioning.find_images([str(folder)])) == ["a.jpg", "b.png", "broken.png", "c.JPEG"]
+
+
+def test_a_pattern_means_what_it_matches_unless_a_file_has_its_name(folder):
+    assert names(captioning.find_images([str(folder / "*.png"), str(folder / "a.jpg")])) == ["b.png", "broken.png", "a.jpg"]
+    (folder / "deeper").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "deeper" / "dog[1].png")
+    assert names(captioning.find_images([str(folder / "**" / "dog*.png")])) == ["dog[1].png"]
+    assert names(captioning.find_images([str(folder / "deeper" / "dog[1].png")])) == ["dog[1].png"]
+
+
+@pytest.mark.parametrize("name, said", [("empty", "folder without images"), ("*.gif", "matches no file")])
+def test_what_holds_no_image_is_refused(folder, name, said):
+    with pytest.raises(DataError, match=said):
+        captioning.find_images([str(folder / name)])
+
+
+def test_every_image_is_captioned_in_order_across_groups_and_a_bad_one_costs_only_its_own(folder, captioner, monkeypatch):
+    monkeypatch.setattr(captioning, "GROUP", 2)
+    paths = [str(folder / name) for name in ("b.png", "broken.png", "a.jpg", "absent.png", "c.JPEG")]
+    found = list(captioning.captioned(captioner, paths, decoding.greedy))
+    assert [path for path, _, _ in found] == paths
+    for path, image, sentences in found:
+        if "broken" in path or "absent" in path:
+            assert image is None and isinstance(sentences, DataError) and path in str(sentences)
+        else:
+            assert sentences[0].text == captioner.caption(path)
+
+
+def test_a_caption_is_a_line_several_have_their_scores_and_json_has_everything(folder, captioner, capsys):
+    path = str(folder / "a.jpg")
+    [(_, _, sentences)] = captioning.captioned(captioner, [path], partial(decoding.beam, width=3))
+    captioning.tell(path, sentences, 1, False)
+    assert capsys.readouterr().out == f"{path}: {sentences[0].text}\n"
+    captioning.tell(path, sentences, 3, False)
+    assert capsys.readouterr().out.splitlines() == [f"{path}: {s.text}  ({s.hypothesis.score:.3f})" for s in sentences]
+    captioning.tell(path, sentences, 2, True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["image"] == path and [c["caption"] for c in told["captions"]] == [s.text for s in sentences[:2]]
+    assert told["captions"][0]["log_probability"] == pytest.approx(sentences[0].hypothesis.log_probability, abs=1e-4)
+
+
+def test_why_an_image_has_no_caption_goes_to_stderr_and_into_the_json(capsys):
+    captioning.tell("dog.png", DataError("It barked."), 1, False)
+    assert capsys.readouterr() == ("", "It barked.\n")
+    captioning.tell("dog.png", DataError("It barked."), 1, True)
+    assert json.loads(capsys.readouterr().out) == {"image": "dog.png", "error": "It barked."}
+
+
+@pytest.mark.parametrize("kind, chosen", [("attention", {"layer": None, "head": 1}), ("saliency", {})])
+def test_a_picture_of_what_a_caption_comes_from_is_saved(kind, chosen, folder, captioner):
+    path = str(folder / "a.jpg")
+    [(_, image, [sentence])] = captioning.captioned(captioner, [path], decoding.greedy)
+    captioning.draw(kind, captioner, path, image, sentence, folder / "out.png", **chosen)
+    with Image.open(folder / "out.png") as picture:
+        assert picture.width <= 1280 and np.asarray(picture.convert("RGB")).std() > 10
+
+
+def test_pictures_of_several_images_are_numbered():
+    assert str(captioning.numbered("x/look.png", 1, 1)) == "x/look.png"
+    assert [captioning.numbered("x/look.png", n, 2).name for n in (1, 2)] == ["look-1.png", "look-2.png"]

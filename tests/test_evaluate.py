@@ -1,0 +1,140 @@
+"""Evaluation: losses, scores, floors, what is not defined, and the command."""
+import io
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from npcaption import decoding, evaluate, metrics, report
+from npcaption.captioner import Captioner
+from npcaption.config import ModelConfig
+from npcaption.data.dataset import Split, encode_captions
+from npcaption.evaluate import losses
+from npcaption.parameters import initialise
+from npcaption.tokenizers import CharTokenizer
+
+TRAIN = ["a red dog runs", "the red dog sits", "a blue cat runs", "a man and a dog", "two men sit", "a red dog runs"]
+TEXTS = [("a red dog runs fast", "the dog runs"), ("a blue cat", "the cat sits", "a cat in the sun"), ("two men", "men sit")]
+
+
+def random_captioner(texts):
+    tokenizer = CharTokenizer.build([text for captions in texts for text in captions])
+    config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, max_length=10, vocabulary=tokenizer.size)
+    return Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64))
+
+
+def test_the_validation_loss_counts_every_token_of_every_caption_alike():
+    texts = [("a", "ab ab ab"), ("b", "abba", "aa"), ("bb",)]
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    c = random_captioner(texts)
+    found = losses(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    each = [(c.loss(images[i:i + 1], [text]), len(text) + 1) for i in range(3) for text in texts[i]]
+    mean = sum(loss * tokens for loss, tokens in each) / sum(tokens for _, tokens in each)
+    assert found.loss == pytest.approx(mean, rel=1e-12)
+    assert found.bits_per_character == pytest.approx(mean / np.log(2), rel=1e-12)
+
+
+def test_the_shuffled_loss_puts_every_caption_beside_another_image():
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    images[1] = 255
+    texts = [("abab",), ("bb",)]
+    c = random_captioner(texts)
+    found = losses(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    swapped = [(c.loss(images[1 - i:][:1], list(texts[i])), len(texts[i][0]) + 1) for i in range(2)]
+    assert found.shuffled == pytest.approx(sum(loss * n for loss, n in swapped) / sum(n for _, n in swapped), rel=1e-12)
+    alone = losses(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
+    assert np.isnan(alone.shuffled)
+
+
+def split_of(texts):
+    images = np.random.default_rng(0).integers(0, 256, (len(texts), 16, 16, 3), np.uint8)
+    return Split(images, texts, [f"{i}.jpg" for i in range(len(texts))])
+
+
+def evaluated(texts, beam=2):
+    c = random_captioner([TRAIN, *texts])
+    return c, evaluate.evaluate(c, split_of(texts), TRAIN, beam)
+
+
+def rows(result, part):
+    return {row["name"]: row for row in result[part]}
+
+
+def test_the_scores_are_those_of_the_captions_that_are_listed():
+    c, result = evaluated(TEXTS)
+    references = [[metrics.tokenize(text) for text in texts] for texts in TEXTS]
+    for key, name, decode in [("greedy", "greedy", decoding.greedy), ("beam", "beam 2", partial(decoding.beam, width=2))]:
+        captions = [row[key]["caption"] for row in result["captions"]]
+        assert captions == c.captions(list(split_of(TEXTS).images), decode)
+        candidates, row = [metrics.tokenize(text) for text in captions], rows(result, "scores")[name]
+        assert row["bleu"] == pytest.approx(metrics.bleu(candidates, references).corpus)
+        assert row["cider_d"] == pytest.approx(metrics.cider_d(candidates, references).corpus)
+        assert row["distinct"] == len(set(map(tuple, candidates))) and row["words"] == np.mean([len(t) for t in candidates])
+        assert [shown[key]["rouge_l"] for shown in result["captions"]] == pytest.approx(
+            metrics.rouge_l(candidates, references).images)
+    assert [row["image"] for row in result["captions"]] == ["0.jpg", "1.jpg", "2.jpg"]
+
+
+def test_the_model_stands_beside_floors_and_a_ceiling():
+    _, result = evaluated(TEXTS)
+    assert len(result["scores"]) == 6
+    scores = rows(result, "scores")
+    constant = scores["best constant by CIDEr-D, image-blind"]
+    assert constant["caption"] in TRAIN and constant["distinct"] == 1
+    assert constant["cider_d"] >= scores["best constant by BLEU-4, image-blind"]["cider_d"]
+    assert scores["a person, against the others"]["rouge_l"] > scores["a random training caption, image-blind"]["rouge_l"]
+    model, beside, blind = result["losses"]
+    assert model["perplexity"] == pytest.approx(np.exp(model["nats_per_token"]))
+    assert beside["bits_per_character"] / model["bits_per_character"] == pytest.approx(
+        beside["nats_per_token"] / model["nats_per_token"])
+    assert 0 < blind["bits_per_character"] < 10
+
+
+def test_without_a_beam_there_are_greedy_captions_alone():
+    _, result = evaluated(TEXTS, beam=0)
+    assert "greedy" in rows(result, "scores") and len(result["scores"]) == 5
+    assert all(row["beam"] is None for row in result["captions"])
+
+
+def test_what_is_not_defined_for_one_image_is_none_and_said_not_zero():
+    _, result = evaluated(TEXTS[:1])
+    assert rows(result, "scores")["greedy"]["cider_d"] is None and rows(result, "scores")["greedy"]["rouge_l"] is not None
+    assert "best constant by CIDEr-D, image-blind" not in rows(result, "scores")
+    assert result["losses"][1]["nats_per_token"] is None
+    assert result["captions"][0]["greedy"]["cider_d"] is None
+    assert "not defined for a single image" in result["warnings"][0]
+    json.dumps(result, allow_nan=False)
+
+
+def test_without_a_second_caption_there_is_no_human_ceiling_and_that_is_said():
+    _, result = evaluated([texts[:1] for texts in TEXTS])
+    assert "a person, against the others" not in rows(result, "scores")
+    assert any("no human ceiling" in warning for warning in result["warnings"])
+    assert any("leaves them out" in warning for warning in evaluated([TEXTS[0], TEXTS[1][:1], TEXTS[2]])[1]["warnings"])
+
+
+def test_what_is_printed_shows_every_row_and_a_dash_for_what_is_not_defined():
+    for texts in (TEXTS, TEXTS[:1]):
+        _, result = evaluated(texts)
+        result |= {"checkpoint": "best.npz", "data": "photos", "split": "val", "images": len(texts), "references": 9}
+        printed = report.evaluation(result)
+        assert all(row["name"] in printed for row in result["scores"] + result["losses"])
+        assert all(warning in printed for warning in result["warnings"])
+    assert "  -  " in printed and "nan" not in printed and "None" not in printed
+
+
+def test_a_thumbnail_is_made_of_every_image_from_its_file_or_from_what_the_model_sees(tmp_path):
+    split = split_of(TEXTS[:2])
+    Image.new("RGB", (600, 300), "red").save(tmp_path / "wide.png")
+    small = list(evaluate.photographs(split))
+    large = list(evaluate.photographs(split._replace(files=[tmp_path / "wide.png"] * 2)))
+    assert [Image.open(io.BytesIO(jpeg)).size for jpeg in small + large] == [(16, 16)] * 2 + [(224, 112)] * 2
+
+
+def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
+    c, result = evaluated(TEXTS)
+    for row, look in zip(result["captions"], evaluate.looks(c, split_of(TEXTS), result["captions"])):
+        assert " ".join(word for word, _ in look) == " ".join(row["beam"]["caption"].split())
+        assert all(map.shape == (2, 2) for _, map in look)
