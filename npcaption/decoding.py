@@ -68,17 +68,23 @@ def walk(engine, images, count, choose):
     longest = engine.config.max_length
     ids = np.full((len(images) * count, longest), PADDING)   # (B count, L)
     ids[:, 0] = START
-    totals, live, memory = np.zeros(len(ids)), np.arange(len(images)), engine.remember(images, count)
+    totals, rows, ended = np.zeros(len(ids)), np.arange(len(ids)), np.zeros(len(ids), bool)
+    memory = engine.remember(images, count)
     for place in range(longest - 1):
-        rows = (live[:, None] * count + np.arange(count)).reshape(-1)  # (R,)
-        ended = (ids[rows, place] == END) | (ids[rows, place] == PADDING)
         scores = log_probabilities(engine.step(ids[rows, place], place, memory), place == longest - 2)
-        tokens = np.where(ended, PADDING, choose(scores, rows, place))
-        totals[rows] += np.where(ended, 0, scores[np.arange(len(rows)), tokens])
+        tokens = choose(scores, rows, place)
+        tokens[ended], scores[ended, PADDING] = PADDING, 0   # what has ended goes on with padding, which costs nothing
         ids[rows, place + 1] = tokens
-        live, memory = thinned(live, memory, (~ended & (tokens != END)).reshape(-1, count).any(1))
-        if not len(live):
+        totals[rows] += scores[np.arange(len(rows)), tokens]
+        ends = tokens == END
+        if not ends.any():
+            continue
+        ended |= ends
+        going = ~ended.reshape(-1, count).all(1)             # images with a caption that does not end yet
+        if not going.any():
             break
+        if few(going):
+            memory, rows, ended = memory.of(np.flatnonzero(going)), *(a[np.repeat(going, count)] for a in (rows, ended))
     scores = totals / (ids[:, 1:] != PADDING).sum(-1)
     return grouped(*(array.reshape(len(images), count, *array.shape[1:]) for array in (ids, totals, scores)))
 
@@ -124,7 +130,8 @@ def beam(engine, images, width=4, length_penalty=1.0):
             break
         totals[live[~going]] = -np.inf                       # an image that is done changes no more
         memory.follow((np.arange(len(live))[:, None] * width + pick(parents, order)).reshape(-1), place + 1)
-        live, memory = thinned(live, memory, going)
+        if few(going):
+            live, memory = live[going], memory.of(np.flatnonzero(going))
     return grouped(ended, ended_totals, ended_scores)
 
 
@@ -137,17 +144,15 @@ def log_probabilities(logits, last):
     """
     scores = logits - logits.max(-1, keepdims=True)
     scores -= np.log(np.exp(scores).sum(-1, keepdims=True))
-    scores[:, [PADDING, START]] = -np.inf
+    scores[:, :END] = -np.inf
     if last:
         scores[:, :END] = scores[:, END + 1:] = -np.inf
     return scores
 
 
-def thinned(live, memory, going):
-    """live (b,) images and their memory, without those that do not go on once these are half: to drop some is a copy."""
-    if 2 * going.sum() > len(live):
-        return live, memory
-    return live[going], memory.of(np.flatnonzero(going)) if going.any() else memory
+def few(going):
+    """Whether it pays to forget the images that are done, which copies the memory of the others."""
+    return 2 * going.sum() <= len(going)
 
 
 def largest(values, count):

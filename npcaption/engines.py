@@ -199,18 +199,16 @@ class NumbaEngine:
         return model.Memory(no_text(self.config, len(images) * count, np.float32), blocks)
 
     def step(self, ids, place, memory):
+        def logits(ids, memory):
+            self.kernels.arena().reset()
+            return model.decode_step(self.kernels, self.config, self.p, ids, place, memory).copy()
+
         images = len(memory.images[0][0])
         parts, count = min(self.threads, images), len(ids) // images
-        logits = np.empty((len(ids), self.config.vocabulary), np.float32)
+        if parts == 1:                                       # a single image need not wait until a thread wakes
+            return logits(ids, memory)
 
         def mine(thread):
             first, last = images * thread // parts, images * (thread + 1) // parts
-            rows = slice(first * count, last * count)
-            self.kernels.arena().reset()
-            logits[rows] = model.decode_step(self.kernels, self.config, self.p, ids[rows], place,
-                                             memory.of(slice(first, last)))
-        if parts == 1:                                       # a single image need not wait for another thread to wake
-            mine(0)
-        else:
-            list(self.pool.map(mine, range(parts)))
-        return logits
+            return logits(ids[first * count:last * count], memory.of(slice(first, last)))
+        return np.concatenate(list(self.pool.map(mine, range(parts))))

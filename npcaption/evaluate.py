@@ -58,7 +58,7 @@ def evaluate(captioner, split, train, beam=4):
     """Everything that the captions of a split can say of a model.
 
     split: Split; train: the training images' captions, list of str; beam: its width, or 0 for greedy captions alone.
-    -> {"losses", "scores", "warnings", "captions"}, as JSON would have it; None stands for what is not defined.
+    -> {"losses", "scores", "notes", "captions"}, as JSON would have it; None stands for what is not defined.
     """
     ways = {"greedy": decoding.greedy} | ({f"beam {beam}": partial(decoding.beam, width=beam)} if beam else {})
     sentences = {name: decode_all(captioner, split.images, decode, name) for name, decode in ways.items()}
@@ -66,11 +66,11 @@ def evaluate(captioner, split, train, beam=4):
     cider = metrics.CiderD(references)
     candidates = {name: [metrics.tokenize(sentence.text) for sentence in found] for name, found in sentences.items()}
     scores = {name: score(found, references, cider) for name, found in candidates.items()}
+    captions = caption_rows(split, *((sentences[name], scores[name]) for name in ways))
     return {"losses": loss_rows(captioner, split, train),
             "scores": [row(name, [(candidates[name], scores[name])]) for name in ways]
             + floor_rows(train, references, cider) + ceiling_rows(references),
-            "warnings": warnings(split),
-            "captions": caption_rows(split, *([sentences[name], scores[name]] for name in ways))}
+            "notes": notes(split, train, captions), "captions": captions}
 
 
 def decode_all(captioner, images, decode, label):
@@ -88,7 +88,7 @@ def loss_rows(captioner, split, train):
     found = losses(c, split.images, sequences, "losses")
     seen = [c.tokenizer.decode(sequence(c.tokenizer.encode(text), length)) for text in train]
     texts = [c.tokenizer.decode(ids) for ids in sequences.ids]
-    blind = floors.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts)
+    blind = floors.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts) if train else math.nan
 
     def of(name, nats_per_token, bits_per_character):
         defined = nats_per_token is not None and math.isfinite(nats_per_token)
@@ -121,14 +121,18 @@ def row(name, turns, caption=None):
 
 
 def floor_rows(train, references, cider):
+    """Captions for which nobody looked at an image; none without training captions to take them from."""
+    if not train:
+        return []
     tokens = [metrics.tokenize(text) for text in train]
     by_cider, by_bleu = floors.best_constants(tokens, references)
     drawn = floors.random_captions(tokens, len(references))
     rows = []
-    for name, constant in [("best constant by CIDEr-D, image-blind", by_cider), ("best constant by BLEU-4, image-blind", by_bleu)]:
+    for metric, constant in [("CIDEr-D", by_cider), ("BLEU-4", by_bleu)]:
         if constant is not None:
             everywhere = [constant] * len(references)
-            rows.append(row(name, [(everywhere, score(everywhere, references, cider))], " ".join(constant)))
+            rows.append(row(f"best constant by {metric}, image-blind", [(everywhere, score(everywhere, references, cider))],
+                            " ".join(constant)))
     return rows + [row("a random training caption, image-blind", [(drawn, score(drawn, references, cider))])]
 
 
@@ -138,25 +142,36 @@ def ceiling_rows(references):
     return [row("a person, against the others", turns)] if turns else []
 
 
-def warnings(split):
-    found, few = [], sum(len(texts) < 2 for texts in split.captions)
-    if len(split.captions) == 1:
-        found.append("CIDEr-D and the loss beside another photograph are not defined for a single image: they compare images.")
-    elif len(split.captions) < 100:
-        found.append(f"CIDEr-D weighs words by how rare they are among these {len(split.captions)} images: with so few, it is "
-                     f"not comparable with others.")
-    if few:
-        found.append(f"{few:,} images have a single caption: " + ("without others to compare it with, there is no human ceiling."
-                     if few == len(split.captions) else "the human ceiling leaves them out."))
+def notes(split, train, captions):
+    """Sentences on what is not defined, and on what looks odd but is not."""
+    found, images = [], len(split.captions)
+    single = sum(len(texts) < 2 for texts in split.captions)
+    if images == 1:
+        found.append("CIDEr-D and the loss beside another photograph are not defined for a single image: they compare.")
+    elif images < 100:
+        found.append(f"CIDEr-D weighs words by how rare they are among these {images} images: with so few, it cannot be "
+                     f"compared with that of other sets.")
+    if single:
+        found.append(f"Of {images:,} images {single:,} have a single caption: " + (
+            "there is no human ceiling." if single == images else "the human ceiling leaves them out."))
+    if not train:
+        found.append("There are no training captions beside these images, so there are no floors.")
+    if captions[0]["beam"]:
+        means = [np.mean([row[way]["score"] for row in captions]) for way in ("greedy", "beam")]
+        below = sum(row["beam"]["score"] < row["greedy"]["score"] - 1e-6 for row in captions)
+        found.append(f"Log-probability per token: {means[0]:.3f} for greedy captions, {means[1]:.3f} for the beam's."
+                     + (f" On {below:,} images the beam's is the lower one: it had dropped the beginning of the greedy caption "
+                        f"for likelier ones." if below else ""))
     return found
 
 
 def caption_rows(split, greedy, beam=None):
-    """greedy and beam: [for each image a Sentence, the Scores]"""
+    """greedy and beam: (for each image a Sentence, {metric: Scores})"""
     def of(found, i):
         (sentence, scores) = found[0][i], found[1]
         cider = float(scores["cider_d"].images[i])
         return {"caption": sentence.text, "log_probability": sentence.hypothesis.log_probability,
+                "score": sentence.hypothesis.score,
                 "bleu_4": float(scores["bleu"].images[i, 3]), "rouge_l": float(scores["rouge_l"].images[i]),
                 "cider_d": cider if math.isfinite(cider) else None}
     return [{"image": name, "references": list(texts), "greedy": of(greedy, i), "beam": of(beam, i) if beam else None}

@@ -24,7 +24,7 @@ h2 { margin: 2.5rem 0 .5rem; font-size: 1.25rem; }
 h3 { grid-column: 1 / -1; margin: 1rem 0 -.75rem; font-size: 1rem; }
 p { margin: .5rem 0; max-width: 48rem; }
 .faint, th, figcaption { color: var(--faint); }
-.warning { padding-left: .75rem; border-left: 3px solid #d97706; }
+.note { padding-left: .75rem; border-left: 3px solid #d97706; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-block: 1px solid var(--ink); }
 th { font-weight: 400; font-size: .875rem; vertical-align: bottom; border-bottom: 1px solid var(--line); }
@@ -133,7 +133,7 @@ def render(result, photos=None, looks=None):
              f"{result['images']:,} photographs with {result['references']:,} references", result["date"]]
     parts = [f"<h1>Captions of {result['images']:,} photographs</h1>",
              f'<p class="faint">{escape(" · ".join(facts))}</p>',
-             *(f'<p class="warning">{escape(warning)}</p>' for warning in result["warnings"]),
+             *(f'<p class="note">{escape(note)}</p>' for note in result["notes"]),
              "<h2>Losses</h2>", losses(result["losses"]), '<p class="faint">Less is better.</p>',
              "<h2>Scores</h2>", scores(result["scores"]),
              '<p class="faint">BLEU, ROUGE-L and CIDEr-D are multiplied by 100; more is better. Distinct is the number '

@@ -83,4 +83,4 @@ def evaluation(result):
                      f"{row['words']:>7.1f}")
         if row["caption"]:
             lines.append(f'    "{row["caption"]}"')
-    return "\n".join(lines + [""] * bool(result["warnings"]) + result["warnings"])
+    return "\n".join(lines + [""] * bool(result["notes"]) + result["notes"])

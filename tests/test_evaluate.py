@@ -104,15 +104,15 @@ def test_what_is_not_defined_for_one_image_is_none_and_said_not_zero():
     assert "best constant by CIDEr-D, image-blind" not in rows(result, "scores")
     assert result["losses"][1]["nats_per_token"] is None
     assert result["captions"][0]["greedy"]["cider_d"] is None
-    assert "not defined for a single image" in result["warnings"][0]
+    assert "not defined for a single image" in result["notes"][0]
     json.dumps(result, allow_nan=False)
 
 
 def test_without_a_second_caption_there_is_no_human_ceiling_and_that_is_said():
     _, result = evaluated([texts[:1] for texts in TEXTS])
     assert "a person, against the others" not in rows(result, "scores")
-    assert any("no human ceiling" in warning for warning in result["warnings"])
-    assert any("leaves them out" in warning for warning in evaluated([TEXTS[0], TEXTS[1][:1], TEXTS[2]])[1]["warnings"])
+    assert any("no human ceiling" in note for note in result["notes"])
+    assert any("leaves them out" in note for note in evaluated([TEXTS[0], TEXTS[1][:1], TEXTS[2]])[1]["notes"])
 
 
 def test_what_is_printed_shows_every_row_and_a_dash_for_what_is_not_defined():
@@ -121,7 +121,7 @@ def test_what_is_printed_shows_every_row_and_a_dash_for_what_is_not_defined():
         result |= {"checkpoint": "best.npz", "data": "photos", "split": "val", "images": len(texts), "references": 9}
         printed = report.evaluation(result)
         assert all(row["name"] in printed for row in result["scores"] + result["losses"])
-        assert all(warning in printed for warning in result["warnings"])
+        assert all(note in printed for note in result["notes"])
     assert "  -  " in printed and "nan" not in printed and "None" not in printed
 
 
@@ -138,3 +138,18 @@ def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
     for row, look in zip(result["captions"], evaluate.looks(c, split_of(TEXTS), result["captions"])):
         assert " ".join(word for word, _ in look) == " ".join(row["beam"]["caption"].split())
         assert all(map.shape == (2, 2) for _, map in look)
+
+
+def test_without_training_captions_there_are_no_floors_and_that_is_said():
+    result = evaluate.evaluate(random_captioner(TEXTS), split_of(TEXTS), [], 0)
+    assert [row["name"] for row in result["scores"]] == ["greedy", "a person, against the others"]
+    assert result["losses"][2]["bits_per_character"] is None and any("no floors" in note for note in result["notes"])
+
+
+def test_the_beam_is_compared_with_greedy_by_log_probability_per_token():
+    _, result = evaluated(TEXTS)
+    scores = np.array([[row[way]["score"] for way in ("greedy", "beam")] for row in result["captions"]])
+    said = next(note for note in result["notes"] if "Log-probability" in note)
+    assert f"{scores[:, 0].mean():.3f} for greedy" in said and f"{scores[:, 1].mean():.3f} for the beam" in said
+    below = (scores[:, 1] < scores[:, 0] - 1e-6).sum()
+    assert (f"On {below} images" in said) == (below > 0)

@@ -58,7 +58,7 @@ def item(name="a.jpg", cider=0.5, **changes):
 
 def result(captions, **changes):
     return {"checkpoint": "runs/best.npz", "data": "flickr8k", "split": "val", "images": 1000, "references": 5000,
-            "date": "2026-11-24", "warnings": ["Few images."], "captions": captions,
+            "date": "2026-11-24", "notes": ["Few images."], "captions": captions,
             "losses": [{"name": "the model", "nats_per_token": 0.9804, "perplexity": 2.666,
                         "bits_per_character": None}],
             "scores": [{"name": "greedy", "bleu": [0.5, 0.3, 0.2, 0.092], "rouge_l": 0.352, "cider_d": 0.159,
@@ -95,12 +95,12 @@ def test_what_is_not_defined_is_a_dash():
 def test_every_text_is_escaped():
     captions = [item(EVIL, references=[EVIL], greedy=caption(EVIL), beam=caption(EVIL + "!")), item(EVIL)]
     page = Page(render(result(
-        captions, checkpoint=EVIL, data=EVIL, split=EVIL, date=EVIL, warnings=[EVIL],
+        captions, checkpoint=EVIL, data=EVIL, split=EVIL, date=EVIL, notes=[EVIL],
         losses=[{"name": EVIL, "nats_per_token": 1.0, "perplexity": 1.0, "bits_per_character": 1.0}],
         scores=[{"name": EVIL, "bleu": [0.1] * 4, "rouge_l": 0.1, "cider_d": 0.1, "distinct": 1, "words": 1.0,
                  "caption": EVIL}]), [jpeg(), jpeg()], [None, looks(EVIL)]))
     assert len(page.of("script")) == len(page.of("style")) == 1
-    assert "".join(page.texts).count(EVIL) == 1 + 4 + 1 + 3 + 4 + 2      # title, facts, warning, tables, two cards
+    assert "".join(page.texts).count(EVIL) == 1 + 4 + 1 + 3 + 4 + 2      # title, facts, note, tables, two cards
     assert [image["alt"] for image in page.of("img")] == [EVIL] * 2
 
 

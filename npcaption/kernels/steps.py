@@ -1,24 +1,37 @@
 """Attention of one new token for each of R captions of B images, over a memory; see the textbook's steps.py.
 
-x, normed, q, seen, out (R, C), qkv (R, 3C), rstd (R,); text (R, L, 2C), keys (B, H, .) packed, kv (B, S, 2C); att is room
-for the probabilities of one caption, or of an image's, and panels for a head's packed keys.
+x and out (R, C); text (R, L, 2C), keys (B, H, .) packed, kv (B, S, 2C). `room` is for what is needed on the way, cut out
+of one piece: at a single caption every array that is handed over costs as much as a tenth of the product it is for.
 """
 import numpy as np
 
 from .attention import attend, attention_forward
 from .layernorm import layernorm_forward
-from .matmul import multiply, pack_transposed
-from .simd import F1, F2, F3, I, kernel
+from .matmul import multiply, pack_transposed, panels_size
+from .simd import F1, F2, F3, I, compiled, kernel
 
 
-@kernel(F2, F1, F1, F1, F1, F1, I, F3, I, F2, F1, F2, F2, F1, F1, F2, F2, F1)
-def self_attention_step(x, norm_w, norm_b, qkv_panels, proj_panels, proj_b, heads, text, place,
-                        xhat, rstd, normed, qkv, att, panels, seen, out, nothing):
-    channels, tokens = x.shape[1], place + 1
-    layernorm_forward(x, norm_w, norm_b, xhat, rstd, normed)
-    multiply(normed, qkv_panels, nothing, x[:0], qkv)
-    probabilities = att[:heads * tokens].reshape(heads, 1, tokens)
-    for r in range(x.shape[0]):
+@compiled
+def cut(room, start, rows, columns):
+    return room[start:start + rows * columns].reshape(rows, columns)
+
+
+def self_attention_room(rows, channels, heads, tokens):
+    """Numbers: xhat, normed, seen and qkv, then rstd, the probabilities and a head's packed keys"""
+    return rows * (6 * channels + 1) + heads * tokens + panels_size(channels // heads, tokens)
+
+
+@kernel(F2, F1, F1, F1, F1, F1, I, F3, I, F1, F2)
+def self_attention_step(x, norm_w, norm_b, qkv_panels, proj_panels, proj_b, heads, text, place, room, out):
+    (rows, channels), tokens = x.shape, place + 1
+    each = rows * channels
+    normed, seen = cut(room, each, rows, channels), cut(room, 2 * each, rows, channels)
+    qkv = cut(room, 3 * each, rows, 3 * channels)
+    rest = room[6 * each:]
+    probabilities, panels = rest[rows:rows + heads * tokens].reshape(heads, 1, tokens), rest[rows + heads * tokens:]
+    layernorm_forward(x, norm_w, norm_b, cut(room, 0, rows, channels), rest[:rows], normed)
+    multiply(normed, qkv_panels, room[:0], x[:0], qkv)
+    for r in range(rows):
         text[r, place] = qkv[r, channels:]
         attention_forward(qkv[r:r + 1], 0, text[r][:tokens], 0, channels, heads, False, probabilities, seen[r:r + 1], panels)
     multiply(seen, proj_panels, proj_b, x, out)
@@ -32,17 +45,24 @@ def pack_keys(kv, heads, keys):
         pack_transposed(kv.reshape(-1), h * size, kv.shape[1], keys[h], size, kv.shape[0])
 
 
-@kernel(F2, F1, F1, F1, F1, F1, I, F3, F3, F2, F1, F2, F2, F2, F2, F2, F1)
-def cross_attention_step(x, norm_w, norm_b, q_panels, proj_panels, proj_b, heads, keys, kv,
-                         xhat, rstd, normed, q, att, seen, out, nothing):
-    channels, images = x.shape[1], kv.shape[0]
-    size, count = channels // heads, x.shape[0] // images
-    scale = np.float32(1 / np.sqrt(size))
-    layernorm_forward(x, norm_w, norm_b, xhat, rstd, normed)
-    multiply(normed, q_panels, nothing, x[:0], q)
+def cross_attention_room(rows, channels, images, sources):
+    """Numbers: xhat, normed, seen and q, then rstd and the probabilities of an image's captions"""
+    return rows * (4 * channels + 1) + rows // images * sources
+
+
+@kernel(F2, F1, F1, F1, F1, F1, I, F3, F3, F1, F2)
+def cross_attention_step(x, norm_w, norm_b, q_panels, proj_panels, proj_b, heads, keys, kv, room, out):
+    (rows, channels), (images, sources, _) = x.shape, kv.shape
+    each, size, count = rows * channels, channels // heads, rows // images
+    normed, seen = cut(room, each, rows, channels), cut(room, 2 * each, rows, channels)
+    q = cut(room, 3 * each, rows, channels)
+    rest = room[4 * each:]
+    probabilities, scale = cut(rest, rows, count, sources), np.float32(1 / np.sqrt(size))
+    layernorm_forward(x, norm_w, norm_b, cut(room, 0, rows, channels), rest[:rows], normed)
+    multiply(normed, q_panels, room[:0], x[:0], q)
     for b in range(images):
         mine = slice(b * count, b * count + count)
         for h in range(heads):
-            attend(q[mine], h * size, keys[b, h], kv[b], channels + h * size, 0, count, False, scale, att, seen[mine],
-                   h * size, size)
+            attend(q[mine], h * size, keys[b, h], kv[b], channels + h * size, 0, count, False, scale, probabilities,
+                   seen[mine], h * size, size)
     multiply(seen, proj_panels, proj_b, x, out)

@@ -22,7 +22,7 @@ from .mlp import mlp_forward as kernel_mlp_forward
 from .self_attention import self_attention_backward as kernel_self_attention_backward
 from .self_attention import self_attention_forward as kernel_self_attention_forward
 from .steps import cross_attention_step as kernel_cross_attention_step
-from .steps import pack_keys
+from .steps import cross_attention_room, pack_keys, self_attention_room
 from .steps import self_attention_step as kernel_self_attention_step
 
 NO_VECTOR, NO_MATRIX = np.empty(0, np.float32), np.empty((0, 0), np.float32)
@@ -219,12 +219,10 @@ def token_embed_step(ids, p, place):
 
 
 def self_attention_step(x, p, heads, memory, place):
-    take, channels = arena().take, x.shape[1]
-    scratch = arena().scratch(x.shape, (len(x),), x.shape, (len(x), 3 * channels), (heads * (place + 1),),
-                              (panels_size(channels // heads, place + 1),), x.shape)
-    out = take(*x.shape)
+    out = arena().take(*x.shape)
+    room, = arena().scratch((self_attention_room(*x.shape, heads, place + 1),))
     kernel_self_attention_step(x, p["norm.weight"], p["norm.bias"], p["qkv.weight"].panels, p["proj.weight"].panels,
-                               p["proj.bias"], heads, memory, place, *scratch, out, NO_VECTOR)
+                               p["proj.bias"], heads, memory, place, room, out)
     return out
 
 
@@ -240,8 +238,8 @@ def cross_attention_memory(source, p, heads):
 
 def cross_attention_step(x, p, heads, memory):
     keys, kv = memory
-    scratch = arena().scratch(x.shape, (len(x),), x.shape, x.shape, (len(x) // len(kv), kv.shape[1]), x.shape)
     out = arena().take(*x.shape)
+    room, = arena().scratch((cross_attention_room(*x.shape, *kv.shape[:2]),))
     kernel_cross_attention_step(x, p["norm.weight"], p["norm.bias"], p["q.weight"].panels, p["proj.weight"].panels,
-                                p["proj.bias"], heads, keys, kv, *scratch, out, NO_VECTOR)
+                                p["proj.bias"], heads, keys, kv, room, out)
     return out
