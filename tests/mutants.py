@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))  # as a script, too, it mutates the package that i
 from npcaption import gradcheck, layers  # noqa: E402
 from npcaption.progress import progress  # noqa: E402
 
-FILES = [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model.py"]
+FILES = [path for path in [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model.py"]
+         if "_backward(" in path.read_text()]
 
 # What a mutant is called, "function: the line before -> the line after", and why it computes the same.
 ROWS = "@ runs over the axes in front by itself; joining them to rows is for speed"
