@@ -12,47 +12,58 @@ from functools import partial
 import npcaption
 from npcaption import captioning, checkpoint, decoding
 from npcaption.captioner import GROUP
-from npcaption.errors import ConfigError, DataError, command
+from npcaption.errors import ConfigError, DataError, arguments, command
 
 
 def decoder(options):
     """The decoding that the flags ask for."""
     drawn = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")
              if getattr(options, name) is not None}
+    if options.count < 1:
+        raise ConfigError(f"--count is {options.count}; it must be at least 1.")
+    if options.length_penalty is not None and options.beam is None:
+        raise ConfigError("--length-penalty ranks what a beam finds: add --beam K.")
+    if (options.layer, options.head) != (None, None) and not options.attention:
+        raise ConfigError("--layer and --head choose what --attention draws: add --attention OUT.png.")
     if options.beam is not None:
         if drawn:
             raise ConfigError(f"--beam searches and --{next(iter(drawn)).replace('_', '-')} draws: choose one of them.")
         if options.count > options.beam:
             raise ConfigError(f"A beam of {options.beam} has no {options.count} captions: raise --beam or lower --count.")
-        return partial(decoding.beam, width=options.beam, length_penalty=options.length_penalty)
+        penalty = 1.0 if options.length_penalty is None else options.length_penalty
+        return partial(decoding.beam, width=options.beam, length_penalty=penalty)
     if drawn:
         return partial(decoding.sample, count=options.count, **drawn)
-    if options.count != 1:
+    if options.count > 1:
         raise ConfigError("Greedy decoding has one caption an image: for several add --beam K or --temperature X.")
     return decoding.greedy
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
     parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
     parser.add_argument("--engine", choices=["numba", "numpy"], help=f"(default: numba for more than {GROUP} images)")
     parser.add_argument("--beam", type=int, metavar="K", help="search with the K likeliest beginnings")
-    parser.add_argument("--length-penalty", type=float, default=1.0, metavar="X",
+    parser.add_argument("--length-penalty", type=float, metavar="X",
                         help="rank by log-probability / tokens^X (default: 1, the mean over the tokens)")
-    parser.add_argument("--temperature", type=float, metavar="X", help="draw tokens; below 1 likelier ones, above 1 wilder")
+    parser.add_argument("--temperature", type=float, metavar="X", help="draw tokens: below 1 likelier ones")
     parser.add_argument("--top-k", type=int, metavar="N", help="draw among the N likeliest tokens")
-    parser.add_argument("--top-p", type=float, metavar="X", help="draw among the likeliest tokens of probability X together")
+    parser.add_argument("--top-p", type=float, metavar="X", help="draw among the likeliest tokens that together have probability X")
     parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default: 0)")
     parser.add_argument("--count", type=int, default=1, metavar="N", help="captions of each image")
     parser.add_argument("--json", action="store_true", help="a JSON object a line for each image")
-    parser.add_argument("--attention", metavar="OUT.png", help="draw where the model looked for each word")
+    parser.add_argument("--attention", metavar="OUT.png", help="draw where the model looked for each word; of several "
+                        "images OUT-1.png, OUT-2.png, ...")
     parser.add_argument("--layer", type=int, metavar="N", help="attention of this decoder block, from 0 (default: all)")
     parser.add_argument("--head", type=int, metavar="N", help="attention of this head, from 0 (default: all)")
-    parser.add_argument("--saliency", metavar="OUT.png", help="draw which pixels matter for each word, by the gradient")
-    options = parser.parse_args()
+    parser.add_argument("--saliency", metavar="OUT.png", help="draw which pixels matter for each word, by the gradient "
+                        "(numbered likewise)")
+    options = arguments(parser)
 
     decode, paths = decoder(options), captioning.find_images(options.images)
+    captioning.check_pictures([out for out in (options.attention, options.saliency) if out], paths)
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
     captioner = npcaption.load(options.checkpoint or checkpoint.newest(), engine)
     failed = 0

@@ -7,15 +7,14 @@
     python train.py ... --resume                                go on where the run with the same flags stopped
 """
 import argparse
-import sys
-from pathlib import Path
 
 from npcaption import config, training
-from npcaption.errors import ConfigError, command
+from npcaption.errors import ConfigError, arguments, command
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     parser.add_argument("--data", metavar="shapes|PATH", help="generated scenes, or captioned images")
     parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"one of: {', '.join(config.PRESETS)}")
     parser.add_argument("--out", metavar="DIR", help="for checkpoints and log (default: runs/ and the preset's name)")
@@ -31,18 +30,18 @@ def main():
     parser.add_argument("--threads", type=int, metavar="N", help="of the numba engine (default: one a core)")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--limit", type=int, metavar="N", help="use at most N images of each split")
-    options = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
-    preset, resume = options.pop("preset"), options.pop("resume")
+    parser.add_argument("--strict", action="store_true", help="refuse data of which anything must be left out")
+    parser.add_argument("--save-minutes", type=float, default=training.SAVE_MINUTES, metavar="X",
+                        help="between checkpoints within an epoch (default: %(default)g)")
+    parser.add_argument("--debug-nan", action="store_true", help="check every sublayer's numbers in every step (slow)")
+    options = {name: value for name, value in vars(arguments(parser)).items() if value is not None}
+    preset = options.pop("preset")
     out = options.pop("out", f"runs/{preset}")
+    how = {name: options.pop(name) for name in ("resume", "save_minutes", "debug_nan", "strict")}
     chosen = config.override(config.preset(preset), **options)
     if chosen.training.data == "shapes" and preset != "shapes" and "data" not in options:
         raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
-    try:
-        training.train(chosen, out, resume)
-    except KeyboardInterrupt:
-        if (Path(out) / "last.npz").exists():
-            print(f"\n{out}/last.npz holds the last whole epoch: go on with the same flags and --resume.", file=sys.stderr)
-        raise
+    training.train(chosen, out, **how)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from .errors import DataError
 from .parameters import Parameters
 from .tokenizers import sequence
 
-GROUP = 32  # images decoded together: enough to be fast, few enough for any memory
+GROUP = 32  # images decoded together: enough to be fast; a caption of each takes some MB
 
 
 class Sentence(NamedTuple):
@@ -32,11 +32,11 @@ class Captioner:
         return self.captions([image])[0]
 
     def captions(self, images, decode=decoding.greedy):
-        """One caption for each image, the best that `decode` finds -> list of str"""
+        """One caption for each image, the first that `decode` finds -> list of str"""
         return [sentences[0].text for sentences in self.sentences(images, decode)]
 
     def sentences(self, images, decode=decoding.greedy):
-        """All captions that `decode` finds, the best first -> for each image a list of Sentences
+        """All captions that `decode` finds, in its order -> for each image a list of Sentences
 
         decode: greedy, sample or beam of npcaption.decoding, with settings: partial(beam, width=4).
         """

@@ -10,6 +10,7 @@ from . import attribution, pictures
 from .captioner import GROUP
 from .data.images import load_image, open_image
 from .errors import DataError
+from .files import check_writable
 from .progress import progress, say
 
 MAPS = {"attention": attribution.attention, "saliency": attribution.saliency}
@@ -21,8 +22,7 @@ def find_images(names):
     for name in names:
         path, matches = Path(name), [name]
         if path.is_dir():
-            Image.init()
-            matches = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions())
+            matches = sorted(str(file) for file in path.iterdir() if is_image(file))
         elif glob.has_magic(name) and not path.exists():
             matches = sorted(glob.glob(name, recursive=True))
         if not matches:
@@ -30,6 +30,12 @@ def find_images(names):
                             f"folders of images, or patterns.")
         found += matches
     return found
+
+
+def is_image(file):
+    """By its name; not the hidden ones that macOS lays beside images, nor what Pillow can write but not read."""
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    return kind in Image.OPEN and kind != "MPEG" and not file.name.startswith(".") and file.is_file()
 
 
 def captioned(captioner, paths, decode):
@@ -54,7 +60,7 @@ def attempt(path, size):
 
 
 def tell(path, sentences, count, as_json):
-    """Print the `count` best captions of an image, or on stderr why it has none."""
+    """Print the first `count` captions of an image, or on stderr why it has none."""
     failed = isinstance(sentences, DataError)
     if failed:
         say(str(sentences), sys.stderr)
@@ -66,6 +72,19 @@ def tell(path, sentences, count, as_json):
     elif not failed:
         for text, hypothesis in sentences[:count]:
             say(f"{path}: {text}" + (f"  ({hypothesis.score:.3f})" if count > 1 else ""))
+
+
+def check_pictures(outs, paths):
+    """Before any work: DataError if a picture could not be saved, or would be saved over an image or another picture."""
+    files = [numbered(out, number, len(paths)) for out in outs for number in range(1, len(paths) + 1)]
+    for file in files[::len(paths)]:
+        check_writable(file)
+        pictures.kind_of(file)
+    taken = {Path(path).resolve() for path in paths}
+    for file in files:
+        if file.resolve() in taken:
+            raise DataError(f"{file} would be written over. Give the picture another name.")
+        taken.add(file.resolve())
 
 
 def draw(kind, captioner, path, image, sentence, out, **chosen):

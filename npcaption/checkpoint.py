@@ -4,7 +4,9 @@ Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v`
 `meta`: JSON as bytes, with the format's version, the configuration, the tokenizer and the state of training. Seed,
 epoch and step are the whole random state: whatever training draws is a function of them.
 """
+import io
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -12,14 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import tokenizers
+from . import files, tokenizers
 from .captioner import Captioner
 from .config import Config, check, check_types
 from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError
-from .parameters import Parameters
+from .parameters import Parameters, sublayers
 
 VERSION = 1
+MOMENTS = ("optimiser.m", "optimiser.v")
 
 
 class Checkpoint(NamedTuple):
@@ -31,72 +34,129 @@ class Checkpoint(NamedTuple):
 
 
 def save(path, checkpoint):
-    """Written beside `path` and renamed when it is whole, so that there is never half a checkpoint."""
-    path = Path(path)
+    """All or nothing: if it fails, with CheckpointError, an earlier checkpoint in `path` stays as it was."""
+    before = "; the one before is untouched" if os.path.exists(path) else ""
+    if not all(np.isfinite(numbers).all() for numbers in [checkpoint.parameters.flat, *(checkpoint.optimiser or ())]):
+        raise CheckpointError(f"The checkpoint {path} is not written: training diverged, its parameters or moments are not "
+                              f"all finite{before}. Begin anew with a lower --learning-rate.")
     meta = {"version": VERSION, "config": checkpoint.config.to_json(), "tokenizer": checkpoint.tokenizer.to_json(),
             "state": checkpoint.state}
     arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **checkpoint.parameters.named}
     if checkpoint.optimiser is not None:
-        arrays["optimiser.m"], arrays["optimiser.v"] = checkpoint.optimiser
-    unfinished = path.with_name(path.name + ".part")
+        arrays |= zip(MOMENTS, checkpoint.optimiser)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
     try:
-        with open(unfinished, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        files.replace(path, content.getbuffer())
     except OSError as error:
-        before = "; the one before is untouched" if path.exists() else ""
         raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}){before}. Free some space "
                               f"or make the folder writable.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load(path):
-    """The checkpoint in a file.  Raises CheckpointError if it is not one, or not whole."""
-    path = Path(path)
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is not a checkpoint, or is cut short. Name an .npz that train.py wrote.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        meta = json.loads(arrays.pop("meta").tobytes())
-        if meta["version"] != VERSION:
-            raise CheckpointError(f"{path} has the checkpoint format {meta['version']}, this program reads {VERSION}: "
-                                  f"use the program that wrote it, or train again.")
-        config, state = Config.from_json(meta["config"]), dict(meta["state"])
-        tokenizer = tokenizers.from_json(meta["tokenizer"])
-        check_types(config)
-        check(config)
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no checkpoint {path}. Train one (python train.py), or name another.") from None
-    except IsADirectoryError:
-        raise CheckpointError(f"{path} is a folder; name the checkpoint in it, such as {path / 'best.npz'}.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, ConfigError,
-            zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or is damaged ({error}). Use another.") from error
+    """The checkpoint in a file.  CheckpointError if it is not one, or not whole.
 
-    moments = [arrays.pop(name, None) for name in ("optimiser.m", "optimiser.v")]
+    The file may claim what it likes: memory is taken in proportion to its own size only, and nothing in it is run.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; name the checkpoint in it, such as {path / 'best.npz'}.")
+        if not path.exists():
+            raise CheckpointError(f"There is no checkpoint {path}. Train one (python train.py), or name another.")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz that train.py wrote.")
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            return read(archive, os.fstat(file.fileno()).st_size)
+    except (OSError, EOFError, ValueError, RuntimeError, ConfigError, zipfile.BadZipFile) as error:
+        reason = "".join(filter(str.isprintable, str(error)[:300])).rstrip(".") or "it ends too early"
+        raise CheckpointError(f"{path} is not a checkpoint of this program, or is cut short or damaged ({reason}). Name "
+                              f"another .npz that train.py wrote.") from error
+
+
+def read(archive, size):
+    """The checkpoint in an open archive of `size` bytes.  If it is none, one of the errors that `load` catches."""
+    members = stored_members(archive, size)
+    config, tokenizer, state = read_meta(array_of("meta", archive.read(members.pop("meta")), np.uint8).tobytes())
+    shapes = expected_shapes(config.model, members)
+    arrays = {name: array_of(name, archive.read(members[name]), np.float32, shape) for name, shape in shapes.items()}
     parameters = Parameters(config.model)
-    wrong = [f"{name} is missing" for name in parameters.named if name not in arrays]
-    wrong += [f"{name} is not known" for name in arrays if name not in parameters.named]
-    wrong += [f"{name} has shape {arrays[name].shape}, not {view.shape}" for name, view in parameters.named.items()
-              if name in arrays and arrays[name].shape != view.shape]
-    wrong += [f"{name} has shape {array.shape}, not {parameters.flat.shape}"
-              for name, array in zip(("optimiser.m", "optimiser.v"), moments) if array is not None
-              and array.shape != parameters.flat.shape]
-    wrong += [f"{name} is not of finite float32 numbers" for name, array in [*arrays.items(), *zip("mv", moments)]
-              if array is not None and (array.dtype != np.float32 or not np.isfinite(array).all())]
-    if tokenizer.size != config.model.vocabulary:
-        wrong.append(f"the tokenizer has {tokenizer.size} ids, the model {config.model.vocabulary}")
-    if wrong:
-        raise CheckpointError(f"{path} does not hold the model that it says: {wrong[0]}"
-                              + (f" (and {len(wrong) - 1} more)." if len(wrong) > 1 else "."))
     for name, view in parameters.named.items():
         view[...] = arrays[name]
-    optimiser = None if moments[0] is None or moments[1] is None else tuple(moments)
+    optimiser = tuple(arrays[name] for name in MOMENTS) if MOMENTS[0] in arrays else None
     return Checkpoint(config, tokenizer, parameters, state, optimiser)
+
+
+def stored_members(archive, size):
+    """{array's name: its ZipInfo}, once it is clear that reading them all takes no more than `size` bytes.
+
+    Only what np.savez writes: no compression, which could unpack to any size, and no comments, into which a directory
+    with a damaged length reads the members that follow.
+    """
+    members = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        if name in members:
+            raise ValueError(f"it holds {name!r} twice")
+        if info.compress_type != zipfile.ZIP_STORED or info.comment:
+            raise ValueError(f"{name!r} is not stored as np.savez does it")
+        members[name] = info
+    if "meta" not in members:
+        raise ValueError("it holds no meta")
+    if sum(info.compress_size for info in members.values()) > size:
+        raise ValueError("its arrays claim to be larger than the file")
+    return members
+
+
+def array_of(name, member, dtype, shape=None):
+    """The array in the bytes of an .npy file; if no shape is expected, all of its bytes.  ValueError if it is another.
+
+    The header is compared with the one that np.savez writes for such an array, never interpreted.
+    """
+    start = 10 + int.from_bytes(member[8:10], "little")      # after the magic string, the version, two bytes of length
+    shape = shape or (len(member) - start,)
+    found = member[10:start].rstrip().decode("latin-1")
+    header = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
+    if not member.startswith(b"\x93NUMPY\x01\x00") or found != header:
+        raise ValueError(f"{name} is {found[:100]} where {header} is expected")
+    array = np.frombuffer(member, dtype, offset=start).reshape(shape).copy()
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    return array
+
+
+def read_meta(text):
+    """-> config, tokenizer, state.  ValueError or ConfigError if they are not there, cannot be used or do not fit."""
+    meta = json.loads(text)
+    try:
+        if meta["version"] != VERSION:
+            raise ValueError(f"it has the format {meta['version']!r}, this program reads {VERSION}")
+        config, state = Config.from_json(meta["config"]), meta["state"]
+        tokenizer = tokenizers.from_json(meta["tokenizer"])
+    except (LookupError, TypeError, CheckpointError) as error:
+        raise ValueError(f"its meta is not as this program writes it: {type(error).__name__}: {error}") from error
+    check_types(config)
+    check(config)
+    if not isinstance(state, dict):
+        raise ValueError("its state is no dictionary")
+    if tokenizer.size != config.model.vocabulary:
+        raise ValueError(f"the tokenizer has {tokenizer.size} ids, the model {config.model.vocabulary}")
+    return config, tokenizer, state
+
+
+def expected_shapes(model, members):
+    """{name: shape} of the arrays that a model has, with AdamW's moments if there are any.  ValueError if others are there.
+
+    Blocks are counted first, as a configuration may claim more of them than there is memory to name.
+    """
+    if model.encoder_blocks + model.decoder_blocks > len(members):
+        raise ValueError("its configuration has more blocks than it holds arrays")
+    shapes = {f"{layer}.{name}": shape for layer, names in sublayers(model).items() for name, shape in names.items()}
+    if members.keys() & MOMENTS:
+        shapes |= dict.fromkeys(MOMENTS, (sum(map(math.prod, shapes.values())),))
+    if wrong := sorted(shapes.keys() ^ members.keys()):
+        raise ValueError(f"{wrong[0]!r} is {'missing' if wrong[0] in shapes else 'not known'}")
+    return shapes
 
 
 def newest(folder="runs"):

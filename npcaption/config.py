@@ -17,6 +17,7 @@ class ModelConfig:
     max_length: int = 48           # tokens of a caption, start and end among them
     vocabulary: int = 0            # V; 0 until the tokenizer is known
     dropout: float = 0.0           # rate, on what every sublayer adds to the residual stream
+    tied: bool = False             # the output's weights are the token embedding's, transposed
 
     @property
     def patches(self):

@@ -3,12 +3,14 @@
 An engine runs one model: it keeps its configuration and its Parameters, and offers
 
     loss_and_gradients(images, ids, rate, keys, gradients)   one training step's forward and backward
-    update(gradients, ...)                                   one step of AdamW
+    update(gradients, ...)                                   one step of AdamW, unless the gradients are not finite
+    watch(gradients)                                         from now on raise where a number is not: see watched
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
 images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C).
 """
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +20,7 @@ from . import layers, model, optim
 from .errors import ConfigError, DataError
 from .progress import progress
 from .tokenizers import PADDING
+from .watch import watched
 
 
 def make_engine(name, config, parameters, threads=0):
@@ -66,40 +69,48 @@ class NumpyEngine:
     """The textbook, given the whole batch; float32 or float64, as the parameters are."""
 
     def __init__(self, config, parameters):
-        self.config, self.parameters = config, parameters
+        self.config, self.parameters, self.layers = config, parameters, layers
+
+    def watch(self, gradients):
+        self.layers = watched(layers, self.parameters.sublayer, gradients.sublayer)
 
     def loss_and_gradients(self, images, ids, rate, keys, gradients):
         """-> loss in nats per target token, and the image's gradient (None for uint8); gradients are overwritten"""
         targets = ids[:, 1:]
         total = max(1, int((targets != PADDING).sum()))
-        loss, cache = model.loss_forward(layers, self.config, self.parameters.sublayer, images, ids[:, :-1], targets,
-                                         total, rate, keys)
         gradients.flat[...] = 0
-        return float(loss), model.loss_backward(layers, 1.0, cache, gradients.sublayer)
+        with np.errstate(over="ignore", invalid="ignore"):   # what is not finite shows in the loss or in the norm
+            loss, cache = model.loss_forward(self.layers, self.config, self.parameters.sublayer, images, ids[:, :-1],
+                                             targets, total, rate, keys)
+            return float(loss), model.loss_backward(self.layers, 1.0, cache, gradients.sublayer)
 
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
-        """One step of AdamW -> the gradients' norm before it was clipped to clip_norm. Their values are lost."""
+        """One step of AdamW -> the gradients' norm before it was clipped to clip_norm. Their values are lost.
+
+        If the norm is not finite, nothing is changed.
+        """
         norm = optim.clip(gradients.flat, clip_norm)
-        optim.adamw(self.parameters.flat, gradients.flat, m, v, step, rate, beta1, beta2, epsilon, decay)
+        if math.isfinite(norm):
+            optim.adamw(self.parameters.flat, gradients.flat, m, v, step, rate, beta1, beta2, epsilon, decay)
         return norm
 
     def encode(self, images):
-        return model.encode_forward(layers, self.config, self.parameters.sublayer, images, 0.0, 0)[0]
+        return model.encode_forward(self.layers, self.config, self.parameters.sublayer, images, 0.0, 0)[0]
 
     def decode_loss(self, source, owners, ids):
         """Nats of all targets of captions ids (M, L) together; caption m is beside source[owners[m]]."""
         p = self.parameters.sublayer
-        x, _ = model.decode_forward(layers, self.config, p, ids[:, :-1], source[owners], 0.0, 0)
-        return float(layers.output_loss_forward(x, p["output"], ids[:, 1:], 1)[0])
+        x, _ = model.decode_forward(self.layers, self.config, p, ids[:, :-1], source[owners], 0.0, 0)
+        return float(self.layers.output_loss_forward(x, p["output"], ids[:, 1:], 1)[0])
 
     def remember(self, images, count):
         """-> the Memory of `count` captions for each image, none of them begun"""
-        found = model.remember(layers, self.config, self.parameters.sublayer, self.encode(images))
+        found = model.remember(self.layers, self.config, self.parameters.sublayer, self.encode(images))
         return model.Memory(no_text(self.config, len(images) * count, self.parameters.flat.dtype), found)
 
     def step(self, ids, place, memory):
         """Scores of what may follow the captions' tokens ids (R,) at `place` -> (R, V); memory is added to."""
-        return model.decode_step(layers, self.config, self.parameters.sublayer, ids, place, memory)
+        return model.decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
 
 
 class NumbaEngine:
@@ -112,10 +123,20 @@ class NumbaEngine:
     def __init__(self, config, parameters, threads):
         from . import kernels                                # here, so that the NumPy engine does without numba
         self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
-        self.p = kernels.prepare(parameters)
+        self.p, self.layers = kernels.prepare(parameters), kernels
         self.matrices = kernels.matrices(self.p)
         self.pool = ThreadPoolExecutor(threads)
         self.parts = None                                    # (threads, N): made when gradients are first wanted
+
+    def watch(self, gradients):
+        self._make_parts(gradients)
+        self.layers = watched(self.kernels, self.p, *(buffer.sublayer for buffer in self.buffers))
+
+    def _make_parts(self, gradients):
+        """For each thread a buffer of gradients like these"""
+        if self.parts is None:
+            self.parts = np.zeros((self.threads, gradients.flat.size), np.float32)
+            self.buffers = [type(gradients)(self.config, flat=part) for part in self.parts]
 
     def _share(self, work):
         """work(thread) in every thread -> its results in their order"""
@@ -131,9 +152,7 @@ class NumbaEngine:
 
     def loss_and_gradients(self, images, ids, rate, keys, gradients):
         check_batch(self.config, ids, images)
-        if self.parts is None:
-            self.parts = np.zeros((self.threads, gradients.flat.size), np.float32)
-            self.buffers = [type(gradients)(self.config, flat=part) for part in self.parts]
+        self._make_parts(gradients)
         targets = ids[:, 1:]
         total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros(len(ids)), [None] * len(ids)
 
@@ -142,9 +161,9 @@ class NumbaEngine:
             g = self.buffers[thread].sublayer
             for i in range(thread, len(ids), self.threads):
                 self.kernels.arena().reset()
-                losses[i], cache = model.loss_forward(self.kernels, self.config, self.p, images[i], ids[i, :-1],
+                losses[i], cache = model.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1],
                                                       targets[i], total, rate, keys[i])
-                dimages[i] = model.loss_backward(self.kernels, 1.0, cache, g)
+                dimages[i] = model.loss_backward(self.layers, 1.0, cache, g)
         self._share(mine)
         self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
         return float(losses.sum()), None if dimages[0] is None else np.stack(dimages)
@@ -157,12 +176,14 @@ class NumbaEngine:
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
         squares = self._share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
         norm = sum(squares) ** 0.5
+        if not math.isfinite(norm):
+            return norm
         scale = clip_norm / norm if norm > clip_norm else 1.0
         correct = 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)
         numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, *correct)]
         buffers = self.parameters.flat, gradients.flat, m, v, decay
         self._share(lambda thread: self.kernels.adamw(*buffers, *self._range(thread), *numbers))
-        self._share(lambda thread: [self.kernels.pack_weight(*w) for w in self.matrices[thread::self.threads]])
+        self._share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
         return norm
 
     def encode(self, images):
@@ -170,7 +191,7 @@ class NumbaEngine:
         source = np.empty((len(images), self.config.patches, self.config.channels), np.float32)  # (B, P, C)
 
         def one(i):
-            source[i] = model.encode_forward(self.kernels, self.config, self.p, images[i], 0.0, 0)[0]
+            source[i] = model.encode_forward(self.layers, self.config, self.p, images[i], 0.0, 0)[0]
         self._for_each(len(images), one)
         return source
 
@@ -181,9 +202,9 @@ class NumbaEngine:
         def one(m):
             length = int((ids[m] != PADDING).sum())
             if length > 1:
-                x, _ = model.decode_forward(self.kernels, self.config, self.p, ids[m, :length - 1], source[owners[m]],
+                x, _ = model.decode_forward(self.layers, self.config, self.p, ids[m, :length - 1], source[owners[m]],
                                             0.0, 0)
-                losses[m] = self.kernels.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
+                losses[m] = self.layers.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
         self._for_each(len(ids), one)
         return float(losses.sum())
 
@@ -192,8 +213,8 @@ class NumbaEngine:
         found = [None] * len(images)
 
         def one(i):
-            source, _ = model.encode_forward(self.kernels, self.config, self.p, images[i], 0.0, 0)
-            found[i] = model.remember(self.kernels, self.config, self.p, source)
+            source, _ = model.encode_forward(self.layers, self.config, self.p, images[i], 0.0, 0)
+            found[i] = model.remember(self.layers, self.config, self.p, source)
         self._for_each(len(images), one)
         blocks = [tuple(map(np.stack, zip(*block))) for block in zip(*found)]
         return model.Memory(no_text(self.config, len(images) * count, np.float32), blocks)
@@ -201,7 +222,7 @@ class NumbaEngine:
     def step(self, ids, place, memory):
         def logits(ids, memory):
             self.kernels.arena().reset()
-            return model.decode_step(self.kernels, self.config, self.p, ids, place, memory).copy()
+            return model.decode_step(self.layers, self.config, self.p, ids, place, memory).copy()
 
         images = len(memory.images[0][0])
         parts, count = min(self.threads, images), len(ids) // images

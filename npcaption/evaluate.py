@@ -12,22 +12,20 @@ import io
 import json
 import math
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from . import attribution, checkpoint, decoding, floors, metrics, page, report
-from .captioner import Captioner
+from .captioner import GROUP, Captioner
 from .data.dataset import encode_captions, load_dataset, trim
 from .data.images import open_image
 from .engines import compile_engine, make_engine
-from .errors import DataError, command
-from .files import write_whole
+from .errors import ConfigError, DataError, arguments, command
+from .files import check_writable, write_whole
 from .progress import progress
 from .tokenizers import PADDING, sequence
 
-GROUP = 32      # images at a time; the shuffled loss shuffles within a group
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
 
 
@@ -38,7 +36,10 @@ class Losses(NamedTuple):
 
 
 def losses(captioner, images, sequences, label="validation"):
-    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image."""
+    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image.
+
+    Images go in groups, and are shuffled within theirs.
+    """
     c, order = captioner, np.random.default_rng(0).permutation(len(images))
     groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal, so that none is left with one image
     nats = shuffled = tokens = characters = 0
@@ -143,7 +144,7 @@ def ceiling_rows(references):
 
 
 def notes(split, train, captions):
-    """Sentences on what is not defined, and on what looks odd but is not."""
+    """Sentences on what is not defined, and on what should not be compared."""
     found, images = [], len(split.captions)
     single = sum(len(texts) < 2 for texts in split.captions)
     if images == 1:
@@ -154,6 +155,8 @@ def notes(split, train, captions):
     if single:
         found.append(f"Of {images:,} images {single:,} have a single caption: " + (
             "there is no human ceiling." if single == images else "the human ceiling leaves them out."))
+    if single < images:
+        found.append("A person's caption is compared with one reference fewer than the model's, which costs it a little.")
     if not train:
         found.append("There are no training captions beside these images, so there are no floors.")
     if captions[0]["beam"]:
@@ -201,7 +204,8 @@ def looks(captioner, split, captions):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
     parser.add_argument("--data", metavar="shapes|PATH", help="captioned images (default: what the model was trained on)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="val")
@@ -211,10 +215,11 @@ def main():
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the numba engine (default: one a core)")
     parser.add_argument("--json", metavar="FILE", help="write the scores and every caption")
     parser.add_argument("--html", metavar="FILE", help="write a page of photographs, captions and attention to browse")
-    options = parser.parse_args()
+    options = arguments(parser)
+    if options.beam < 0 or options.limit < 0 or options.threads < 0:
+        raise ConfigError(f"beam ({options.beam}), limit ({options.limit}) and threads ({options.threads}) must not be negative.")
     for file in filter(None, (options.json, options.html)):
-        if not Path(file).parent.is_dir():
-            raise DataError(f"There is no folder {Path(file).parent} for {file}. Make it, or name another.")
+        check_writable(file)
 
     path = options.checkpoint or checkpoint.newest()
     trained = checkpoint.load(path)
@@ -231,14 +236,16 @@ def main():
     result = {"checkpoint": str(path), "data": str(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),
               **evaluate(captioner, split, train, options.beam)}
-    print(report.evaluation(result), flush=True)
+    result["notes"][:0] = dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
+        options.split == "train")
     if options.json:
-        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode())
+        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="replace"))
     if options.html:
         count, maps = len(split.names), looks(captioner, split, result["captions"])
         shown = [list(progress(things, count, "page", what)) for things, what in
                  [(photographs(split), "photographs"), (maps, "attention maps")]]
         page.write(options.html, page.render(result, *shown))
+    print(report.evaluation(result))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,52 @@ from pathlib import Path
 from .errors import DataError
 
 
-def write_whole(path, content):
-    """Bytes into a file, written beside it and renamed, so that an earlier one stays whole.  DataError if it fails."""
-    path = Path(path)
-    unfinished = path.with_name(path.name + ".part")
+def replace(path, content):
+    """Bytes into a file, all or nothing: after any failure, crash or power cut it is the new one or the earlier, whole.
+
+    They are written to `path`.part, and renamed when they are on the disk.  OSError if that fails; then nothing is left.
+    """
+    path, unfinished, rest = Path(path), Path(f"{path}.part"), memoryview(content)
     try:
-        unfinished.write_bytes(content)
+        with open(unfinished, "wb", buffering=0) as file:    # a buffer's flush could fail again when the file is closed
+            while rest:
+                rest = rest[file.write(rest):]
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+    with suppress(OSError):                                  # not every file system can; the file is in its place anyway
+        sync_folder(path.parent)
+
+
+def sync_folder(folder):
+    """The names in a folder to the disk: a renamed file may have its old name after a power cut until they are."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path, content):
+    """`replace` for what a person asked for: DataError if it fails. A link is followed, a pipe or device written into."""
+    try:
+        target = Path(path).resolve()
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            replace(target, content)
     except OSError as error:
         raise DataError(f"{path} could not be written ({error.strerror}). Name a file in a folder that exists and is "
                         "writable, and see that the disk is not full.") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
+
+
+def check_writable(path):
+    """Before work of minutes: DataError if `write_whole` could not succeed in the end."""
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Name a file.")
+    if not path.parent.is_dir():
+        raise DataError(f"There is no folder {path.parent} for {path.name}. Make it, or name another.")

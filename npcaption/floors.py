@@ -8,7 +8,7 @@ from .progress import progress
 
 ORDER = 10          # the best of 1 to 10 on a tenth of Flickr8k's training images: 0.801 nats per character
 DISCOUNT = 0.9      # 0.8 gave 0.809 there, discounts estimated from the counts 0.812, Witten-Bell at best 0.902
-END = None          # the symbol behind a text's last character
+STOP = None         # the symbol behind a text's last character
 
 
 def ngram_nats(train_texts, texts, order=ORDER):
@@ -26,15 +26,15 @@ def ngram_log_probabilities(train_texts, texts, order=ORDER):
     for s is likely in a new context if it was met in many. Before a text stand as many starts as a context needs.
     p_0 is uniform over the symbols of train_texts and one more, which stands for every other character.
     """
-    symbols, owner = flatten([(*text, END) for text in chain(train_texts, texts)])  # (L,), (L,)
+    symbols, owner = flatten([(*text, STOP) for text in chain(train_texts, texts)])  # (L,), (L,)
     train = np.searchsorted(owner, len(train_texts))         # the symbols before this one are those of train_texts
 
     def times(number, where):
         """How often the number of each symbol of texts is found at these places of train_texts -> (L - train,)"""
         return np.bincount(number[where], minlength=1 + number.max())[number[train:]]
 
-    p = np.full(len(symbols) - train, 1 / (1 + len({END}.union(*train_texts))))  # (L - train,)
-    levels = chain(ngrams(symbols, owner, order), [(None, None, np.arange(train))])
+    p = np.full(len(symbols) - train, 1 / (1 + len({STOP}.union(*train_texts))))  # (L - train,)
+    levels = chain(numbered_ngrams(symbols, owner, order), [(None, None, np.arange(train))])
     for (context, gram, first), (_, _, longer) in progress(pairwise(levels), order, "blind n-gram", "orders"):
         distinct, counted = first[first < train], longer[longer < train]
         n, n_context, t = times(gram, counted), times(context, counted), times(context, distinct)
@@ -53,7 +53,7 @@ def flatten(sequences):
     return symbols, np.repeat(np.arange(len(sequences)), list(map(len, sequences)))
 
 
-def ngrams(symbols, owner, order):
+def numbered_ngrams(symbols, owner, order):
     """For n = 1 to order: the n-gram that ends at each symbol, as integers that are equal where the n-grams are.
 
     Yields context (L,), the n - 1 symbols before, at most L; gram (L,), these and the symbol, 0 to N - 1; and
@@ -99,7 +99,7 @@ def token_ngrams(sentences):
     is that of its first key; count is how often its sentence has it in all.
     """
     symbols, owner = flatten(sentences)
-    for n, (_, gram, _) in enumerate(ngrams(symbols, owner, 4)):
+    for n, (_, gram, _) in enumerate(numbered_ngrams(symbols, owner, 4)):
         whole = np.flatnonzero(owner[n:] == owner[:len(owner) - n]) + n  # where an n-gram ends that is of one sentence
         sentence, gram = owner[whole], np.unique(gram[whole], return_inverse=True)[1]
         size = 1 + gram.max(initial=0)

@@ -13,6 +13,7 @@ within a few 1e-8, and a wrong sign, scale, transpose or term is off by 1e-3 at 
 the largest difference over its entries, relative to its largest gradient.
 """
 import argparse
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -296,10 +297,10 @@ def print_layers(check, chosen, tolerance):
     return all([row(*names, shape, error, tolerance) for names, (shape, error) in worst.items()])
 
 
-def print_model(steps, engine, tolerance):
-    when = f"after {steps} steps" if steps else "at initialisation"
+def print_model(steps, engine, tolerance, config=SMALL):
+    when = (f"after {steps} steps" if steps else "at initialisation") + ", output weights tied" * config.tied
     print(f"\n{'whole model':<17}{when:<39}{'shape':<18}{'error':>9}")
-    errors = check_model(steps, engine)
+    errors = check_model(steps, engine, config)
     return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in errors.items()])
 
 
@@ -320,7 +321,8 @@ def main(arguments=None):
             raise ConfigError(f"The numba engine has no {options.layer} of its own; it offers whole sublayers.")
     right = print_layers(check, chosen, tolerance)
     if options.layer is None:
-        right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20))])
+        right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20)),
+                     print_model(20, options.engine, tolerance, replace(SMALL, tied=True))])
     print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{tolerance:.0e}.")
     return 0 if right else 1
 

@@ -44,9 +44,9 @@ def pairs(config):
 
 def torch_views(parameters, config):
     """{torch's name: its values as a view of `parameters`, or of gradients, in torch's shape}"""
-    views = {}
+    views, tied = {}, {"output.linear.weight": parameters.sublayer["output"]["linear.weight"]}
     for name, others in pairs(config):
-        for other, part in zip(others, np.split(parameters.named[name], len(others), axis=-1)):
+        for other, part in zip(others, np.split((tied | parameters.named)[name], len(others), axis=-1)):
             if name == "patch_embed.position":
                 part = part[None]                            # (1, P, C)
             elif name not in TABLES:

@@ -9,7 +9,7 @@ import numpy as np
 
 def clip(g, limit):
     """Shorten g in place to a Euclidean norm of at most `limit`; return the norm that it had.  g (N,)"""
-    norm = math.sqrt(float(g @ g))
+    norm = math.sqrt(float(g @ g))                           # nan or infinite if any of g is
     if norm > limit:
         g *= limit / norm
     return norm

@@ -27,7 +27,7 @@ def sublayers(config):
     for i in range(config.decoder_blocks):
         layers |= {f"decoder.{i}.self_attention": SELF_ATTENTION, f"decoder.{i}.cross_attention": CROSS_ATTENTION,
                    f"decoder.{i}.mlp": MLP}
-    layers |= {"output": OUTPUT}
+    layers |= {"output": {name: shape for name, shape in OUTPUT.items() if not (config.tied and name == "linear.weight")}}
     return {layer: {name: tuple(letters[letter] for letter in shape.split()) for name, shape in names.items()}
             for layer, names in layers.items()}
 
@@ -53,19 +53,27 @@ class Parameters:
                 view = self.flat[start:start + math.prod(shape)].reshape(shape)
                 self.named[f"{layer}.{name}"] = self.sublayer[layer][name] = view
                 start += view.size
+        if config.tied:                                      # a view: both uses add to one gradient
+            self.sublayer["output"]["linear.weight"] = self.sublayer["token_embed"]["weight"].T
 
 
 def initialise(config, seed, dtype=np.float32):
     """What PyTorch gives such a model by default: uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for the
-    embeddings of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0."""
+    embeddings of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0.
+
+    A token embedding that is the output's matrix too (tied) is N(0, 1/C): as rows of N(0, 1) its logits would be of size
+    sqrt(C), and the first loss many nats."""
     rng = np.random.default_rng(seed)
     parameters = Parameters(config, dtype)
-    for layer, views in parameters.sublayer.items():
-        for name, view in views.items():
+    for layer, names in sublayers(config).items():
+        views = parameters.sublayer[layer]
+        for name, view in ((name, views[name]) for name in names):
             if name.startswith("norm."):
                 view[...] = name == "norm.weight"
             elif layer == "token_embed":
                 view[...] = rng.standard_normal(view.shape)
+                if config.tied and name == "weight":
+                    view *= config.channels ** -0.5
             elif name == "position":
                 view[...] = 0.02 * rng.standard_normal(view.shape)
             else:

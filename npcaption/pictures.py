@@ -133,7 +133,16 @@ def save(image, path):
     """The image as a file of the kind that its suffix names, such as .png.  DataError if it cannot be written."""
     content = io.BytesIO()
     try:
-        image.save(content, Image.registered_extensions()[Path(path).suffix.lower()])
-    except (KeyError, OSError) as error:                     # an unknown suffix, or a kind that is only read
-        raise DataError(f"{path} does not end in a kind of picture that can be written. Name it .png.") from error
+        image.save(content, kind_of(path))
+    except (ValueError, OSError) as error:                   # too large for the kind
+        raise DataError(f"{path} cannot hold a picture of {image.width} x {image.height} pixels ({error}). Name it "
+                        f".png.") from error
     write_whole(path, content.getvalue())
+
+
+def kind_of(path):
+    """Pillow's name of the kind that the suffix of a path names.  DataError if it cannot be written."""
+    kind = Image.registered_extensions().get(Path(path).suffix.lower())
+    if kind not in Image.SAVE:
+        raise DataError(f"{path} does not end in a kind of picture that can be written. Name it .png.")
+    return kind

@@ -26,6 +26,13 @@ def describe(data, sequences, tokenizer, max_length):
     return "\n".join(lines)
 
 
+def log_row(epoch, state, val, rate, images):
+    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate"""
+    return {"epoch": epoch, "step": state["step"], "train": state["nats"] / state["counted"], "val": val.loss,
+            "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": rate,
+            "images_per_second": images / state["seconds"], "seconds": state["seconds"]}
+
+
 def epoch_line(row, epochs, better, seconds_left):
     return (f"epoch {row['epoch']:>3}/{epochs}  train {row['train']:.4f}  val {row['val']:.4f} "
             f"({row['val_bits_per_character']:.4f} bits per character)"

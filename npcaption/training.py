@@ -1,7 +1,8 @@
 """The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
-import csv
 import math
-import tempfile
+import shlex
+import signal
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,20 @@ import numpy as np
 
 from . import checkpoint as checkpoints
 from . import config as configs
-from . import layers, optim, report
+from . import layers, optim, report, run
 from .captioner import Captioner
 from .checkpoint import Checkpoint
-from .data.dataset import encode_captions, epoch_batches, load_dataset
+from .data.dataset import encode_captions, epoch_batches, fingerprint, load_dataset
 from .engines import compile_engine, make_engine
-from .errors import CheckpointError, ConfigError, DataError
+from .errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError
 from .evaluate import losses
 from .parameters import Parameters, initialise, table
 from .progress import progress
 from .tokenizers import KINDS, PADDING
 
-MAY_DIFFER = ("epochs", "engine", "threads", "vocabulary")  # when a run is resumed; the vocabulary is the checkpoint's
-LOG = ("epoch", "step", "train", "val", "val_bits_per_character", "val_shuffled", "learning_rate", "images_per_second",
-       "seconds")
+SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
+BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
+             "nats": 0.0, "counted": 0, "seconds": 0.0}      # of the epoch that is under way
 
 
 class Trainer:
@@ -38,69 +39,122 @@ class Trainer:
         self.decay = optim.decay_of(parameters, config.training.weight_decay, config.training.decay)
 
     def step(self, images, ids, number, learning_rate):
-        """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> (loss before it, tokens counted)"""
+        """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> (loss before it, tokens counted)
+
+        TrainingError, and nothing is changed, if the loss or a gradient is not finite.
+        """
         t = self.config.training
         keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,), for dropout
-        loss, _ = self.engine.loss_and_gradients(images, ids, self.config.model.dropout, keys, self.gradients)
-        if not math.isfinite(loss):
-            raise ConfigError(f"The loss is {loss} in step {number}: training diverges. Begin anew with a lower "
-                              f"--learning-rate (it was {t.learning_rate}); what was saved before is whole.")
-        self.engine.update(self.gradients, *self.moments, self.decay, number, learning_rate, t.clip_norm,
-                           t.beta1, t.beta2, t.epsilon)
+        batch = images, ids, self.config.model.dropout, keys, self.gradients
+        try:
+            loss, _ = self.engine.loss_and_gradients(*batch)
+        except TrainingError as error:                       # by an engine that is watched
+            raise TrainingError(f"In step {number} {error}.") from error
+        norm = self.engine.update(self.gradients, *self.moments, self.decay, number, learning_rate, t.clip_norm,
+                                  t.beta1, t.beta2, t.epsilon) if math.isfinite(loss) else math.nan
+        if not math.isfinite(norm):
+            raise TrainingError(f"In step {number} the loss is {loss:.6g} and {self._where_not_finite(batch)}.")
         return loss, int((ids[:, 1:] != PADDING).sum())
 
+    def _where_not_finite(self, batch):
+        """What a person wants to know of a step that went wrong: it is done once more, with every sublayer watched."""
+        bad = [name for name, view in self.gradients.named.items() if not np.isfinite(view).all()]
+        told = f"{len(bad)} gradients are not finite"
+        told += f" ({', '.join(bad[:3])}{', ...' * (len(bad) > 3)})" if bad else ""
+        try:
+            self.engine.watch(self.gradients)
+            self.engine.loss_and_gradients(*batch)
+        except TrainingError as error:
+            return f"{told}; {error}"
+        return f"{told}; every number in it is finite, so the norm of the gradients is too large" if not bad else told
 
-def train(config, out, resume=False, say=print):
-    """Train as configured; leave best.npz, last.npz and log.csv in the folder `out`.  -> Captioner of the best epoch"""
-    out, t = Path(out), config.training
+
+def train(config, out, resume=False, say=print, save_minutes=SAVE_MINUTES, debug_nan=False, strict=False):
+    """Train as configured; leave best.npz, last.npz and log.csv in the folder `out`.  -> Captioner of the best epoch
+
+    resume: go on from last.npz, to the same bits as if there had been no break. save_minutes: between checkpoints within
+    an epoch. debug_nan: check what every sublayer makes in every step. strict: leave out no image or caption silently.
+    """
     configs.check(config)
-    resumed = resumable(out, config) if resume else None
-    if not resume:
-        make_folder(out)
+    out = Path(out)
+    with run.folder(out, resume):
+        return _train(config, out, resume, say, save_minutes, debug_nan, strict)
+
+
+def _train(config, out, resume, say, save_minutes, debug_nan, strict):
+    t = config.training
+    resumed, notes = run.resumable(out, config) if resume else (None, [])
     compiled = compile_engine(t.engine)                      # goes on beside what follows
 
-    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit)
-    if not data.train.names or not data.val.names:
-        raise DataError(f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} to "
-                        f"validate. Add some to the empty split.")
+    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict)
+    check_data(data, t, out, resumed)
     tokenizer = resumed.tokenizer if resumed else KINDS[t.tokenizer].build(
         [text for captions in data.train.captions for text in captions])
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
-    say(report.describe(data, sequences, tokenizer, config.model.max_length))
+    say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))
     say("\n" + table(config.model) + "\n")
 
     compiled.result()
     trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
                Trainer(config, initialise(config.model, t.seed)))
+    if debug_nan:
+        trainer.engine.watch(trainer.gradients)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
-    state = resumed.state if resumed else {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0}
+    state = resumed.state if resumed else {**BEGINNING, "log": [], "data": fingerprint(data)}
+
+    def save(name, moments):
+        checkpoints.save(out / name, Checkpoint(config, tokenizer, trainer.parameters, state, moments))
+
+    def stop_if_asked():
+        if interrupts.noted:
+            raise Stopped(f"Stopped by {signal.Signals(interrupts.noted).name}. {out / 'last.npz'} holds all "
+                          f"{state['step']} steps. Go on with: {resuming_command()}", interrupts.noted)
+
+    if not resumed:
+        save("last.npz", trainer.moments)                    # whenever it is killed, there is something to resume
     steps = math.ceil(len(data.train.names) / t.batch_size)  # in an epoch
+    began, first = time.perf_counter(), state["step"]
+    saved = began
+    with run.Interrupts() as interrupts:
+        for epoch in range(state["epoch"], t.epochs):
+            done = state["step"] - epoch * steps             # of this epoch, before a break
+            start = time.perf_counter() - state["seconds"]
+            batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done)
+            for images, ids in progress(batches, steps - done, f"epoch {epoch + 1}", "steps"):
+                number = state["step"] + 1
+                rate = optim.learning_rate_at(number, steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
+                try:
+                    loss, tokens = trainer.step(images, ids, number, rate)
+                except TrainingError as error:
+                    raise TrainingError(f"{error} Training stops; {last_good(out)} Begin anew with a lower --learning-rate "
+                                        f"(it was {t.learning_rate}).") from error
+                now = time.perf_counter()
+                state |= {"step": number, "nats": state["nats"] + loss * tokens, "counted": state["counted"] + tokens,
+                          "seconds": now - start}
+                if number < (epoch + 1) * steps and (interrupts.noted or now - saved >= 60 * save_minutes):
+                    save("last.npz", trainer.moments)
+                    saved = now
+                    stop_if_asked()
 
-    began, first = time.perf_counter(), state["epoch"]
-    for epoch in range(first, t.epochs):
-        start, nats, counted = time.perf_counter(), 0.0, 0
-        batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch)
-        for images, ids in progress(batches, steps, f"epoch {epoch + 1}", "steps"):
-            state["step"] += 1
-            rate = optim.learning_rate_at(state["step"], steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
-            loss, tokens = trainer.step(images, ids, state["step"], rate)
-            nats, counted = nats + loss * tokens, counted + tokens
-        seconds = time.perf_counter() - start
-
-        val = losses(captioner, data.val.images, val_sequences, f"epoch {epoch + 1} validation")
-        row = dict(zip(LOG, [epoch + 1, state["step"], nats / counted, *val, rate, len(data.train.names) / seconds,
-                             seconds]))
-        state["epoch"], better = epoch + 1, val.loss < state["best"]
-        if better:
-            state |= {"best": val.loss, "best_epoch": epoch + 1}
-            checkpoints.save(out / "best.npz", Checkpoint(config, tokenizer, trainer.parameters, state, None))
-        checkpoints.save(out / "last.npz", Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments))
-        append(out / "log.csv", row)
-        left = (time.perf_counter() - began) / (epoch + 1 - first) * (t.epochs - epoch - 1)
-        say(report.epoch_line(row, t.epochs, better, left))
-        say(report.samples(captioner, data.val, epoch))
+            val = losses(captioner, data.val.images, val_sequences, f"epoch {epoch + 1} validation")
+            if not math.isfinite(val.loss):
+                raise TrainingError(f"The validation loss of epoch {epoch + 1} is {val.loss}. Training stops; "
+                                    f"{last_good(out)}")
+            row = report.log_row(epoch + 1, state, val, rate, len(data.train.names))
+            better = val.loss < state["best"]
+            state |= {"epoch": epoch + 1, "nats": 0.0, "counted": 0, "seconds": 0.0, "log": state["log"] + [row]}
+            if better:
+                state |= {"best": val.loss, "best_epoch": epoch + 1}
+                save("best.npz", None)
+            save("last.npz", trainer.moments)
+            saved = time.perf_counter()
+            run.write_log(out / "log.csv", state["log"])
+            left = (saved - began) / (state["step"] - first) * (t.epochs * steps - state["step"])
+            say(report.epoch_line(row, t.epochs, better, left))
+            say(report.samples(captioner, data.val, epoch))
+            stop_if_asked()
 
     best = checkpoints.load(out / "best.npz")
     captioner = Captioner(best.config.model, best.tokenizer, best.parameters,
@@ -112,45 +166,26 @@ def train(config, out, resume=False, say=print):
     return captioner
 
 
-# ------------------------------------------------------------------------------------------------- the run's folder
-
-def make_folder(out):
-    """For a new training; an earlier one is never run over."""
-    found = [name for name in ("best.npz", "last.npz", "log.csv") if (out / name).exists()]
-    if found:
-        raise CheckpointError(f"{out} already holds a training ({', '.join(found)}). Go on with it (--resume), or take "
-                              f"another folder (--out).")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise CheckpointError(f"The folder {out} cannot be written to ({error.strerror}). Choose another "
-                              f"(--out).") from error
+def check_data(data, t, out, resumed):
+    """Refuse what cannot be trained on, or is not what the run began with."""
+    if not data.train.names or not data.val.names:
+        raise DataError(f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} to "
+                        f"validate. Add some to the empty split.")
+    if t.batch_size > len(data.train.names):
+        raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
+                          f"Choose a smaller --batch-size.")
+    if resumed and resumed.state["data"] != fingerprint(data):
+        raise CheckpointError(f"{out} was trained on other images or captions than {t.data} now holds. Resume with the "
+                              f"data of the first run, or begin anew in another folder (--out).")
 
 
-def resumable(out, config):
-    """The checkpoint to go on from, if it was trained as `config` says but for what does not matter."""
-    found = checkpoints.load(out / "last.npz")
-    was, now = found.config.to_json(), config.to_json()
-    differ = [f"{name} ({was[part][name]}, now {now[part][name]})" for part in now for name in now[part]
-              if name not in MAY_DIFFER and was[part].get(name) != now[part][name]]
-    if differ:
-        raise CheckpointError(f"{out} was trained with another {', '.join(differ)}. Resume with the first run's flags "
-                              f"(only epochs, engine and threads may differ), or begin anew in another folder (--out).")
-    if found.optimiser is None or not {"epoch", "step", "best", "best_epoch"} <= set(found.state):
-        raise CheckpointError(f"{out / 'last.npz'} holds no state of training, so it can caption but not go on.")
-    return found
+def last_good(out):
+    """What there is to fall back on."""
+    if (out / "last.npz").exists():
+        return f"{out / 'last.npz'} is from before, and whole."
+    return "nothing had been saved yet."
 
 
-def append(path, row):
-    try:
-        new = not path.exists()
-        with open(path, "a", newline="") as file:
-            writer = csv.DictWriter(file, LOG)
-            if new:
-                writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value
-                             for name, value in row.items()})
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be written ({error.strerror}). Mend that, then --resume.") from error
+def resuming_command():
+    """The command that began this process, with --resume"""
+    return shlex.join(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption import captioning, decoding
+from npcaption import attribution, captioning, decoding
 from npcaption.captioner import Captioner
 from npcaption.config import ModelConfig
 from npcaption.errors import DataError
@@ -26,6 +26,9 @@ def folder(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "broken.png").write_bytes(b"no image either")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "._a.jpg").write_bytes(b"what macOS lays beside a.jpg")
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF")
     return tmp_path
 
 
@@ -43,7 +46,7 @@ def test_a_folder_means_the_images_in_it_in_the_order_of_their_names(folder):
 
 
 def test_a_pattern_means_what_it_matches_unless_a_file_has_its_name(folder):
-    assert names(captioning.find_images([str(folder / "*.png"), str(folder / "a.jpg")])) == ["b.png", "broken.png", "a.jpg"]
+    assert names(captioning.find_images([str(folder / "*.png"), str(folder / "a.jpg")])) == ["b.png", "broken.png", "folder.png", "a.jpg"]
     (folder / "deeper").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "deeper" / "dog[1].png")
     assert names(captioning.find_images([str(folder / "**" / "dog*.png")])) == ["dog[1].png"]
@@ -89,12 +92,38 @@ def test_why_an_image_has_no_caption_goes_to_stderr_and_into_the_json(capsys):
 
 
 @pytest.mark.parametrize("kind, chosen", [("attention", {"layer": None, "head": 1}), ("saliency", {})])
-def test_a_picture_of_what_a_caption_comes_from_is_saved(kind, chosen, folder, captioner):
-    path = str(folder / "a.jpg")
+def test_a_picture_shows_every_word_with_what_it_comes_from(kind, chosen, folder, captioner, monkeypatch):
+    path, shown = str(folder / "a.jpg"), []
+    monkeypatch.setattr(captioning.pictures, "sheet", lambda photo, title, panels: shown.append((photo.size, title, panels))
+                        or Image.new("RGB", (9, 9)))
     [(_, image, [sentence])] = captioning.captioned(captioner, [path], decoding.greedy)
     captioning.draw(kind, captioner, path, image, sentence, folder / "out.png", **chosen)
-    with Image.open(folder / "out.png") as picture:
-        assert picture.width <= 1280 and np.asarray(picture.convert("RGB")).std() > 10
+    [(size, title, panels)] = shown
+    assert size == (30, 20) and title == sentence.text and (folder / "out.png").exists()
+    exact = captioning.MAPS[kind](captioner, image, sentence.hypothesis.ids, **chosen)
+    assert captioning.MAPS == {"attention": attribution.attention, "saliency": attribution.saliency} and exact
+    for panel, look in zip(panels, exact, strict=True):
+        assert panel.word == look.word and bool(panel.note) == (kind == "attention")
+        np.testing.assert_array_equal(panel.map, look.map)
+
+
+def test_many_images_show_how_far_they_are(folder, captioner, monkeypatch):
+    watched = []
+    monkeypatch.setattr(captioning, "progress", lambda paths, *told: watched.append(told) or paths)
+    list(captioning.captioned(captioner, [str(folder / "a.jpg")] * captioning.GROUP, decoding.greedy))
+    assert not watched
+    list(captioning.captioned(captioner, [str(folder / "a.jpg")] * (captioning.GROUP + 1), decoding.greedy))
+    assert watched == [(captioning.GROUP + 1, "captioning", "images")]
+
+
+@pytest.mark.parametrize("outs, paths, said", [
+    (["nowhere/x.png"], ["a.jpg"], "There is no folder"), (["x.docx"], ["a.jpg"], "kind of picture"),
+    (["a.jpg"], ["a.jpg"], "a.jpg would be written over"), (["x.png", "x.png"], ["a.jpg"], "x.png would be written over"),
+    (["empty"], ["a.jpg"], "is a folder"), (["b.png"], ["b-1.png", "b-2.png"], "b-1.png would be written over")])
+def test_pictures_that_would_fail_or_destroy_something_are_refused_before_any_work(outs, paths, said, folder):
+    with pytest.raises(DataError, match=said):
+        captioning.check_pictures([str(folder / out) for out in outs], [str(folder / path) for path in paths])
+    captioning.check_pictures([str(folder / "x.png"), str(folder / "y.webp")], [str(folder / "a.jpg")] * 3)
 
 
 def test_pictures_of_several_images_are_numbered():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption import decoding, evaluate, metrics, report
+from npcaption import attribution, decoding, evaluate, floors, metrics, report
 from npcaption.captioner import Captioner
 from npcaption.config import ModelConfig
 from npcaption.data.dataset import Split, encode_captions
@@ -72,8 +72,10 @@ def test_the_scores_are_those_of_the_captions_that_are_listed():
         assert row["bleu"] == pytest.approx(metrics.bleu(candidates, references).corpus)
         assert row["cider_d"] == pytest.approx(metrics.cider_d(candidates, references).corpus)
         assert row["distinct"] == len(set(map(tuple, candidates))) and row["words"] == np.mean([len(t) for t in candidates])
-        assert [shown[key]["rouge_l"] for shown in result["captions"]] == pytest.approx(
-            metrics.rouge_l(candidates, references).images)
+        for metric, images in [("rouge_l", metrics.rouge_l(candidates, references).images),
+                               ("bleu_4", metrics.bleu(candidates, references).images[:, 3]),
+                               ("cider_d", metrics.cider_d(candidates, references).images)]:
+            assert [shown[key][metric] for shown in result["captions"]] == pytest.approx(images)
     assert [row["image"] for row in result["captions"]] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
@@ -89,7 +91,9 @@ def test_the_model_stands_beside_floors_and_a_ceiling():
     assert model["perplexity"] == pytest.approx(np.exp(model["nats_per_token"]))
     assert beside["bits_per_character"] / model["bits_per_character"] == pytest.approx(
         beside["nats_per_token"] / model["nats_per_token"])
-    assert 0 < blind["bits_per_character"] < 10
+    cut = [[text[:8] for text in texts] for texts in (TRAIN, [text for texts in TEXTS for text in texts])]
+    nats = floors.ngram_nats(*cut) / sum(len(text) + 1 for text in cut[1])
+    assert blind["nats_per_token"] == pytest.approx(nats) and blind["bits_per_character"] == pytest.approx(nats / np.log(2))
 
 
 def test_without_a_beam_there_are_greedy_captions_alone():
@@ -135,9 +139,14 @@ def test_a_thumbnail_is_made_of_every_image_from_its_file_or_from_what_the_model
 
 def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
     c, result = evaluated(TEXTS)
-    for row, look in zip(result["captions"], evaluate.looks(c, split_of(TEXTS), result["captions"])):
+    split = split_of(TEXTS)
+    for image, row, look in zip(split.images, result["captions"], evaluate.looks(c, split, result["captions"])):
         assert " ".join(word for word, _ in look) == " ".join(row["beam"]["caption"].split())
-        assert all(map.shape == (2, 2) for _, map in look)
+        [hypotheses] = c.sentences([image], partial(decoding.beam, width=2))
+        exact = attribution.attention(c, image, hypotheses[0].hypothesis.ids)
+        for (word, map), right in zip(look, exact):
+            assert word == right.word
+            np.testing.assert_allclose(map, right.map)
 
 
 def test_without_training_captions_there_are_no_floors_and_that_is_said():

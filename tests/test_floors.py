@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from npcaption.data.records import load_records
-from npcaption.floors import (DISCOUNT, END, best_constants, constant_bleu, human_ceiling, ngram_log_probabilities,
+from npcaption.floors import (DISCOUNT, STOP, best_constants, constant_bleu, human_ceiling, ngram_log_probabilities,
                               ngram_nats, random_captions)
 from npcaption.metrics import CiderD, bleu, tokenize
 
@@ -14,7 +14,7 @@ TEXTS = ["a dog runs", "a dog runs .", "the dog", "two dogs run on sand", "a man
 
 def probability(text, train, order):
     """Of the last symbol of a tuple, from the formula, one symbol and one count at a time."""
-    sequences = [("start",) * order + (*text, END) for text in train]
+    sequences = [("start",) * order + (*text, STOP) for text in train]
 
     def count(gram, whole):
         """How often gram stands in train; unless whole, behind how many distinct symbols."""
@@ -22,7 +22,7 @@ def probability(text, train, order):
                   if sequence[i + 1 - len(gram):i + 1] == gram]
         return len(places) if whole else len({sequence[i - len(gram)] for sequence, i in places})
 
-    alphabet = {END}.union(*train)
+    alphabet = {STOP}.union(*train)
     p = 1 / (len(alphabet) + 1)
     padded = ("start",) * order + text
     for k in range(1, order + 1):
@@ -37,7 +37,7 @@ def probability(text, train, order):
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 def test_the_ngram_is_its_formula_symbol_by_symbol(order):
     texts = ["a dog", "dogs run", "", "a zebra runs .", "aaaa"]
-    expected = [probability((*text, END)[:i + 1], TEXTS, order) for text in texts for i in range(len(text) + 1)]
+    expected = [probability((*text, STOP)[:i + 1], TEXTS, order) for text in texts for i in range(len(text) + 1)]
     np.testing.assert_allclose(np.exp(ngram_log_probabilities(TEXTS, texts, order)), expected, rtol=1e-12)
 
 

@@ -1,4 +1,5 @@
 """Any image -> (size, size, 3) uint8."""
+import os
 import warnings
 
 import numpy as np
@@ -51,6 +52,13 @@ def test_a_photograph_is_turned_as_its_exif_says(tmp_path, orientation, pixels):
     assert np.array_equal(load_image(save(Image.fromarray(RAMP), tmp_path / "a.png", exif=exif), 2), pixels)
 
 
+def test_damaged_exif_does_not_spoil_a_photograph(tmp_path):
+    file = save(Image.fromarray(RAMP), tmp_path / "a.png", exif=b"neither big-endian nor little-endian")
+    with pytest.raises(SyntaxError):
+        Image.open(file).getexif()
+    assert np.array_equal(load_image(file, 2), RAMP)
+
+
 def with_palette(transparency=None):
     image = Image.new("P", (1, 1), 1)
     image.putpalette([0, 0, 255, *RED])
@@ -90,24 +98,43 @@ def test_a_16_bit_png_is_scaled_and_not_clipped(tmp_path):
     assert load_image(file, 2)[..., 0].tolist() == [[0, 1], [100, 255]]
 
 
+def test_a_single_pixel_fills_the_square(tmp_path):
+    for name in "a.png", "a.gif", "a.bmp":
+        file = save(Image.new("RGB", (1, 1), "red"), tmp_path / name)
+        assert load_image(file, 3).tolist() == [[RED] * 3] * 3
+
+
+def test_a_cmyk_jpeg_has_its_colours(tmp_path):
+    file = save(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=95)
+    assert np.abs(load_image(file, 1).astype(int) - RED).max() <= 3
+
+
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "blue")]
     file = save(frames[0], tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert load_image(file, 1).tolist() == [[RED]]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")
 @pytest.mark.parametrize("name, reason", [
-    ("missing.jpg", "No such file"), ("folder", "Is a directory"), ("empty.jpg", "empty or damaged"),
-    ("text.jpg", "format is not known"), ("cut.png", "truncated"), ("cut.jpg", "truncated")])
+    ("missing.jpg", "No such file"), ("folder", "it is a folder"), ("pipe", "a pipe"), ("loop", "symbolic"),
+    ("empty.jpg", "empty or damaged"),
+    ("text.jpg", "format is not known"), ("cut.png", "truncated"), ("cut.jpg", "truncated"),
+    ("program.eps", "PostScript program"), ("a\0.jpg", "null"), ("a\ud83d.jpg", "surrogates")])
 def test_what_cannot_be_read_is_told_with_its_path(tmp_path, name, reason):
     noise = Image.effect_noise((64, 64), 90)
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "program.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("<html>404</html>")
     for cut in tmp_path / "cut.png", tmp_path / "cut.jpg":
         cut.write_bytes(save(noise, cut).read_bytes()[:1500])
-    with pytest.raises(DataError, match=f"{tmp_path / name} cannot be read as an image: .*{reason}"):
+    shown = name.encode("unicode_escape").decode().replace("\\", r"\\")
+    with pytest.raises(DataError, match=f"{tmp_path}/{shown} cannot be read as an image: .*{reason}") as caught:
         load_image(tmp_path / name, 8)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("side", [4, 9])             # Pillow itself warns of the first and refuses the second
@@ -124,6 +151,11 @@ def test_pillows_warnings_do_not_leak(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_image(file, 2).shape == (2, 2, 3)
+
+
+def test_an_image_without_pixels_is_refused():
+    with pytest.raises(DataError, match="no pixels"):
+        load_image(Image.new("RGB", (0, 5)), 2)
 
 
 @pytest.mark.parametrize("shape, dtype", [((2, 2), "uint8"), ((2, 2, 3), "float64"), ((0, 2, 3), "uint8")])

@@ -135,7 +135,7 @@ def test_a_picture_is_saved_as_its_suffix_says(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b.JPG"]
 
 
-@pytest.mark.parametrize("name", ["picture", "picture.docx", "picture.psd", "picture.xbm", ".png"])
+@pytest.mark.parametrize("name", ["picture", "picture.docx", "picture.psd", ".png"])
 def test_a_suffix_that_cannot_be_written_is_told(tmp_path, name):
     with pytest.raises(DataError, match=f"{name} does not end in a kind of picture .* Name it .png"):
         save(solid(), tmp_path / name)

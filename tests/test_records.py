@@ -1,5 +1,6 @@
 """Caption formats -> records."""
 import json
+import os
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_the_original_flickr8k_has_its_official_split(tmp_path):
 
 def test_an_image_in_none_of_the_lists_is_left_out_and_told(tmp_path):
     records = load_records(lay_out(tmp_path, {"Flickr8k.token.txt": TOKENS, **LISTS}))
-    assert "Left out 1 image in none of the lists, the first e.jpg." in records.notes
+    assert f"Left out 1 image in none of the split lists, with 2 captions, first at {tmp_path}/Flickr8k.token.txt:9 " \
+           "(e.jpg)." in records.notes
 
 
 def test_the_text_files_may_be_in_a_folder_of_their_own(tmp_path):
@@ -113,7 +115,7 @@ def test_three_images_are_enough_and_two_are_not(tmp_path):
     lay_out(tmp_path, {"captions.txt": "a.jpg,A\nb.jpg,B\nc.jpg,C\n"})
     assert [len(part) for part in load_records(tmp_path)[:3]] == [1, 1, 1]
     lay_out(tmp_path, {"captions.txt": "a.jpg,A\nb.jpg,B\n"})
-    with pytest.raises(DataError, match="2 captioned images cannot be split"):
+    with pytest.raises(DataError, match="2 captioned images cannot be split .* Left out 3 images without a caption"):
         load_records(tmp_path)
 
 
@@ -124,6 +126,98 @@ def test_a_byte_order_mark_windows_line_ends_and_blank_lines_do_no_harm(tmp_path
     lists = {name: "\ufeff" + text.replace("\n", "\r\n\r\n") for name, text in LISTS.items()}
     records = load_records(lay_out(tmp_path, {"Flickr8k.token.txt": TOKENS, **lists}))
     assert names(records.train) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("line, sentence", [
+    (b"caf\xe9.jpg,A", r"Left out 1 line in another encoding than UTF-8, first at {}:4 (caf\udce9.jpg,A)."),
+    (b"nonsense", "Left out 1 line without a name, a comma and a caption, first at {}:4 (nonsense)."),
+    (b",A", "Left out 1 line without a name, a comma and a caption, first at {}:4 (,A)."),
+    (b'd.jpg,"D', 'Left out 1 line whose quotes do not match (within quotes "" stands for one), first at {}:4 (d.jpg,"D).'),
+    (b'd.jpg,"Stop" says', 'Left out 1 line whose quotes do not match (within quotes "" stands for one), first at {}:4 '
+                           '(d.jpg,"Stop" says).'),
+    (b"x/y.jpg,A", "Left out 1 image whose file is missing, with 1 caption, first at {}:4 (x/y.jpg)."),
+    (b"/etc/hosts,A", "Left out 1 image whose path is absolute or has `..` in it, with 1 caption, first at {}:4 (/etc/hosts)."),
+    (b"../d.jpg,A", "Left out 1 image whose path is absolute or has `..` in it, with 1 caption, first at {}:4 (../d.jpg)."),
+    (b"x\0/d\x1b.jpg,A", "Left out 1 image whose file is missing, with 1 caption, first at {}:4 (x\\x00/d\\x1b.jpg)."),
+    (b"x" * 9999 + b"/d.jpg,A", f"Left out 1 image whose file is missing, with 1 caption, first at {{}}:4 ({'x' * 60})."),
+], ids=lambda value: value[:20] if isinstance(value, bytes) else "")
+def test_a_line_that_cannot_be_used_costs_itself_alone_and_is_told_once(tmp_path, line, sentence):
+    lay_out(tmp_path, {"captions.txt": b"a.jpg,A\nb.jpg,B\nc.jpg,C\n" + line + b"\ne.jpg,E\n"}, images="abce")
+    records = load_records(tmp_path)
+    assert sorted(captions_of(records)) == ["a.jpg", "b.jpg", "c.jpg", "e.jpg"]
+    assert records.left_out == [sentence.format(tmp_path / "captions.txt")]
+    assert set(records.left_out) < set(records.notes)
+
+
+def test_a_header_with_other_words_is_told_as_an_image_that_is_missing(tmp_path):
+    records = load_records(lay_out(tmp_path, {"captions.txt": "filename,text\na.jpg,A\nb.jpg,B\nc.jpg,C\n"}, images="abc"))
+    assert len(captions_of(records)) == 3
+    assert f"first at {tmp_path / 'captions.txt'}:1 (filename)." in records.left_out[0]
+
+
+def test_images_without_a_caption_are_counted(tmp_path):
+    lay_out(tmp_path, {"captions.txt": "a.jpg,A\nb.jpg,B\nc.jpg,C\n", "Images/._a.jpg": "", "Images/notes.txt": ""})
+    assert load_records(tmp_path).left_out == [f"Left out 2 images without a caption, first at {tmp_path} (Images/d.jpg)."]
+
+
+def test_images_that_only_the_lists_name_are_counted_and_none_twice(tmp_path):
+    lists = LISTS | {"Flickr_8k.testImages.txt": "d.jpg\n\ne.jpg\nx.jpg\ny.jpg\nf.jpg\n"}
+    lay_out(tmp_path, {"Flickr8k.token.txt": TOKENS + "x.jpg#0\tA dog\n", **lists}, images="abcdef")
+    assert load_records(tmp_path).left_out == [
+        f"Left out 1 image whose file is missing, with 1 caption, first at {tmp_path}/Flickr8k.token.txt:11 (x.jpg).",
+        f"Left out 1 image without a caption, first at {tmp_path} (Images/f.jpg).",
+        f"Left out 1 image of the split lists whose file is missing, first at {tmp_path}/Flickr_8k.testImages.txt:5 (y.jpg)."]
+
+
+def test_a_caption_that_an_image_has_twice_counts_twice(tmp_path):
+    lay_out(tmp_path, {"captions.txt": "a.jpg,A\nb.jpg,B\nc.jpg,C\na.jpg,A\n"}, images="abc")
+    records = load_records(tmp_path)
+    assert captions_of(records)["a.jpg"] == ("A", "A") and not records.left_out
+
+
+def test_an_image_whose_name_is_spelt_in_several_ways_is_one_image(tmp_path):
+    lay_out(tmp_path, {"captions.txt": "a.jpg,A\n./a.jpg,B\nImages/a.jpg,C\nImages//./a.jpg,D\nb.jpg,B\nc.jpg,C\n"})
+    assert captions_of(load_records(tmp_path))["a.jpg"] == ("A", "B", "C", "D")
+
+
+def test_a_tab_in_a_caption_is_a_space_and_does_not_make_the_file_tab_separated(tmp_path):
+    lay_out(tmp_path, {"captions.txt": "a.jpg,A\tdog\nb.jpg,B\nc.jpg,\tC\n"})
+    assert captions_of(load_records(tmp_path)) == {"a.jpg": ("A dog",), "b.jpg": ("B",), "c.jpg": ("C",)}
+    lay_out(tmp_path, {"captions.txt": "a.jpg\tA\tdog\nb.jpg\tB, too\nno tab, here\nc.jpg\tC\n"})
+    assert captions_of(load_records(tmp_path)) == {"a.jpg": ("A dog",), "b.jpg": ("B, too",), "c.jpg": ("C",)}
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_an_over_long_caption_is_read(tmp_path, separator):
+    rows = [("a.jpg", "long " * 50000 + "dog"), ("b.jpg", "B"), ("c.jpg", "C")]
+    lay_out(tmp_path, {"captions.txt": "\n".join(map(separator.join, rows))})
+    assert len(captions_of(load_records(tmp_path))["a.jpg"][0]) == 250003
+
+
+def test_utf_16_is_read_where_its_mark_stands(tmp_path):
+    lay_out(tmp_path, {"captions.txt": "image,caption\r\na.jpg,größer\r\nb.jpg,犬\r\nc.jpg,C".encode("utf-16")})
+    assert captions_of(load_records(tmp_path)) == {"a.jpg": ("größer",), "b.jpg": ("犬",), "c.jpg": ("C",)}
+
+
+def test_half_characters_and_control_characters_never_come_out(tmp_path):
+    sentences = [{"raw": text} for text in ("a \ud83d dog", "a\x1b[31m\x00 dog", "one\u2028two\r\nthree", "\udfff")]
+    images = [{"filename": f"{name}.jpg", "split": "train", "sentences": sentences} for name in ("a", "b\ud83d")]
+    records = load_records(lay_out(tmp_path, {"dataset_a.json": json.dumps({"images": images})}))
+    assert captions_of(records) == {"a.jpg": ("a \ufffd dog", "a [31m  dog", "one two  three", "\ufffd")}
+    assert "(b\\ud83d.jpg)" in records.left_out[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")
+def test_only_files_are_read_not_folders_pipes_and_links_that_lead_nowhere(tmp_path):
+    lay_out(tmp_path, {"captions.txt": "".join(f"{name}.jpg,A\n" for name in "abcdefgh") + "loop/a.jpg,A\n",
+                       "Flickr8k.token.txt/x": "", "Images/f.jpg/x": ""}, images="abc")
+    for link, target in [("d.jpg", "a.jpg"), ("e.jpg", "e.jpg"), ("g.jpg", "nowhere"), ("loop", "loop")]:
+        (tmp_path / "Images" / link).symlink_to(target)
+    os.mkfifo(tmp_path / "Images" / "h.jpg")
+    os.mkfifo(tmp_path / "dataset_a.json")
+    records = load_records(tmp_path)
+    assert sorted(captions_of(records)) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert "5 images whose file is missing, with 5 captions" in records.left_out[0]
 
 
 def test_empty_captions_and_missing_images_are_counted_with_the_first_place(tmp_path):
@@ -138,11 +232,12 @@ def test_empty_captions_and_missing_images_are_counted_with_the_first_place(tmp_
 @pytest.mark.parametrize("files, sentence", [
     ({}, r"looked for dataset_\*.json, Flickr8k.token.txt, captions.txt there .* holds Images/"),
     ({"captions.txt": "x.jpg,X\n"}, r"No captioned image is left .*captions.txt:1 \(x.jpg\).* into Images, "),
-    ({"captions.txt": b"a.jpg,A\nb.jpg,caf\xe9\n"}, r"captions.txt:2 is not UTF-8 text \(byte 0xe9\)"),
-    ({"captions.txt": "a.jpg,A\nnonsense\n"}, r"captions.txt:2 is not a name, a comma and a caption: 'n"),
-    ({"captions.txt": "a.jpg,A\nb.jpg,\"B\nc.jpg,C\n"}, r"captions.txt:2 is not well quoted"),
+    ({"captions.txt": b"a.jpg,caf\xe9\n"}, r"No captioned image is left .*another encoding than UTF-8, first at .*:1 "),
+    ({"captions.txt/a": ""}, r"No captions were found .* holds Images/, captions.txt/"),
     ({"captions.txt": "image,caption,split\na.jpg,A,val\n"}, r"txt:1 has the columns image, caption, split"),
     ({"dataset_a.json": "{\n]"}, r"dataset_a.json is not JSON: .* line 2"),
+    ({"dataset_a.json": b'{"images": "\xe9"}'}, r"dataset_a.json:1 is not UTF-8 text \(byte 0xe9\)"),
+    ({"dataset_a.json": '{"images": %s}' % ("1" * 5000)}, r"dataset_a.json is not JSON: Exceeds the limit"),
     ({"dataset_a.json": "[]"}, r"dataset_a.json has no list `images`"),
     ({"dataset_a.json": karpathy(a="train", b="dev")}, r"images\[1\] cannot be used \(KeyError: 'dev'\)"),
     ({"dataset_a.json": "{}", "dataset_b.json": "{}"}, r"dataset_a.json, dataset_b.json. Give the path"),
@@ -150,6 +245,11 @@ def test_empty_captions_and_missing_images_are_counted_with_the_first_place(tmp_
      r"^Flickr_8k.devImages.txt and Flickr_8k.testImages.txt missing in"),
     ({"Flickr8k.token.txt": TOKENS, **LISTS, "Flickr_8k.testImages.txt": "d.jpg\na.jpg"},
      r"Flickr_8k.testImages.txt:2: a.jpg is in Flickr_8k.trainImages.txt too"),
+    ({"Flickr8k.token.txt": TOKENS, **LISTS, "Flickr_8k.testImages.txt": "d.jpg\n./Images/a.jpg"},
+     r"Flickr_8k.testImages.txt:2: ./Images/a.jpg is in Flickr_8k.trainImages.txt too"),
+    ({"dataset_a.json": json.dumps({"images": [
+        {"filename": "a.jpg", "split": split, "sentences": [{"raw": "A"}]} for split in ("train", "val")]})},
+     r"dataset_a.json: images\[1\]: a.jpg is in the splits train and val"),
 ])
 def test_what_is_wrong_is_told_with_its_place(tmp_path, files, sentence):
     with pytest.raises(DataError, match=sentence):
@@ -166,7 +266,7 @@ def test_flickr8k_has_6000_1000_1000_images_and_one_entry_without_a_photograph(f
     assert [len(part) for part in records[:3]] == [6000, 1000, 1000]
     assert sum(len(record.captions) for record in records.train) == 30000
     assert any("2258277193_586949ec62.jpg.1" in note and "5 captions" in note for note in records.notes)
-    assert any("Left out 91 images in none of the lists" in note for note in records.notes)
+    assert any("Left out 91 images in none of the split lists" in note for note in records.notes)
 
 
 def test_flickr8ks_two_caption_files_hold_the_same_images_and_captions(flickr8k, tmp_path):

@@ -1,6 +1,7 @@
 """The image store, and the progress that building it shows."""
 import os
 import shutil
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,68 +31,140 @@ def folder(tmp_path):
 
 
 def test_the_store_holds_what_load_image_returns_in_the_order_of_the_paths(paths, folder):
-    store = open_store(paths, 16, folder, workers=2)
+    store = open_store(paths, 16, folder, workers=2).images
     assert isinstance(store, np.memmap) and store.shape == (12, 16, 16, 3) and store.dtype == np.uint8
     for image, path in zip(store, paths):
         assert np.array_equal(image, load_image(path, 16))
 
 
 def test_captioning_sees_the_image_that_training_saw(paths, folder):
-    trained_on = open_store(paths, 16, folder)[3]
+    trained_on = open_store(paths, 16, folder).images[3]
     for source in paths[3], Image.open(paths[3]), np.asarray(Image.open(paths[3])), trained_on:
         assert np.array_equal(load_image(source, 16), trained_on)
 
 
 def test_the_store_is_read_only(paths, folder):
     with pytest.raises(ValueError, match="read-only"):
-        open_store(paths, 8, folder)[0] = 0
+        open_store(paths, 8, folder).images[0] = 0
 
 
 def test_the_store_is_built_once(paths, folder, monkeypatch):
     open_store(paths, 8, folder)
     built = next(folder.iterdir()).stat().st_mtime_ns
     monkeypatch.setattr(store_module, "decode", None)                    # would fail if it were called
-    assert open_store(paths, 8, folder).shape == (12, 8, 8, 3)
+    assert open_store(paths, 8, folder).images.shape == (12, 8, 8, 3)
     assert [file.stat().st_mtime_ns for file in folder.iterdir()] == [built]
 
 
 def test_another_size_is_another_store(paths, folder):
     open_store(paths, 8, folder)
-    assert open_store(paths, 16, folder).shape == (12, 16, 16, 3)
+    assert open_store(paths, 16, folder).images.shape == (12, 16, 16, 3)
     assert len(os.listdir(folder)) == 2
 
 
 def test_a_photograph_that_changes_makes_a_new_store(paths, folder):
     open_store(paths, 8, folder)
     Image.new("RGB", (9, 9), "blue").save(paths[0])
-    assert np.array_equal(open_store(paths, 8, folder)[0], load_image(paths[0], 8))
+    assert np.array_equal(open_store(paths, 8, folder).images[0], load_image(paths[0], 8))
     os.utime(paths[0], ns=(0, 0))                     # the same length, another time
     open_store(paths, 8, folder)
     assert len(os.listdir(folder)) == 3
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: whole + b"x", lambda whole: b"",
-                                    lambda whole: whole.replace(b"(12, 8, 8, 3)", b"(8, 12, 8, 3)")],
-                         ids=["truncated", "longer", "empty", "another shape"])
+@pytest.mark.parametrize("damage", [
+    lambda whole: whole[:-1], lambda whole: whole[:1000], lambda whole: whole + b"x", lambda whole: b"",
+    lambda whole: whole.replace(b"(12, 8, 8, 3)", b"(8, 12, 8, 3)"), lambda whole: whole.replace(b"|u1", b"|i1"),
+    lambda whole: whole.replace(b"False", b"True "), lambda whole: whole[:20] + b"(((((((" + whole[27:],
+    lambda whole: whole[:-2], lambda whole: whole[:-2] + bytes(2), lambda whole: whole[:-2] + b'[[0, "no image", true]]'],
+    ids=["truncated", "half", "longer", "empty", "another shape", "another type", "another order", "no header", "no end",
+         "zeros at the end", "another number of images"])
 def test_a_damaged_store_is_built_again(paths, folder, damage):
     open_store(paths, 8, folder)
     file = next(folder.iterdir())
     whole = file.read_bytes()
+    assert damage(whole) != whole
     file.write_bytes(damage(whole))
     open_store(paths, 8, folder)
     assert file.read_bytes() == whole
 
 
-def test_an_unreadable_image_is_named_and_nothing_is_left_behind(paths, folder):
+def test_a_store_of_another_version_is_built_again(paths, folder, monkeypatch):
+    for module, name in (store_module, "VERSION"), (store_module.PIL, "__version__"):
+        open_store(paths, 8, folder)
+        before = len(os.listdir(folder))
+        monkeypatch.setattr(module, name, "another")
+        open_store(paths, 8, folder)
+        assert len(os.listdir(folder)) == before + 1
+
+
+def test_an_unreadable_image_is_left_out_and_named_without_decoding_again(paths, folder, monkeypatch):
     paths[5].write_text("no image")
-    with pytest.raises(DataError, match="5.jpg cannot be read as an image"):
+    paths[7].write_bytes(paths[7].read_bytes()[:700])
+    for _ in range(2):
+        store = open_store(paths, 8, folder)
+        assert list(store.unreadable) == [5, 7]
+        assert "format is not known" in store.unreadable[5] and "truncated" in store.unreadable[7]
+        readable = [path for number, path in enumerate(paths) if number not in (5, 7)]
+        assert np.array_equal(store.images, [load_image(path, 8) for path in readable])
+        monkeypatch.setattr(store_module, "decode", None)                # would fail if it were called
+
+
+def test_an_image_that_was_mended_is_read(paths, folder):
+    paths[5].write_text("no image")
+    assert open_store(paths, 8, folder).unreadable
+    Image.new("RGB", (9, 9), "blue").save(paths[5])
+    assert not open_store(paths, 8, folder).unreadable
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError()])
+def test_a_fault_of_the_machine_leaves_an_image_out_once_but_not_for_good(paths, folder, monkeypatch, fault):
+    def decode_on_a_bad_day(path, size):
+        if path == paths[5]:
+            raise DataError() from fault
+        return decode(path, size)
+
+    decode = store_module.decode
+    monkeypatch.setattr(store_module, "decode", decode_on_a_bad_day)
+    assert list(open_store(paths, 8, folder).unreadable) == [5]
+    monkeypatch.setattr(store_module, "decode", decode)
+    assert not open_store(paths, 8, folder).unreadable
+
+
+def test_an_image_that_is_gone_is_left_out(paths, folder):
+    assert open_store([*paths, "gone.jpg", "a\0.jpg"], 8, folder).unreadable == {
+        12: "No such file or directory", 13: "embedded null byte"}
+
+
+def test_where_no_image_can_be_read_the_first_is_named_and_nothing_is_left_behind(paths, folder):
+    for path in paths:
+        path.write_text("no image")
+    with pytest.raises(DataError, match="None of 12 images can be read, the first .*/0.jpg: its format is not known"):
         open_store(paths, 8, folder)
     assert not os.listdir(folder)
 
 
-def test_a_missing_image_is_named(paths, folder):
-    with pytest.raises(DataError, match="gone.jpg cannot be read: No such file"):
-        open_store([*paths, "gone.jpg"], 8, folder)
+def test_two_processes_that_build_the_same_store_at_once_both_succeed(paths, folder, monkeypatch):
+    def in_the_middle_another_builds_it_too(images, *_):
+        yield next(images)
+        monkeypatch.setattr(store_module, "progress", progress)
+        stores.append(open_store(paths, 8, folder))
+        yield from images
+
+    progress, stores = store_module.progress, []
+    monkeypatch.setattr(store_module, "progress", in_the_middle_another_builds_it_too)
+    stores.append(open_store(paths, 8, folder))
+    assert np.array_equal(stores[0].images, stores[1].images) and len(stores[0].images) == 12
+    assert len(os.listdir(folder)) == 1
+
+
+def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(paths, folder):
+    folder.mkdir()
+    for name, age in ("images-8-x.npy.ab.part", 7200), ("images-8-x.npy.cd.part", 60), ("kernels.part", 7200):
+        (folder / name).touch()
+        os.utime(folder / name, times=(time.time() - age,) * 2)
+    open_store(paths, 8, folder)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".npy", ".part", ".part"]
+    assert not (folder / "images-8-x.npy.ab.part").exists()
 
 
 def test_an_interrupt_leaves_nothing_behind(paths, folder, monkeypatch):
@@ -115,7 +188,7 @@ def test_a_write_that_fails_is_told_and_nothing_is_left_behind(paths, folder):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(DataError, match=f"2,304 bytes, cannot be written in {folder}: File too large"):
+        with pytest.raises(DataError, match=f"The image store {folder}/.* of 2,304 bytes cannot be written: File too large"):
             open_store(paths, 8, folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -123,8 +196,42 @@ def test_a_write_that_fails_is_told_and_nothing_is_left_behind(paths, folder):
 
 
 def test_a_folder_that_cannot_be_made_is_told(paths, tmp_path):
-    with pytest.raises(DataError, match="cannot be written in .*0.jpg"):
+    with pytest.raises(DataError, match="0.jpg/.* cannot be written: "):
         open_store(paths, 8, paths[0])
+
+
+def test_a_folder_in_the_place_of_the_store_is_told(paths, folder):
+    open_store(paths, 8, folder)
+    file = next(folder.iterdir())
+    file.unlink()
+    (file / "something").mkdir(parents=True)
+    with pytest.raises(DataError, match=f"{file} of 2,304 bytes cannot be written: Is a directory"):
+        open_store(paths, 8, folder)
+    assert os.listdir(folder) == [file.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs a system with users")
+def test_a_folder_that_may_only_be_read_is_told_and_a_store_in_it_is_used(paths, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)                                     # reached without its parents, which may be closed
+    paths, inside = [path.relative_to(folder.parent) for path in paths], folder.relative_to(folder.parent)
+    open_store(paths, 8, inside)
+    folder.parent.chmod(0o755)
+    folder.chmod(0o555)
+    user = os.geteuid()
+    os.seteuid(user or 65534)                                            # root could write all the same
+    try:
+        assert len(open_store(paths, 8, inside).images) == 12
+        with pytest.raises(DataError, match="cannot be written: Permission denied. .*NPCAPTION_CACHE"):
+            open_store(paths, 16, inside)
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+def test_a_folder_whose_files_cannot_be_mapped_is_told(paths, folder, monkeypatch):
+    monkeypatch.setattr(np.lib.format, "open_memmap", lambda *_, **__: int("no such device"))
+    with pytest.raises(DataError, match="was written but cannot be mapped into memory. Set NPCAPTION_CACHE"):
+        open_store(paths, 8, folder)
 
 
 def test_the_environment_names_the_folder(paths, folder, monkeypatch):

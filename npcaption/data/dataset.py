@@ -1,4 +1,8 @@
 """What training works on: images beside their captions, as photographs or as generated scenes; and batches of them."""
+import hashlib
+import json
+import os
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +12,7 @@ from ..tokenizers import PADDING, sequence
 from . import shapes
 from .records import load_records
 from .store import open_store
+from .text import count, printable
 
 HELD_OUT_SCENES = 400
 
@@ -31,25 +36,71 @@ class Dataset(NamedTuple):
     scenes: list | None         # the test scenes, if generated: they can judge a caption exactly
 
 
-def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test")):
+def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test"), strict=False):
     """data "shapes", or a folder or file that load_records knows; limit: at most so many images of each split.
 
     looked_at: the splits whose images are wanted; those of files in other splits are not decoded, and None.
+    What cannot be used is left out and told in the notes; strict: it is a DataError instead. DataError, too, where no
+    image is left.
     """
     if data == "shapes":
         return _generated(image_size, seed, min(limit or scenes, scenes))
     records = load_records(data, seed)
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
-    store = open_store([record.image for name in looked_at for record in splits[name]], image_size)
-    ends = dict(zip(looked_at, np.cumsum([len(splits[name]) for name in looked_at])))
-    return Dataset(*(Split(store[ends[name] - len(part):ends[name]] if name in looked_at else None,
-                           [record.captions for record in part], [record.image.name for record in part],
-                           [record.image for record in part]) for name, part in splits.items()), records.notes, None)
+    paths = [record.image for name in looked_at for record in splits[name]]
+    if not paths:
+        raise DataError(" ".join([f"{data} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
+    store = open_store(paths, image_size)
+    left_out = records.left_out + _unreadable(paths, store.unreadable)
+    if strict and left_out:
+        raise DataError(" ".join([*left_out, "Mend the data, or go on without these: leave --strict away."]))
+
+    images, number, start = dict.fromkeys(splits), 0, 0      # number: of the paths; start: in the store
+    for name in looked_at:
+        numbers = range(number, number + len(splits[name]))
+        splits[name] = [record for i, record in zip(numbers, splits[name]) if i not in store.unreadable]
+        images[name] = store.images[start:start + len(splits[name])]
+        number, start = numbers.stop, start + len(splits[name])
+    return Dataset(*(Split(images[name], [record.captions for record in part],
+                           [printable(record.image.name) for record in part], [record.image for record in part])
+                     for name, part in splits.items()), records.notes + left_out[len(records.left_out):], None)
 
 
-def _generated(image_size, seed, count):
+def _unreadable(paths, why):
+    """A sentence on the images that cannot be read, or none.  why: {number of a path: reason}"""
+    if not why:
+        return []
+    first, kinds = min(why), Counter(text.partition(" (")[0] for text in why.values())
+    listed = "; ".join(f"{number:,} x {kind}" for kind, number in kinds.most_common())
+    return [f"Left out {count(len(why), 'image')} that cannot be read, the first {printable(paths[first])} ({why[first]})"
+            + (f"; reasons: {listed}" if len(kinds) > 1 else "") + "."]
+
+
+def fingerprint(dataset):
+    """What a run that goes on must find again: a hash of the names, captions and files' sizes of train and val.
+
+    Of generated scenes the shape of the images stands for the files. It is the same wherever the folder lies and
+    whenever the files were written. It does not notice a photograph exchanged for one of the same name and size, nor
+    the test split.  -> str
+    """
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.val):
+        sizes = [split.images.shape] * len(split.names) if split.files is None else map(_size, split.files)
+        digest.update(json.dumps(list(zip(split.names, split.captions, sizes))).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _size(file):
+    """In bytes, or None of a file that is gone: then these are other data."""
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return None
+
+
+def _generated(image_size, seed, number):
     splits = []
-    for name, n in [("train", count), ("val", min(count, HELD_OUT_SCENES)), ("test", min(count, HELD_OUT_SCENES))]:
+    for name, n in [("train", number), ("val", min(number, HELD_OUT_SCENES)), ("test", min(number, HELD_OUT_SCENES))]:
         try:
             scenes, images = shapes.make_scenes(seed, name, n, image_size)
         except MemoryError as error:
@@ -57,7 +108,7 @@ def _generated(image_size, seed, count):
                             f"Choose a smaller --image-size or --limit.") from error
         captions = [shapes.describe(scene) for scene in scenes]
         splits.append(Split(images, captions, [f"{name} scene {i}" for i in range(n)]))
-    notes = [f"Generated {count} scenes of coloured shapes. Every second test scene has a thing of a colour that its "
+    notes = [f"Generated {number} scenes of coloured shapes. Every second test scene has a thing of a colour that its "
              f"shape never has in training."]
     return Dataset(*splits, notes, scenes)
 
@@ -79,8 +130,8 @@ def trim(ids):
     return ids[:, :int((ids != PADDING).sum(-1).max())]
 
 
-def epoch_batches(images, sequences, batch_size, captions, seed, epoch):
-    """One epoch in random order -> batches of (images (B, S, S, 3) uint8, ids (B, longest)).
+def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0):
+    """One epoch in random order, from batch `done` on -> batches of (images (B, S, S, 3) uint8, ids (B, longest)).
 
     captions "random" draws one of each image's, "first" takes the first. What is drawn depends on seed and epoch alone.
     """
@@ -88,6 +139,6 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch):
     order = rng.permutation(len(images))
     counts = np.diff(sequences.first)
     drawn = (rng.random(len(images)) * counts).astype(int) if captions == "random" else np.zeros(len(images), int)
-    for start in range(0, len(order), batch_size):
+    for start in range(done * batch_size, len(order), batch_size):
         batch = order[start:start + batch_size]
         yield images[batch], trim(sequences.ids[sequences.first[batch] + drawn[batch]])

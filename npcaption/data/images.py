@@ -4,10 +4,15 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..errors import DataError
+from .text import printable
 
+ORIENTATION = 0x0112        # EXIF's tag
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}
 
 def load_image(source, size):
     """source, squashed to a square of size pixels by an antialiased bilinear resize -> (size, size, 3) uint8
@@ -45,13 +50,17 @@ def open_image(source):
     try:
         if isinstance(source, Image.Image):
             return to_rgb(source)
+        if os.path.exists(source) and not os.path.isfile(source):
+            raise OSError("it is a folder, a pipe or a device")     # reading a pipe would wait for ever
         with Image.open(source) as image:
+            if image.format == "EPS":
+                raise OSError("it is a PostScript program, which Pillow would have Ghostscript run")
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-                raise Image.DecompressionBombError(f"its {image.width} x {image.height} pixels are more than "
-                                                   "Pillow's limit against decompression bombs")
+                raise Image.DecompressionBombError("it has more pixels than Pillow's limit against decompression "
+                                                   f"bombs ({image.width} x {image.height})")
             return to_rgb(image)
     except Exception as error:              # a damaged file can raise nearly anything inside a decoder
-        name = source if isinstance(source, (str, os.PathLike)) else f"The image {source!r}"
+        name = printable(source) if isinstance(source, (str, os.PathLike)) else f"The image {source!r}"
         raise DataError(f"{name} cannot be read as an image: {reason(error)}. "
                         "Give a JPEG, a PNG or another image that Pillow reads.") from error
 
@@ -60,7 +69,7 @@ def reason(error):
     """What went wrong, without the path, which the sentence has already."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "its format is not known, or it is empty or damaged"
-    return getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__
+    return printable(getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__)
 
 
 def squash(image, size):
@@ -70,7 +79,9 @@ def squash(image, size):
 
 def to_rgb(image):
     """A PIL image of any mode -> mode RGB, upright"""
-    image = ImageOps.exif_transpose(image)
+    if not all(image.size):
+        raise ValueError("it has no pixels")
+    image = upright(image)
     if image.mode == "F" or image.mode.startswith("I"):
         image = to_eight_bits(image)
     if image.has_transparency_data:
@@ -79,12 +90,23 @@ def to_rgb(image):
     return image.convert("RGB")
 
 
+def upright(image):
+    """A PIL image, turned as its EXIF says; as it lies if that is damaged, where ImageOps.exif_transpose would raise."""
+    image.load()
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:                       # nearly anything, as inside a decoder
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
 def to_eight_bits(image):
     """A greyscale image of more than 8 bits, which Pillow would clip at 255 -> mode L, scaled
 
     Integers are of 16 bits unless larger, floats run to 1 unless larger: neither mode tells what white is.
     """
-    values = np.nan_to_num(np.asarray(image, np.float64))    # (H, W)
+    values = np.nan_to_num(np.array(image, np.float32), copy=False)  # (H, W), from here on in place: it may be large
     usual_whites = (1, 255, 65535) if image.mode == "F" else (65535, 2 ** 31 - 1)
     white = next((white for white in usual_whites if values.max() <= white), usual_whites[-1])
-    return Image.fromarray((values.clip(0, white) * (255 / white)).round().astype(np.uint8))
+    np.multiply(values.clip(0, white, out=values), 255 / white, out=values)
+    return Image.fromarray(values.round(out=values).astype(np.uint8))

@@ -1,30 +1,32 @@
 """Caption formats -> records: one per image, with its captions and the split it belongs to."""
-import codecs
-import csv
-import io
-import json
+import errno
 import os
-import re
-from itertools import chain
-from pathlib import Path
+from collections import Counter
+from functools import cache
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import DataError
+from .formats import TEXT_FOLDER, Fault, find_caption_file, read_captions, read_karpathy, read_text
+from .text import count, printable
 
-FORMATS = {"dataset_*.json": "Karpathy's JSON", "Flickr8k.token.txt": "the original Flickr8k",
-           "captions.txt": "a caption list"}        # in the order in which they are looked for
-TEXT_FOLDER = "Flickr8k_text"                       # where the original archive puts its text files
 IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", ".")
 SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt",
                "test": "Flickr_8k.testImages.txt"}
-KARPATHY_SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}
+
+MISSING = Fault("image", "whose file is missing")
+OUTSIDE = Fault("image", "whose path is absolute or has `..` in it")
+EMPTY = Fault("empty caption", "")
+UNLISTED = Fault("image", "in none of the split lists")
+LISTED = Fault("image", "of the split lists whose file is missing")
+UNNAMED = Fault("image", "without a caption")
 
 
 class Record(NamedTuple):
     image: Path
-    captions: tuple[str, ...]                       # as written, stripped of white space around them
+    captions: tuple[str, ...]                       # on one line each, stripped of white space around them
     split: str                                      # "train", "val" or "test"
 
 
@@ -33,13 +35,7 @@ class Records(NamedTuple):
     val: list[Record]
     test: list[Record]
     notes: list[str]                                # sentences to be said aloud before any work starts
-
-
-class Entry(NamedTuple):
-    place: str                                      # where it stands: "captions.txt:12"
-    image: str                                      # its path below the folder of the images
-    caption: str
-    split: str | None                               # None where the format does not tell
+    left_out: list[str]                             # those of the notes that tell what cannot be used
 
 
 def load_records(path, seed=0):
@@ -47,169 +43,124 @@ def load_records(path, seed=0):
 
     path is a folder or a caption file in it: Karpathy's dataset_*.json, the original Flickr8k.token.txt, or a
     captions.txt of `name,caption` or `name<TAB>caption` lines. The split is the format's own, or that of
-    Flickr8k's lists, or else drawn from seed. What cannot be used is left out and told in the notes.
+    Flickr8k's lists, or else drawn from seed. What cannot be used is left out and told in the notes, each kind
+    once, with its number and first place. A caption that an image has twice counts twice: two people may agree.
     DataError when nothing usable is there, when a split is ambiguous, or when a file is malformed.
     """
     file, title = find_caption_file(Path(path))
     root = file.parent.parent if file.parent.name == TEXT_FOLDER else file.parent
-    read, find = read_karpathy if file.suffix == ".json" else read_captions, image_finder(root)
-
-    images, captions, split, empty, missing = {}, {}, {}, [], []
-    for entry in read(file):
-        if split.setdefault(entry.image, entry.split) != entry.split:
-            raise DataError(f"{entry.place}: {entry.image} is in the splits {split[entry.image]} and "
-                            f"{entry.split}. Leave it in one of them.")
-        if entry.image not in images:
-            images[entry.image] = find(entry.image)
-        if not images[entry.image]:
-            missing.append(entry)
-        elif not entry.caption:
-            empty.append(entry)
-        else:
-            captions.setdefault(entry.image, []).append(entry.caption)
-
-    notes = [f"Read {file} ({title}): {count(captions, 'image')} with "
-             f"{count([*chain(*captions.values())], 'caption')}."]
-    if missing:
-        notes.append(f"Left out {count({entry.image for entry in missing}, 'image')} whose file is missing, "
-                     f"with {count(missing, 'caption')}, first at {missing[0].place} ({missing[0].image}).")
-    if empty:
-        notes.append(f"Left out {count(empty, 'empty caption')}, "
-                     f"first at {empty[0].place} ({empty[0].image}).")
-    if not captions:
-        advice = f"Put the files there or into {', '.join(IMAGE_FOLDERS[:-1])}." if missing else "Add some."
-        raise DataError(" ".join([f"No captioned image is left in {root}.", *notes, advice]))
-
-    if None in split.values():
-        split, split_notes = split_of_lists(root, captions) or random_split(captions, seed)
-        notes += split_notes
-    records = {name: [] for name in SPLIT_LISTS}
-    for name, texts in captions.items():
-        if name in split:
-            records[split[name]].append(Record(images[name], tuple(texts), split[name]))
-    if not any(records.values()):
-        raise DataError(" ".join(["No captioned image is in any split.", *notes]))
-    notes.append("Split: " + ", ".join(f"{len(records[name]):,} {name}" for name in records) + ".")
-    return Records(**records, notes=notes)
-
-
-def find_caption_file(path):
-    """The caption file that path is or holds, and the title of its format."""
-    try:
-        if path.is_file():
-            return path, next((title for name, title in FORMATS.items() if path.match(name)), "captions")
-        there = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. "
-                        "Give the path of a folder or of a caption file.") from error
-    for pattern, title in FORMATS.items():
-        files = sorted(path.glob(pattern)) or sorted((path / TEXT_FOLDER).glob(pattern))
-        if len(files) > 1:
-            raise DataError(f"{path} holds {', '.join(file.name for file in files)}. "
-                            "Give the path of the one you mean.")
-        if files:
-            return files[0], title
-    holds = ", ".join(there[:10]) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
-    raise DataError(f"No captions were found in {path}: looked for {', '.join(FORMATS)} there and in "
-                    f"{TEXT_FOLDER}/. The folder holds {holds or 'nothing'}. Give another folder, or write a "
-                    "captions.txt with one line `name.jpg,caption` for each caption.")
-
-
-def image_finder(root):
-    """A function from an image's name, which may begin with sub-folders, to its Path, or None if absent.
-
-    Each folder is listed once: a stat for each image takes minutes on a network drive.
-    """
     listings = {}
+    find = cache(lambda name: find_image(name, root, listings))
+    captions, first, left_out = gather((read_karpathy if file.suffix == ".json" else read_captions)(file), find)
+    for path in unnamed(dict(listings.values()), first):
+        leave_out(left_out, UNNAMED, root, path.relative_to(root), captions=0)
 
-    def find(name):
-        for image_folder in IMAGE_FOLDERS:
-            path = root / image_folder / name
-            if path.parent not in listings:
-                listings[path.parent] = list_files(path.parent)
-            if path.name in listings[path.parent]:
-                return path
-        return None
-    return find
+    notes = [f"Read {file} ({title}): {count(len(captions), 'image')} with "
+             f"{count(sum(map(len, captions.values())), 'caption')}."]
+    if not captions:
+        advice = (f"Put the files there or into {', '.join(IMAGE_FOLDERS[:-1])}." if MISSING in left_out else
+                  "Mend the file, or add some.")
+        raise DataError(" ".join([f"No captioned image is left in {root}.", *notes, *told(left_out), advice]))
+    split = {image: first[image].split for image in captions}
+    if None in split.values():
+        split, note = (split_of_lists(root, find, captions, first, left_out)
+                       or random_split(captions, first, left_out, seed))
+        notes.append(note)
+    records = {name: [] for name in SPLIT_LISTS}
+    for image, texts in captions.items():
+        if image in split:
+            records[split[image]].append(Record(image, tuple(texts), split[image]))
+    if not any(records.values()):
+        raise DataError(" ".join(["No captioned image is in any split.", *notes, *told(left_out)]))
+    notes += [*told(left_out), "Split: " + ", ".join(f"{len(records[name]):,} {name}" for name in records) + "."]
+    return Records(**records, notes=notes, left_out=told(left_out))
+
+
+def gather(entries, find):
+    """Entries -> captions {path: list}, first {path: its first entry}, left_out as of leave_out
+
+    By path, as a name may be spelt in several ways: a.jpg, ./a.jpg, Images/a.jpg.
+    """
+    captions, first, left_out = {}, {}, {}
+    for entry in entries:
+        image = entry.fault or find(entry.image)
+        if isinstance(image, Fault):
+            leave_out(left_out, image, entry.place, entry.image)
+            continue
+        if first.setdefault(image, entry).split != entry.split:
+            raise DataError(f"{entry.place}: {printable(entry.image)} is in the splits {first[image].split} and "
+                            f"{entry.split}. Leave it in one of them.")
+        if entry.caption:
+            captions.setdefault(image, []).append(entry.caption)
+        else:
+            leave_out(left_out, EMPTY, entry.place, entry.image)
+    return captions, first, left_out
+
+
+def leave_out(left_out, fault, place, thing, captions=1):
+    """Add a thing and its captions to {fault: (first place, first thing, {thing: captions})}."""
+    left_out.setdefault(fault, (place, thing, Counter()))[2][thing] += captions
+
+
+def told(left_out):
+    """A sentence for each fault."""
+    sentences = []
+    for (noun, why), (place, thing, captions) in left_out.items():
+        number = len(captions) if noun == "image" else captions.total()
+        beside = f", with {count(captions.total(), 'caption')}" if noun == "image" and captions.total() else ""
+        sentences.append(f"Left out {count(number, noun)}{' ' * bool(why)}{why}{beside}, first at {place} "
+                         f"({printable(thing)[:60]}).")
+    return sentences
+
+
+def find_image(name, root, listings):
+    """The path of an image whose name may begin with sub-folders, or the Fault that it has none.
+
+    Each folder is listed once, into {(image folder, sub-folder): (path, names of its files)}: a stat for each
+    image takes minutes on a network drive. A name that leads elsewhere is refused: who reads a foreign data set
+    does not mean to show their own files.
+    """
+    path = PurePath(name)
+    if path.anchor or ".." in path.parts:
+        return OUTSIDE
+    below, file = os.path.split(name)
+    for image_folder in IMAGE_FOLDERS:
+        if (image_folder, below) not in listings:
+            folder = root / image_folder / below
+            listings[image_folder, below] = folder, list_files(folder)
+        folder, files = listings[image_folder, below]
+        if file in files:
+            return folder / file
+    return MISSING
 
 
 def list_files(folder):
     """The set of the names of the files in a folder, empty if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    except (OSError, ValueError) as error:
-        raise DataError(f"The folder {folder} cannot be listed: {error}.") from error
+            return {entry.name for entry in entries
+                    if entry.is_file(follow_symlinks=False) or entry.is_symlink() and os.path.isfile(entry.path)}
+    except (OSError, ValueError) as error:          # ValueError: a null character in its name
+        if getattr(error, "errno", None) in (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return set()
+        raise DataError(f"The folder {printable(folder)} cannot be listed: {error.strerror}.") from error
 
 
-def read_text(file):
-    r"""A file's text, with "\n" line ends and without a byte order mark."""
-    try:
-        data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
-        return data.decode().replace("\r\n", "\n").replace("\r", "\n")
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{file}:{line} is not UTF-8 text (byte 0x{data[error.start]:02x}). "
-                        "Save the file as UTF-8.") from error
+def unnamed(listings, named):
+    """The path of each file beside the named images, and of their kinds, that is not among them.
 
-
-def read_captions(file):
-    """Entries of `name<TAB>caption` lines if the first line has a tab, or else of RFC 4180's `name,caption`.
-
-    A header, recognised by its column `caption`, is skipped. A suffix #k of the name, Flickr8k's number of
-    the caption, is dropped. Only the first comma or tab separates: others, unquoted, belong to the caption.
+    listings: {folder: names of its files}; named: paths.
     """
-    text = read_text(file)
-    tab = "\t" in text.lstrip().partition("\n")[0]
-    separator, style = ("\t", {"quoting": csv.QUOTE_NONE}) if tab else (",", {"strict": True})
-    rows = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, **style)
-    line, header = 1, None
-    try:
-        for row in rows:
-            place, line = f"{file}:{line}", rows.line_num + 1
-            if not any(map(str.strip, row)):
-                continue
-            if header is None and (header := "caption" in [column.strip().lower() for column in row]):
-                if len(row) == 2 and row[1].strip().lower() == "caption":
-                    continue
-                raise DataError(f"{place} has the columns {', '.join(row)}. Keep two, image and caption.")
-            name = re.sub(r"#\d+$", "", row[0].strip())
-            if len(row) == 1 or not name:
-                raise DataError(f"{place} is not a name, a {'tab' if tab else 'comma'} and a caption: "
-                                f"{separator.join(row)[:60]!r}. Correct or remove the line.")
-            yield Entry(place, name, separator.join(row[1:]).replace("\n", " ").strip(), None)
-    except csv.Error as error:
-        raise DataError(f"{file}:{line} is not well quoted ({error}). Put a caption that begins with a quote "
-                        'in quotes, and double its own: """Stop"" says the sign".') from error
+    kinds = {path.suffix.lower() for path in named}
+    for folder in sorted({path.parent for path in named}):
+        for name in sorted(listings[folder]):
+            path = folder / name
+            if path.suffix.lower() in kinds and path not in named and not name.startswith("."):
+                yield path
 
 
-def read_karpathy(file):
-    """Entries of {"images": [{"filename", "split", "sentences": [{"raw"}], and perhaps "filepath"}]}"""
-    try:
-        content = json.loads(read_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{file} is not JSON: {error}. Download it again.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise DataError(f"{file} has no list `images`, as Karpathy's dataset_*.json have. Give another file.")
-    for i, image in enumerate(content["images"]):
-        place = f"{file}: images[{i}]"
-        try:
-            name = "/".join(filter(None, (image.get("filepath"), image["filename"])))
-            split = KARPATHY_SPLITS[image["split"]]
-            captions = [sentence["raw"].replace("\n", " ").strip() for sentence in image["sentences"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{place} cannot be used ({type(error).__name__}: {error}). It needs `filename`, "
-                            f"`split` ({', '.join(KARPATHY_SPLITS)}) and `sentences` with `raw`.") from error
-        for caption in captions or [""]:
-            yield Entry(place, name, caption, split)
-
-
-def split_of_lists(root, names):
-    """Flickr8k's three lists -> ({name: split}, notes), or None if there are no lists."""
+def split_of_lists(root, find, captions, first, left_out):
+    """Flickr8k's three lists -> ({path: split}, a note), or None if there are no lists; adds to left_out."""
     found = {split: next((file for file in (root / name, root / TEXT_FOLDER / name) if file.is_file()), None)
              for split, name in SPLIT_LISTS.items()}
     if not any(found.values()):
@@ -218,37 +169,33 @@ def split_of_lists(root, names):
     if absent:
         raise DataError(f"{' and '.join(absent)} missing in {root}, where the rest of the split lists is. "
                         "Add the missing, or remove all three for a random split.")
-    split, uncaptioned = {}, []
+    split, known = {}, {name for *_, names in left_out.values() for name in names}
     for part, file in found.items():
         for line, name in enumerate(map(str.strip, read_text(file).split("\n")), 1):
-            if name and split.setdefault(name, part) != part:
-                raise DataError(f"{file}:{line}: {name} is in {SPLIT_LISTS[split[name]]} too. "
+            if not name:
+                continue
+            image = find(name)
+            if isinstance(image, Fault):
+                if name not in known:
+                    leave_out(left_out, LISTED, f"{file}:{line}", name, captions=0)
+                image = name                        # even a missing one may be in one list only
+            if split.setdefault(image, part) != part:
+                raise DataError(f"{file}:{line}: {printable(name)} is in {SPLIT_LISTS[split[image]]} too. "
                                 "Leave it in one of them.")
-            if name and name not in names:
-                uncaptioned.append(f"{file}:{line} ({name})")
-    unlisted = [name for name in names if name not in split]
-    notes = ["The split is that of the lists " + ", ".join(SPLIT_LISTS.values()) + "."]
-    if unlisted:
-        notes.append(f"Left out {count(unlisted, 'image')} in none of the lists, the first {unlisted[0]}.")
-    if uncaptioned:
-        notes.append(f"The lists name {count(uncaptioned, 'image')} without a caption or without a file, "
-                     f"first at {uncaptioned[0]}.")
-    return split, notes
+    for image, texts in captions.items():
+        if image not in split:
+            leave_out(left_out, UNLISTED, first[image].place, first[image].image, len(texts))
+    return split, f"The split is that of the lists {', '.join(SPLIT_LISTS.values())}."
 
 
-def random_split(names, seed):
-    """About an eighth of the names each for val and test, at least one -> ({name: split}, notes)"""
-    shuffled = sorted(names)                        # the split shall not depend on the order of the file
+def random_split(captions, first, left_out, seed):
+    """About an eighth of the images each for val and test, at least one -> ({path: split}, a note)"""
+    shuffled = sorted(captions, key=lambda image: first[image].image)   # not in the order of the file
     if len(shuffled) < 3:
-        raise DataError(f"{count(shuffled, 'captioned image')} cannot be split into train, val and test. "
-                        "Add more.")
+        raise DataError(" ".join([f"{count(len(shuffled), 'captioned image')} cannot be split into train, val and test. "
+                                  "Add more.", *told(left_out)]))
     np.random.default_rng(seed).shuffle(shuffled)
     part = max(1, len(shuffled) // 8)
     split = dict.fromkeys(shuffled, "train") | dict.fromkeys(shuffled[:part], "val")
     split |= dict.fromkeys(shuffled[part:2 * part], "test")
-    return split, [f"There are no split lists: an eighth each for val and test was drawn with seed {seed}."]
-
-
-def count(things, noun):
-    """2 things and "image" -> "2 images" """
-    return f"{len(things):,} {noun}" + "s" * (len(things) != 1)
+    return split, f"There are no split lists: an eighth each for val and test was drawn with seed {seed}."

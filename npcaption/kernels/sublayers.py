@@ -30,9 +30,16 @@ NO_VECTOR, NO_MATRIX = np.empty(0, np.float32), np.empty((0, 0), np.float32)
 
 class Matrix(NamedTuple):
     """A weight matrix (inputs, outputs), packed."""
-    w: np.ndarray
+    w: np.ndarray               # row-major, or the transpose of a row-major one, as tied output weights are
     panels: np.ndarray          # of w, for x w
     transposed: np.ndarray      # of w^T, for dy w^T
+
+    def pack(self):
+        """Once the parameters have changed."""
+        if self.w.flags.c_contiguous:
+            pack_weight(self.w, self.panels, self.transposed)
+        else:
+            pack_weight(self.w.T, self.transposed, self.panels)
 
 
 def prepare(parameters):
@@ -48,12 +55,12 @@ def prepare_sublayer(views, room):
     for name, w in views.items():
         if w.ndim == 2 and name.endswith(".weight"):
             p[name] = Matrix(w, *(room.take(panels_size(*shape)) for shape in (w.shape, w.shape[::-1])))
-            pack_weight(*p[name])
+            p[name].pack()
     return p
 
 
 def matrices(p):
-    """All of p's, to be packed again (pack_weight) when the parameters have changed."""
+    """All of p's, to be packed again when the parameters have changed."""
     return [value for views in p.values() for value in views.values() if isinstance(value, Matrix)]
 
 
@@ -66,7 +73,11 @@ def linear(x, matrix, bias=NO_VECTOR, residual=NO_MATRIX):
 
 
 def linear_backward(dout, x, matrix, dw, db=NO_VECTOR):
-    accumulate(x, dout, dw, db)
+    if dw.flags.c_contiguous:
+        accumulate(x, dout, dw, db)
+    else:                                                    # of tied weights: dw^T = dout^T x
+        accumulate(dout, x, dw.T, NO_VECTOR)
+        db += dout.sum(0)
     dx = arena().take(len(x), matrix.w.shape[0])
     multiply(dout, matrix.transposed, NO_VECTOR, NO_MATRIX, dx)
     return dx

@@ -1,0 +1,150 @@
+"""A training's folder, and how trainings end: signals, a full disk, a folder that is taken or read-only."""
+import csv
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npcaption import run
+from npcaption.checkpoint import load
+from npcaption.errors import CheckpointError
+
+ROOT = Path(__file__).parent.parent
+SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
+
+
+def start(out, *flags, **settings):
+    command = [sys.executable, ROOT / "train.py", *SMALL, "--out", out, *flags]
+    return subprocess.Popen(command, cwd=out.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+
+
+def wait_for_steps(out, process):
+    """Until the training has saved a step."""
+    end = time.monotonic() + 60
+    while not (out / "last.npz").exists() or load(out / "last.npz").state["step"] == 0:
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.02)
+
+
+# ------------------------------------------------------------------------------------------------------------ signals
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_expect(number, status, tmp_path):
+    process = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
+    wait_for_steps(tmp_path / "run", process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status and "Traceback" not in said
+    step = load(tmp_path / "run" / "last.npz").state["step"]
+    assert f"holds all {step} steps" in said
+    command = shlex.split(said.rsplit("Go on with: ", 1)[1])
+    assert command[0] == "python" and command[-1] == "--resume"
+    command[command.index("200")] = "2"                      # it has done so many epochs, or has few to go
+    done = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    with run.Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.noted == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+
+def test_two_signals_at_once_leave_a_whole_checkpoint(tmp_path):
+    process = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
+    wait_for_steps(tmp_path / "run", process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert load(tmp_path / "run" / "last.npz").state["step"] > 0
+
+
+def test_handlers_are_as_before_when_training_is_over():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with run.Interrupts():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+# --------------------------------------------------------------------------------------------------------- the folder
+
+def test_a_second_training_in_one_folder_is_refused_until_the_first_is_gone(tmp_path):
+    first = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
+    wait_for_steps(tmp_path / "run", first)
+    second = start(tmp_path / "run", "--resume", "--epochs", "200")
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == 2 and "Another process trains in" in said and first.poll() is None
+    first.kill()
+    first.communicate()
+    with run.folder(tmp_path / "run", resume=True):          # a dead process holds no lock
+        pass
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
+    (tmp_path / "last.npz.part").write_bytes(b"half")
+    with run.folder(tmp_path, resume=True):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_or_below_one_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(CheckpointError, match="cannot be used"), run.folder(out, resume=False):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try what others may not do, without being one")
+def test_a_read_only_folder_is_refused_at_the_start():
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    try:
+        os.seteuid(65534)
+        with pytest.raises(CheckpointError, match="cannot be written to .*--out"), run.folder(folder, resume=False):
+            pass
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(folder)
+
+
+def test_the_log_is_written_whole_each_time(tmp_path):
+    rows = [{"epoch": 1, "val": 1 / 3}, {"epoch": 2, "val": 0.25}]
+    run.write_log(tmp_path / "log.csv", rows[:1])
+    run.write_log(tmp_path / "log.csv", rows)
+    assert list(csv.reader(open(tmp_path / "log.csv"))) == [["epoch", "val"], ["1", "0.333333"], ["2", "0.25"]]
+
+
+# ------------------------------------------------------------------------------------------------------- a full disk
+
+def limited(size):
+    """Run in the child: no file may grow beyond so many bytes, as on a disk that is full."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_full_disk_stops_training_with_a_sentence_and_the_checkpoint_before_is_whole(tmp_path):
+    out = tmp_path / "run"
+    process = start(out, "--epochs", "1")
+    assert process.wait(timeout=120) == 0
+    before = load(out / "last.npz")
+    process = start(out, "--epochs", "2", "--resume", preexec_fn=limited(300_000))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in said
+    assert "could not be written (File too large); the one before is untouched" in said
+    after = load(out / "last.npz")
+    np.testing.assert_array_equal(after.parameters.flat, before.parameters.flat)
+    assert after.state == before.state and not list(out.glob("*.part"))
+    process = start(out, "--epochs", "2", "--resume")
+    assert process.wait(timeout=120) == 0
