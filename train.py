@@ -3,6 +3,7 @@
     python train.py                                             coloured shapes, offline, in minutes
     python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
     python train.py --data flickr8k --preset flickr8k           ours
+    python train.py --data flickr8k --preset word               the post's words; also: bpe, first-64, first-128, ...
     python train.py --data my_photos --preset flickr8k          any folder of images with a captions.txt
     python train.py ... --resume                                go on where the run with the same flags stopped
 """
@@ -24,7 +25,15 @@ def main():
     parser.add_argument("--learning-rate", type=float, metavar="X")
     parser.add_argument("--captions", metavar="random|first", help="which of an image's captions an epoch uses")
     parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
-    parser.add_argument("--tokenizer", metavar="char")
+    parser.add_argument("--tokenizer", metavar="char|word|space|bpe")
+    parser.add_argument("--min-count", type=int, metavar="N", help="of words: known if seen so often (default: 2)")
+    parser.add_argument("--vocab-size", type=int, metavar="N", dest="vocabulary_size", help="ids of bpe (default: 1024)")
+    parser.add_argument("--flip", action="store_true", default=None, help="mirror images whose caption names no side")
+    parser.add_argument("--crop", type=float, metavar="X", help="show parts of images, up to X of a side cut away")
+    parser.add_argument("--colour", type=float, metavar="X", help="change brightness, contrast, saturation by up to X")
+    parser.add_argument("--tied", action="store_true", default=None, help="output weights are the token embedding's")
+    parser.add_argument("--frequencies", action="store_true", default=None,
+                        help="begin with the output's bias at the log of the tokens' frequencies")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens of a caption, start and end among them")
     parser.add_argument("--engine", metavar="numba|numpy", help="compiled kernels (default), or the textbook")
     parser.add_argument("--threads", type=int, metavar="N", help="of the numba engine (default: one a core)")

@@ -8,7 +8,7 @@ from .data.images import load_image
 from .engines import NumpyEngine
 from .errors import DataError
 from .parameters import Parameters
-from .tokenizers import sequence
+from .tokenizers import caption_ids
 
 GROUP = 32  # images decoded together: enough to be fast; a caption of each takes some MB
 
@@ -76,4 +76,4 @@ class Captioner:
         if isinstance(captions, str) or len(captions) != len(images):
             raise DataError(f"There are {len(images)} images and {1 if isinstance(captions, str) else len(captions)} "
                             f"captions; give a list with one caption for each image.")
-        return images, np.stack([sequence(self.tokenizer.encode(text), self.config.max_length) for text in captions])
+        return images, np.stack([caption_ids(self.tokenizer, text, self.config.max_length) for text in captions])

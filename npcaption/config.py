@@ -29,7 +29,13 @@ class TrainingConfig:
     data: str = "shapes"           # "shapes" or a folder or file of captions
     scenes: int = 20000            # training scenes to draw, for shapes
     captions: str = "random"       # "random": each epoch draws one of an image's captions; "first": always the first
-    tokenizer: str = "char"
+    flip: bool = False             # mirror every second image, unless its caption says left or right
+    crop: float = 0.0              # show a part of it, at least (1 - crop) of its height and width
+    colour: float = 0.0            # change brightness, contrast, saturation by a factor of at most 1 +- colour
+    tokenizer: str = "char"        # "char", "word", "space" (words as white space parts them) or "bpe"
+    min_count: int = 2             # of words: how often one must be seen in training to be known
+    vocabulary_size: int = 1024    # of bpe: ids in all
+    frequencies: bool = False      # begin with the output's bias at the log of the tokens' frequencies
     engine: str = "numba"          # "numba", compiled kernels, or "numpy", the textbook
     threads: int = 0               # of the numba engine; 0: one a core
     epochs: int = 30
@@ -71,6 +77,13 @@ PRESETS = {
     # The post's exact settings: AdamW as PyTorch sets it, a constant rate.
     "seed-64": Config(ModelConfig(image_size=64)),
     "seed-128": Config(ModelConfig(image_size=128)),
+    # The post's other runs: words, and always the first of an image's captions.
+    "word": Config(ModelConfig(max_length=20), TrainingConfig(tokenizer="word")),
+    "word-space": Config(ModelConfig(max_length=20), TrainingConfig(tokenizer="space")),
+    "first-64": Config(ModelConfig(image_size=64), TrainingConfig(captions="first")),
+    "first-128": Config(ModelConfig(image_size=128), TrainingConfig(captions="first")),
+    # Subwords: 32 tokens cut 2 % of Flickr8k's captions short.
+    "bpe": Config(ModelConfig(max_length=32), TrainingConfig(tokenizer="bpe", **OURS)),
     # Ours for real photographs. 48 tokens cut 64 % of Flickr8k's captions short, 112 fewer than 1 %.
     "flickr8k": Config(ModelConfig(image_size=128, max_length=112), TrainingConfig(**OURS)),
 }
@@ -125,7 +138,12 @@ def check(config):
         raise ConfigError(f"limit ({t.limit}) and threads ({t.threads}) must not be negative.")
     if not 0 <= t.seed < 2 ** 32:
         raise ConfigError(f"seed is {t.seed}; it must be from 0 to 4294967295.")
-    choices = {"captions": ("random", "first"), "tokenizer": ("char",), "engine": ("numba", "numpy"),
+    if not 0 <= t.crop < 1 or not 0 <= t.colour <= 1:
+        raise ConfigError(f"crop ({t.crop}) must be at least 0 and below 1, colour ({t.colour}) from 0 to 1.")
+    if t.min_count < 1 or t.vocabulary_size < 259:
+        raise ConfigError(f"min_count ({t.min_count}) must be at least 1, vocabulary_size ({t.vocabulary_size}) at least 259: "
+                          f"all bytes, and padding, start and end.")
+    choices = {"captions": ("random", "first"), "tokenizer": ("char", "word", "space", "bpe"), "engine": ("numba", "numpy"),
                "schedule": ("constant", "cosine"), "decay": ("all", "matrices")}
     for name, allowed in choices.items():
         if getattr(t, name) not in allowed:

@@ -24,7 +24,7 @@ from .engines import compile_engine, make_engine
 from .errors import ConfigError, DataError, arguments, command
 from .files import check_writable, write_whole
 from .progress import progress
-from .tokenizers import PADDING, sequence
+from .tokenizers import PADDING, caption_ids
 
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
 
@@ -87,7 +87,7 @@ def loss_rows(captioner, split, train):
     c, length = captioner, captioner.config.max_length
     sequences = encode_captions(split, c.tokenizer, length)
     found = losses(c, split.images, sequences, "losses")
-    seen = [c.tokenizer.decode(sequence(c.tokenizer.encode(text), length)) for text in train]
+    seen = [c.tokenizer.decode(caption_ids(c.tokenizer, text, length)) for text in train]
     texts = [c.tokenizer.decode(ids) for ids in sequences.ids]
     blind = floors.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts) if train else math.nan
 
@@ -197,7 +197,7 @@ def looks(captioner, split, captions):
     """For each image the words of the caption that is shown, and where the model looked for each."""
     for image, caption in zip(split.images, captions):
         text = page.shown(caption)["caption"]
-        ids = sequence(captioner.tokenizer.encode(text), captioner.config.max_length)
+        ids = caption_ids(captioner.tokenizer, text, captioner.config.max_length)
         found = attribution.attention(captioner, np.array(image), ids[:(ids != PADDING).sum()])
         yield [(look.word, look.map) for look in found]
 

@@ -15,7 +15,7 @@ def describe(data, sequences, tokenizer, max_length):
         return set("".join(text.lower() for captions in split.captions for text in captions))
 
     texts = [text for captions in data.train.captions for text in captions]
-    cut = np.mean([len(tokenizer.encode(text)) > max_length - 2 for text in texts])
+    cut = np.mean([len(tokenizer.encode(text.lower())) > max_length - 2 for text in texts])
     unknown = characters(data.val) - characters(data.train)
     lines = [*data.notes,
              f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "

@@ -11,16 +11,16 @@ import numpy as np
 
 from . import checkpoint as checkpoints
 from . import config as configs
-from . import layers, optim, report, run
+from . import layers, optim, report, run, tokenizers
 from .captioner import Captioner
 from .checkpoint import Checkpoint
-from .data.dataset import encode_captions, epoch_batches, fingerprint, load_dataset
+from .data.dataset import Views, ahead, encode_captions, epoch_batches, fingerprint, load_dataset
 from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError
 from .evaluate import losses
 from .parameters import Parameters, initialise, table
 from .progress import progress
-from .tokenizers import KINDS, PADDING
+from .tokenizers import PADDING
 
 SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
 BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
@@ -88,8 +88,8 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
 
     data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict)
     check_data(data, t, out, resumed)
-    tokenizer = resumed.tokenizer if resumed else KINDS[t.tokenizer].build(
-        [text for captions in data.train.captions for text in captions])
+    tokenizer = resumed.tokenizer if resumed else tokenizers.build(
+        t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
@@ -98,7 +98,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
 
     compiled.result()
     trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
-               Trainer(config, initialise(config.model, t.seed)))
+               Trainer(config, first_parameters(config, sequences)))
     if debug_nan:
         trainer.engine.watch(trainer.gradients)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
@@ -121,8 +121,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
         for epoch in range(state["epoch"], t.epochs):
             done = state["step"] - epoch * steps             # of this epoch, before a break
             start = time.perf_counter() - state["seconds"]
-            batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done)
-            for images, ids in progress(batches, steps - done, f"epoch {epoch + 1}", "steps"):
+            batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done,
+                                    Views(t.flip, t.crop, t.colour))
+            for images, ids in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
                 number = state["step"] + 1
                 rate = optim.learning_rate_at(number, steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
                 try:
@@ -164,6 +165,16 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     say(f"Best validation loss: {best.state['best']:.4f} nats per token, in epoch {best.state['best_epoch']}. Now: "
         f"python sample.py {out / 'scenes' / '0.png' if data.scenes else 'IMAGE'} --checkpoint {out / 'best.npz'}")
     return captioner
+
+
+def first_parameters(config, sequences):
+    """What training begins with; sequences: the training captions."""
+    parameters = initialise(config.model, config.training.seed)
+    if config.training.frequencies:                          # the model need not learn first how often each token is
+        counts = 1 + np.bincount(sequences.ids[:, 1:].reshape(-1), minlength=config.model.vocabulary)
+        counts[PADDING] = 1
+        parameters.named["output.linear.bias"][...] = np.log(counts / counts.sum())
+    return parameters
 
 
 def check_data(data, t, out, resumed):

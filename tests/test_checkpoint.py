@@ -214,7 +214,7 @@ DAMAGE = {
     "heads is 0": lambda a: setting(a, "model", heads=0),
     "cannot be shared by 3": lambda a: setting(a, "model", heads=3),
     "tokenizer of the checkpoint is not one": lambda a: meta(a, tokenizer={"kind": "runes"}),
-    "unhashable": lambda a: meta(a, tokenizer={"kind": ["char"], "characters": "abc "}),
+    "one of this version's": lambda a: meta(a, tokenizer={"kind": ["char"], "characters": "abc "}),
     "the tokenizer has 5 ids, the model 7": lambda a: meta(a, tokenizer={"kind": "char", "characters": "ab"}),
 }
 

@@ -144,6 +144,8 @@ def test_strict_refuses_what_would_be_left_out_and_says_all_of_it(tmp_path):
     folder = folder_of_photographs(tmp_path)
     load_dataset(folder, 16, seed=0, strict=True)
     (folder / "03.png").write_text("no image")
+    with pytest.raises(DataError, match="^Left out 1 image that cannot be read"):
+        load_dataset(folder, 16, seed=0, strict=True)
     with open(folder / "captions.txt", "a") as file:
         file.write("gone.png,nothing\n04.png,\n")
     with pytest.raises(DataError) as caught:

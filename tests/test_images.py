@@ -82,6 +82,7 @@ def with_palette(transparency=None):
     (Image.new("HSV", (1, 1), (0, 255, 255)), RED),
     (Image.new("F", (1, 1), 0.2), [51, 51, 51]),
     (Image.new("F", (1, 1), 51.0), [51, 51, 51]),
+    (Image.new("F", (1, 1), 1e9), WHITE),
     (Image.new("F", (1, 1), float("nan")), [0, 0, 0]),
     (Image.new("I", (1, 1), 257 * 90), [90, 90, 90]),
     (Image.new("I", (1, 1), 2 ** 31 - 1), WHITE),

@@ -132,12 +132,15 @@ def test_a_byte_order_mark_windows_line_ends_and_blank_lines_do_no_harm(tmp_path
     (b"caf\xe9.jpg,A", r"Left out 1 line in another encoding than UTF-8, first at {}:4 (caf\udce9.jpg,A)."),
     (b"nonsense", "Left out 1 line without a name, a comma and a caption, first at {}:4 (nonsense)."),
     (b",A", "Left out 1 line without a name, a comma and a caption, first at {}:4 (,A)."),
-    (b'd.jpg,"D', 'Left out 1 line whose quotes do not match (within quotes "" stands for one), first at {}:4 (d.jpg,"D).'),
+    (b'd.jpg,"D', 'Left out 1 line whose quotes do not match (within quotes "" stands for one), first at {}:4 '
+                  '(d.jpg,"D).'),
     (b'd.jpg,"Stop" says', 'Left out 1 line whose quotes do not match (within quotes "" stands for one), first at {}:4 '
                            '(d.jpg,"Stop" says).'),
     (b"x/y.jpg,A", "Left out 1 image whose file is missing, with 1 caption, first at {}:4 (x/y.jpg)."),
-    (b"/etc/hosts,A", "Left out 1 image whose path is absolute or has `..` in it, with 1 caption, first at {}:4 (/etc/hosts)."),
-    (b"../d.jpg,A", "Left out 1 image whose path is absolute or has `..` in it, with 1 caption, first at {}:4 (../d.jpg)."),
+    (b"/etc/hosts,A", "Left out 1 image whose path is absolute or has `..` in it, with 1 caption, first at {}:4 "
+                      "(/etc/hosts)."),
+    (b"../d.jpg,A", "Left out 1 image whose path is absolute or has `..` in it, with 1 caption, first at {}:4 "
+                    "(../d.jpg)."),
     (b"x\0/d\x1b.jpg,A", "Left out 1 image whose file is missing, with 1 caption, first at {}:4 (x\\x00/d\\x1b.jpg)."),
     (b"x" * 9999 + b"/d.jpg,A", f"Left out 1 image whose file is missing, with 1 caption, first at {{}}:4 ({'x' * 60})."),
 ], ids=lambda value: value[:20] if isinstance(value, bytes) else "")

@@ -1,0 +1,45 @@
+"""Each epoch another view of every image: mirrored, cropped, in other colours. The captions must still be true.
+
+What is done to an image is given by seven numbers drawn beforehand, so the same seed and epoch give the same views, however
+often training is interrupted.
+"""
+import re
+
+import numpy as np
+from PIL import Image
+
+DRAWS = 7                                                    # uniform numbers, 0 to 1, that an image needs
+SIDED = re.compile(r"\b(left|right|clockwise|counterclockwise)(most|hand|ward|wards)?\b")
+LUMA = np.array([0.299, 0.587, 0.114])                       # of red, green and blue, as Pillow weighs them (ITU-R 601-2)
+
+
+def sided(text):
+    """Whether a caption would be false of the mirrored image. "has left" is taken for a side, too: that costs little."""
+    return bool(SIDED.search(text.lower()))
+
+
+def augment(image, draws, mirror, crop, colour):
+    """image (S, S, 3) uint8, draws (DRAWS,) -> (S, S, 3) uint8
+
+    mirror: left becomes right. crop: show a part of at least (1 - crop) of the height and of the width, each by
+    itself, stretched to the whole. colour: change brightness, contrast and saturation by a factor of at most 1 +- colour.
+    """
+    picture, size = Image.fromarray(image), len(image)
+    if crop:
+        width, height = size * (1 - crop * draws[:2])
+        left, top = (size - width) * draws[2], (size - height) * draws[3]
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + width, top + height))
+    if colour:
+        picture = picture.convert("RGB", colour_matrix(*(1 + colour * (2 * draws[4:] - 1)), np.asarray(picture)))
+    return np.asarray(picture)[:, ::-1] if mirror else np.asarray(picture)
+
+
+def colour_matrix(brightness, contrast, saturation, pixels):
+    """The 3 x 4 numbers by which Pillow maps red, green, blue and 1 to new ones; pixels only for their mean.
+
+    Saturation blends each pixel with its grey, contrast with the mean of the image, brightness with black.
+    """
+    mix = saturation * np.eye(3) + (1 - saturation) * LUMA   # (3, 3), rows sum to 1
+    grey = float(pixels[::4, ::4].mean((0, 1)) @ LUMA)
+    matrix = np.hstack([contrast * mix, np.full((3, 1), (1 - contrast) * grey)]) * brightness
+    return tuple(matrix.reshape(-1))

@@ -1,0 +1,36 @@
+"""A token is a character."""
+from ..errors import CheckpointError
+from .ids import SPECIAL, of_text
+
+
+class CharTokenizer:
+    """A token is a character of the lower-cased text: ids 3, 4, ... are the known characters in sorted order."""
+
+    kind = "char"
+
+    def __init__(self, characters):
+        self.characters = characters
+        self.size = SPECIAL + len(characters)
+        self._ids = {character: SPECIAL + i for i, character in enumerate(characters)}
+
+    @staticmethod
+    def build(captions):
+        return CharTokenizer("".join(sorted(set().union(*(caption.lower() for caption in captions)))))
+
+    def encode(self, text):
+        """Ids without start and end; a character never seen in training has no id and is left out."""
+        return [self._ids[character] for character in text.lower() if character in self._ids]
+
+    def decode(self, ids):
+        """Text up to the first end; start and padding say nothing."""
+        return "".join(self.characters[i - SPECIAL] for i in of_text(ids))
+
+    def to_json(self):
+        return {"kind": self.kind, "characters": self.characters}
+
+    @staticmethod
+    def from_json(values):
+        characters = values.get("characters")
+        if not isinstance(characters, str) or len(set(characters)) < len(characters):
+            raise CheckpointError("The tokenizer's `characters` are not a text of distinct characters.")
+        return CharTokenizer(characters)

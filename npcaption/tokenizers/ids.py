@@ -1,0 +1,21 @@
+"""The ids that every tokenizer has."""
+from itertools import takewhile
+
+import numpy as np
+
+PADDING, START, END = 0, 1, 2
+SPECIAL = 3  # ids before the first of the vocabulary's own
+
+
+def of_text(ids):
+    """Those that stand for text: up to the first end, without start and padding.  [1, 7, 8, 2, 0, 7] -> [7, 8]"""
+    return [i for i in takewhile(lambda i: i != END, ids) if i >= SPECIAL]
+
+
+def sequence(ids, max_length):
+    """start + ids + end, cut to max_length with its last id replaced by end, padded with 0.  -> (max_length,) int64
+
+    Example: ids=[7, 8], max_length=6 -> [1, 7, 8, 2, 0, 0];  ids=[7, 8, 9, 7, 8], max_length=4 -> [1, 7, 8, 2]
+    """
+    full = [START, *ids[:max_length - 2], END]
+    return np.array(full + [PADDING] * (max_length - len(full)), np.int64)
