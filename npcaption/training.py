@@ -180,8 +180,8 @@ def first_parameters(config, sequences):
 def check_data(data, t, out, resumed):
     """Refuse what cannot be trained on, or is not what the run began with."""
     if not data.train.names or not data.val.names:
-        raise DataError(f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} to "
-                        f"validate. Add some to the empty split.")
+        raise DataError(" ".join([f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
+                                  f"to validate: add some to the empty split.", *data.notes]))
     if t.batch_size > len(data.train.names):
         raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
                           f"Choose a smaller --batch-size.")

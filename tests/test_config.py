@@ -5,6 +5,7 @@ import pytest
 
 from npcaption.config import PRESETS, Config, check, override, preset
 from npcaption.errors import ConfigError
+from npcaption.parameters import components
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -41,3 +42,7 @@ def test_an_override_finds_its_part_of_the_configuration():
 def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
     with pytest.raises(ConfigError, match=said):
         check(override(preset("seed-128"), **settings))
+
+
+def test_the_word_preset_has_the_posts_number_of_parameters():
+    assert sum(components(override(preset("word"), vocabulary=4453).model).values()) == 2_128_101

@@ -320,3 +320,27 @@ def test_what_comes_from_outside_may_be_read_only_or_of_another_integer_type():
     images.flags.writeable = ids.flags.writeable = False
     for others in [(images, ids), (images.astype(np.int32), ids.astype(np.int16)), (np.asfortranarray(images), ids)]:
         assert engine.loss_and_gradients(*others, 0.0, keys, gradients) == (loss, None)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_tied_output_weights_have_the_textbooks_gradients_and_follow_the_embedding(rate):
+    config = replace(ODD, tied=True)
+    parameters = initialise(config, 1)
+    images, ids, keys = batch(config, 5)
+    engine, gradients = NumbaEngine(config, parameters, 2), Parameters(config)
+    assert_agree(run(engine, images, ids, rate, keys), run(textbook(config, parameters), images, ids, rate, keys))
+    engine.loss_and_gradients(images, ids, rate, keys, gradients)
+    m, v, decay = (np.zeros_like(gradients.flat) for _ in range(3))
+    engine.update(gradients, m, v, decay, 1, 1e-2, 1.0, 0.9, 0.99, 1e-8)  # the packed weights must follow
+    assert_agree(run(engine, images, ids, rate, keys), run(textbook(config, parameters), images, ids, rate, keys))
+
+
+def test_a_large_vocabulary_has_the_textbooks_gradients():
+    config = replace(ODD, vocabulary=4453)
+    parameters = initialise(config, 1)
+    images, ids, keys = batch(config, 3)
+    found, exact = (run(engine, images, ids, 0.0, keys)
+                    for engine in (NumbaEngine(config, parameters, 2), textbook(config, parameters)))
+    assert found[0] == pytest.approx(exact[0], rel=LOSS_TOLERANCE)
+    for name in exact[1]:                                    # sums over the vocabulary are a hundred times as long
+        assert relative_error(exact[1][name], found[1][name]) < 2 * TOLERANCE

@@ -14,6 +14,7 @@ import torch_model
 from npcaption import interop, layers, optim
 from npcaption.config import ModelConfig, preset
 from npcaption.errors import CheckpointError
+from npcaption.parameters import Parameters
 
 SMALL = ModelConfig(image_size=24, channels=16, heads=4, hidden=40, max_length=9, vocabulary=11)
 SEED = replace(preset("seed-64").model, vocabulary=70)
@@ -30,7 +31,7 @@ def one_thread():
 
 def reference(config):
     torch.manual_seed(1)
-    settings = {name: value for name, value in asdict(config).items() if name != "dropout"}
+    settings = {name: value for name, value in asdict(config).items() if name not in ("dropout", "tied")}
     return torch_model.scattered(torch_model.TorchCaptioner(**settings))
 
 
@@ -69,6 +70,22 @@ def test_the_loss_and_every_gradient_agree(config, batch):
     assert found.keys() == gradients.keys()
     errors = {name: error(found[name], gradients[name]) for name in found}
     assert {name: value for name, value in errors.items() if not value < TOLERANCE} == {}
+
+
+def test_the_gradients_of_tied_output_weights_agree():
+    theirs, image, ids, (config, p, *rest) = both(SMALL)
+    theirs.lm_head.weight = theirs.token_embed.weight
+    tied = Parameters(replace(config, tied=True), np.float64)
+    for name, view in tied.named.items():
+        view[...] = p.named[name]
+    expected = theirs.loss(torch_model.pixels(image), ids)
+    expected.backward()
+    loss, g, _ = loss_and_gradients(replace(config, tied=True), tied, *rest)
+    assert error(loss, expected.detach()) < TOLERANCE
+    found = interop.torch_views(g, replace(config, tied=True))
+    assert "output.linear.weight" not in g.named
+    for name, parameter in theirs.named_parameters():
+        assert error(found[name], parameter.grad) < TOLERANCE
 
 
 def test_the_losses_of_twenty_steps_of_adamw_agree():
