@@ -2,6 +2,7 @@
 
     python -m benchmarks.step                            batch 16, 32 and 64, 2 threads; batch 16 on 1 thread
     python -m benchmarks.step --batch-size 16 --threads 2 --rounds 30 --contestants numba best
+    python -m benchmarks.step --batch-size 16 --vocabulary 4453 --max-length 20        words, as the preset `word` has them
 
 Contestants: numba and numpy, npcaption's engines; original, PyTorch eager as the original script writes it (a Python loop
 over heads); best, PyTorch eager in its best form (fused qkv, scaled_dot_product_attention, fused AdamW); compiled, the same
@@ -11,6 +12,7 @@ compared. Needs the extra `bench`.
 import argparse
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,43 +26,42 @@ CONTESTANTS = ["numba", "numpy", "original", "best", "compiled", "peak"]
 MODEL = ModelConfig(vocabulary=53)
 
 
-def batch(size):
-    """Random pixels, and captions of 25 to 47 tokens: images (B, 128, 128, 3) uint8, ids (B, 48)"""
+def batch(size, model=MODEL):
+    """Random pixels, and captions of half the length or more: images (B, 128, 128, 3) uint8, ids (B, L)"""
     rng = np.random.default_rng(0)
-    ids = rng.integers(3, MODEL.vocabulary, (size, MODEL.max_length))
+    ids = rng.integers(3, model.vocabulary, (size, model.max_length))
     ids[:, 0] = 1
-    for row, length in zip(ids, rng.integers(25, MODEL.max_length + 1, size)):
+    for row, length in zip(ids, rng.integers(model.max_length // 2 + 1, model.max_length + 1, size)):
         row[length:] = 0
     ids[0, -1] = 3                                           # one of full length: no contestant can trim the batch
-    return rng.integers(0, 256, (size, MODEL.image_size, MODEL.image_size, 3), np.uint8), ids
+    return rng.integers(0, 256, (size, model.image_size, model.image_size, 3), np.uint8), ids
 
 
-def make_npcaption(engine, size, threads):
+def make_npcaption(engine, size, threads, model):
     from npcaption.engines import compile_engine
     from npcaption.training import Trainer
     compile_engine(engine).result()
-    trainer = Trainer(Config(MODEL, TrainingConfig(engine=engine, threads=threads)), initialise(MODEL, 0))
-    images, ids = batch(size)
+    trainer = Trainer(Config(model, TrainingConfig(engine=engine, threads=threads)), initialise(model, 0))
+    images, ids = batch(size, model)
     return lambda: trainer.step(images, ids, 1, 3e-4)
 
 
-def original():
+def original(m=MODEL):
     from tests.torch_model import TorchCaptioner
-    m = MODEL
     return TorchCaptioner(m.image_size, m.patch_size, m.channels, m.heads, m.hidden, m.encoder_blocks, m.decoder_blocks,
                           m.max_length, m.vocabulary)
 
 
-def make_torch(form, size, threads):
+def make_torch(form, size, threads, model):
     import torch
 
     from .torch_best import BestModel
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = original() if form == "original" else BestModel(MODEL.vocabulary)
+    network = original(model) if form == "original" else BestModel(model.vocabulary, max_length=model.max_length)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4, fused=form != "original")
     loss = torch.compile(network.loss) if form == "compiled" else network.loss
-    images, ids = batch(size)
+    images, ids = batch(size, model)
     ids = torch.from_numpy(ids)
 
     def work():
@@ -71,14 +72,14 @@ def make_torch(form, size, threads):
     return work
 
 
-def make(name, size, threads):
+def make(name, size, threads, model):
     if name == "peak":
         from npcaption.kernels import compile_kernels
 
         from .peak import make_peak
         compile_kernels()
         return make_peak(threads)[0]
-    return make_npcaption(name, size, threads) if name in ("numba", "numpy") else make_torch(name, size, threads)
+    return (make_npcaption if name in ("numba", "numpy") else make_torch)(name, size, threads, model)
 
 
 def compare_gradients():
@@ -104,11 +105,12 @@ def compare_gradients():
         print(f"Gradients of {name}, float32, against PyTorch's in float64: largest relative error {worst:.1e}")
 
 
-def measure(size, threads, names, rounds):
-    command = [sys.executable, "-m", "benchmarks.step", "--batch-size", str(size), "--threads", str(threads), "--serve"]
+def measure(size, threads, model, names, rounds):
+    command = [sys.executable, "-m", "benchmarks.step", "--batch-size", str(size), "--threads", str(threads),
+               "--vocabulary", str(model.vocabulary), "--max-length", str(model.max_length), "--serve"]
     variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
     found = race({name: [*command, name] for name in names}, rounds, os.environ | variables)
-    total = size * flops.step(MODEL, MODEL.max_length - 1)
+    total = size * flops.step(model, model.max_length - 1)
     print(f"\nbatch {size}, {threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
           f"{'':<12}{'median ms':>10}{'GFLOP/s':>9}{'of peak':>9}{'best takes':>13}{'compiled takes':>16}{'peak MiB':>10}")
     peak = flops_of_peak(threads) / median(found["peak"]) if "peak" in found else None
@@ -134,15 +136,18 @@ def main():
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--vocabulary", type=int, default=MODEL.vocabulary)
+    parser.add_argument("--max-length", type=int, default=MODEL.max_length)
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    model = replace(MODEL, vocabulary=options.vocabulary, max_length=options.max_length)
     if options.serve:
-        return serve(make(options.serve, options.batch_size, options.threads))
+        return serve(make(options.serve, options.batch_size, options.threads, model))
     compare_gradients()
     cases = [(options.batch_size, options.threads)] if options.batch_size else [(16, 2), (32, 2), (64, 2), (16, 1)]
     for size, threads in cases:
-        measure(size, threads, options.contestants, options.rounds)
+        measure(size, threads, model, options.contestants, options.rounds)
 
 
 if __name__ == "__main__":
