@@ -8,6 +8,7 @@
     python train.py ... --resume                                go on where the run with the same flags stopped
 """
 import argparse
+import os
 
 from npcaption import config, training
 from npcaption.errors import ConfigError, arguments, command
@@ -16,7 +17,8 @@ from npcaption.errors import ConfigError, arguments, command
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("--data", metavar="shapes|PATH", help="generated scenes, or captioned images")
+    parser.add_argument("--data", metavar="shapes|PATH", action="append",
+                        help="generated scenes, or captioned images; given several times, all of them together")
     parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"one of: {', '.join(config.PRESETS)}")
     parser.add_argument("--out", metavar="DIR", help="for checkpoints and log (default: runs/ and the preset's name)")
     parser.add_argument("--resume", action="store_true", help="go on from last.npz in that folder")
@@ -45,6 +47,8 @@ def main():
     parser.add_argument("--debug-nan", action="store_true", help="check every sublayer's numbers in every step (slow)")
     options = {name: value for name, value in vars(arguments(parser)).items() if value is not None}
     preset = options.pop("preset")
+    if "data" in options:
+        options["data"] = os.pathsep.join(options["data"])
     out = options.pop("out", f"runs/{preset}")
     how = {name: options.pop(name) for name in ("resume", "save_minutes", "debug_nan", "strict")}
     chosen = config.override(config.preset(preset), **options)

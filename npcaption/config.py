@@ -16,6 +16,7 @@ class ModelConfig:
     decoder_blocks: int = 2
     max_length: int = 48           # tokens of a caption, start and end among them
     vocabulary: int = 0            # V; 0 until the tokenizer is known
+    unknown: int = 0               # the id of words that are not known, which a caption is never to hold; 0: there is none
     dropout: float = 0.0           # rate, on what every sublayer adds to the residual stream
     tied: bool = False             # the output's weights are the token embedding's, transposed
 
@@ -130,6 +131,8 @@ def check(config):
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
     if m.max_length < 3:
         raise ConfigError(f"max_length is {m.max_length}; a start, an end and a token between them make 3.")
+    if not 0 <= m.unknown <= max(0, m.vocabulary - 1):
+        raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
     if not 0 <= m.dropout < 1:
         raise ConfigError(f"dropout is {m.dropout}; it must be at least 0 and below 1.")
     if not 0 < t.learning_rate < float("inf"):

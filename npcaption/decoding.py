@@ -71,7 +71,8 @@ def walk(engine, images, count, choose):
     totals, rows, ended = np.zeros(len(ids)), np.arange(len(ids)), np.zeros(len(ids), bool)
     memory = engine.remember(images, count)
     for place in range(longest - 1):
-        scores = log_probabilities(engine.step(ids[rows, place], place, memory), place == longest - 2)
+        scores = log_probabilities(engine.step(ids[rows, place], place, memory), place == longest - 2,
+                                   engine.config.unknown)
         tokens = choose(scores, rows, place)
         tokens[ended], scores[ended, PADDING] = PADDING, 0   # what has ended goes on with padding, which costs nothing
         ids[rows, place + 1] = tokens
@@ -107,7 +108,8 @@ def beam(engine, images, width=4, length_penalty=1.0):
     ended, ended_totals, ended_scores = np.full_like(begun, PADDING), np.full_like(totals, -np.inf), totals - np.inf
     live, memory = np.arange(len(images)), engine.remember(images, width)
     for place in range(longest - 1):
-        scores = log_probabilities(engine.step(begun[live, :, place].reshape(-1), place, memory), place == longest - 2)
+        scores = log_probabilities(engine.step(begun[live, :, place].reshape(-1), place, memory), place == longest - 2,
+                                   engine.config.unknown)
         grown = (totals[live].reshape(-1, 1) + scores).reshape(len(live), -1)  # (b, K V), all that may follow
         best = largest(grown, 2 * width)                     # (b, 2K): K can end at most, so K go on
         grown = pick(grown, best)
@@ -137,14 +139,15 @@ def beam(engine, images, width=4, length_penalty=1.0):
 
 # ------------------------------------------------------------------------------------------- what they share
 
-def log_probabilities(logits, last):
+def log_probabilities(logits, last, unknown):
     """logits (R, V) -> what the loss would charge for each token, negative.
 
-    -inf for padding and start, which never follow, and in the last place of a caption for all but its end.
+    -inf for padding and start, which never follow, for the unknown word, which says nothing, and in the last place of a
+    caption for all but its end.
     """
     scores = logits - logits.max(-1, keepdims=True)
     scores -= np.log(np.exp(scores).sum(-1, keepdims=True))
-    scores[:, :END] = -np.inf
+    scores[:, :END] = scores[:, unknown] = -np.inf
     if last:
         scores[:, :END] = scores[:, END + 1:] = -np.inf
     return scores

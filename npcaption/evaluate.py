@@ -11,6 +11,7 @@ import datetime
 import io
 import json
 import math
+import os
 from functools import partial
 from typing import NamedTuple
 
@@ -207,7 +208,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
     parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
-    parser.add_argument("--data", metavar="shapes|PATH", help="captioned images (default: what the model was trained on)")
+    parser.add_argument("--data", metavar="shapes|PATH", action="append",
+                        help="captioned images, or several times (default: what the model was trained on)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="val")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images of the split")
     parser.add_argument("--beam", type=int, default=4, metavar="K", help="width of the beam search; 0: none (default: 4)")
@@ -224,7 +226,7 @@ def main():
     path = options.checkpoint or checkpoint.newest()
     trained = checkpoint.load(path)
     t, size = trained.config.training, trained.config.model.image_size
-    compiled, data = compile_engine(options.engine), options.data or t.data
+    compiled, data = compile_engine(options.engine), os.pathsep.join(options.data or [t.data])
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
     split = dataset._asdict()[options.split].first(options.limit)
     if not split.names:

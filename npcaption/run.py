@@ -90,7 +90,8 @@ def resumable(out, config):
     """
     found = checkpoint.load(out / "last.npz")
     was, now = found.config.to_json(), config.to_json()
-    now["model"]["vocabulary"] = was["model"]["vocabulary"]  # known once the captions are read, and the checkpoint's then
+    for name in ("vocabulary", "unknown"):                   # the tokenizer's, which is the checkpoint's
+        now["model"][name] = was["model"][name]
     differ = {name: f"{name} was {was[part][name]}, now {now[part][name]}" for part in now for name in now[part]
               if was[part][name] != now[part][name]}
     wrong = [told for name, told in differ.items() if name not in MAY_DIFFER]
@@ -115,7 +116,8 @@ class Interrupts:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # Python allows handlers to no other
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+                           if signal.getsignal(number) != signal.SIG_IGN}  # a script's background job ignores Ctrl-C
         return self
 
     def _note(self, number, frame):

@@ -90,7 +90,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     check_data(data, t, out, resumed)
     tokenizer = resumed.tokenizer if resumed else tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
-    config = replace(config, model=replace(config.model, vocabulary=tokenizer.size))
+    config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
     say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))

@@ -1,6 +1,7 @@
 """From images to captions: the memory, greedy decoding, sampling, beam search."""
 import inspect
 import itertools
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -154,6 +155,15 @@ def test_a_model_that_ends_at_once_gives_an_empty_caption(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_no_images_have_no_captions(way):
     assert Captioner(ODD, CharTokenizer("abcdefgh"), textbook(ODD).parameters).sentences([], WAYS[way]) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_unknown_word_is_never_said(way):
+    said = textbook(ODD), textbook(replace(ODD, unknown=3))
+    for engine in said:
+        engine.parameters.named["output.linear.bias"][3] = 20
+    with_it, without = ([h.ids for image in WAYS[way](engine, images_for(ODD, 3)) for h in image] for engine in said)
+    assert all(3 in ids for ids in with_it) and not any(3 in ids for ids in without)
 
 
 # ------------------------------------------------------------------------------------------------------------- greedy

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npcaption.data.records import load_records, read_captions
+from npcaption.data.lists import read_captions
+from npcaption.data.records import load_records
 from npcaption.errors import DataError
 from npcaption.metrics import CiderD, bleu, cider_d, rouge_l, tokenize
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from npcaption.data.records import load_records
+from npcaption.data.records import load_all_records, load_records
 from npcaption.errors import DataError
 
 LISTS = {"Flickr_8k.trainImages.txt": "a.jpg\nb.jpg\n", "Flickr_8k.devImages.txt": "c.jpg\n",
@@ -38,7 +38,7 @@ def karpathy(**splits):
 def test_the_original_flickr8k_has_its_official_split(tmp_path):
     records = load_records(lay_out(tmp_path, {"Flickr8k.token.txt": TOKENS, **LISTS}))
     assert [names(part) for part in records[:3]] == [["a.jpg", "b.jpg"], ["c.jpg"], ["d.jpg"]]
-    assert records.train[0] == (tmp_path / "Images" / "a.jpg", ("A dog , 0 .", "A dog , 1 ."), "train")
+    assert records.train[0] == (tmp_path / "Images" / "a.jpg", ("A dog , 0 .", "A dog , 1 ."), "train", "a.jpg")
 
 
 def test_an_image_in_none_of_the_lists_is_left_out_and_told(tmp_path):
@@ -153,9 +153,9 @@ def test_a_line_that_cannot_be_used_costs_itself_alone_and_is_told_once(tmp_path
 
 
 def test_a_header_with_other_words_is_told_as_an_image_that_is_missing(tmp_path):
-    records = load_records(lay_out(tmp_path, {"captions.txt": "filename,text\na.jpg,A\nb.jpg,B\nc.jpg,C\n"}, images="abc"))
+    records = load_records(lay_out(tmp_path, {"captions.txt": "Bild,Satz\na.jpg,A\nb.jpg,B\nc.jpg,C\n"}, images="abc"))
     assert len(captions_of(records)) == 3
-    assert f"first at {tmp_path / 'captions.txt'}:1 (filename)." in records.left_out[0]
+    assert f"first at {tmp_path / 'captions.txt'}:1 (Bild)." in records.left_out[0]
 
 
 def test_images_without_a_caption_are_counted(tmp_path):
@@ -233,11 +233,12 @@ def test_empty_captions_and_missing_images_are_counted_with_the_first_place(tmp_
 
 
 @pytest.mark.parametrize("files, sentence", [
-    ({}, r"looked for dataset_\*.json, Flickr8k.token.txt, captions.txt there .* holds Images/"),
+    ({}, r"looked for dataset_\*.json, .*, Flickr8k.token.txt, .* there .* holds Images/"),
     ({"captions.txt": "x.jpg,X\n"}, r"No captioned image is left .*captions.txt:1 \(x.jpg\).* into Images, "),
     ({"captions.txt": b"a.jpg,caf\xe9\n"}, r"No captioned image is left .*another encoding than UTF-8, first at .*:1 "),
     ({"captions.txt/a": ""}, r"No captions were found .* holds Images/, captions.txt/"),
-    ({"captions.txt": "image,caption,split\na.jpg,A,val\n"}, r"txt:1 has the columns image, caption, split"),
+    ({"captions.txt": "image,caption,text\na.jpg,A,B\n"}, r"txt:1 has the columns image, caption, text. Call one"),
+    ({"captions.txt": "id,where,caption\n1,a.jpg,A\n"}, r"txt:1 has the columns id, where, caption. Call one `image`"),
     ({"dataset_a.json": "{\n]"}, r"dataset_a.json is not JSON: .* line 2"),
     ({"dataset_a.json": b'{"images": "\xe9"}'}, r"dataset_a.json:1 is not UTF-8 text \(byte 0xe9\)"),
     ({"dataset_a.json": '{"images": %s}' % ("1" * 5000)}, r"dataset_a.json is not JSON: Exceeds the limit"),
@@ -279,3 +280,35 @@ def test_flickr8ks_two_caption_files_hold_the_same_images_and_captions(flickr8k,
     here, there = load_records(tmp_path), load_records(flickr8k)
     assert [len(part) for part in here[:3]] == [6000, 1000, 1000]
     assert captions_of(here) == captions_of(there)
+
+
+def two_folders(tmp_path, below=""):
+    for folder, word in ("cats", "cat"), ("dogs", "dog"):
+        (tmp_path / below / folder).mkdir(parents=True)
+        lay_out(tmp_path / below / folder, {"captions.txt": "".join(f"{name}.jpg,A {word}\n" for name in "abcd"),
+                                            "Images/e.jpg/x": ""}, images="abcd")
+    return os.pathsep.join(str(tmp_path / below / folder) for folder in ("cats", "dogs"))
+
+
+def test_several_data_sets_are_put_together_split_by_split_and_their_names_tell_which_is_meant(tmp_path):
+    data = two_folders(tmp_path)
+    together, (cats, dogs) = load_all_records(data), map(load_records, data.split(os.pathsep))
+    for part, ours, theirs in zip(together[:3], cats, dogs):
+        assert [record.image for record in part] == [record.image for record in ours + theirs]
+        assert [record.name for record in part] == [f"cats/{name}" for name in names(ours)] + [
+            f"dogs/{name}" for name in names(theirs)]
+    assert together.notes == cats.notes + dogs.notes
+
+
+def test_data_sets_in_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    folders = two_folders(tmp_path, "here").split(os.pathsep)[0], two_folders(tmp_path, "there").split(os.pathsep)[0]
+    found = load_all_records(os.pathsep.join(folders))
+    assert {record.name.rpartition("/")[0] for record in found.train} == set(folders)
+
+
+def test_one_data_set_twice_is_refused_and_one_whose_path_holds_the_separator_is_found(tmp_path):
+    folder = two_folders(tmp_path, f"a{os.pathsep}b").partition(f"{os.pathsep}{tmp_path}")[0]
+    assert len(load_all_records(folder).train) == 2
+    data = two_folders(tmp_path).split(os.pathsep)
+    with pytest.raises(DataError, match="4 images would be there twice, the first .*cats/Images/.*Name each data set once"):
+        load_all_records(os.pathsep.join(data[:1] * 2))

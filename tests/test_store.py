@@ -1,7 +1,11 @@
 """The image store, and the progress that building it shows."""
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +15,10 @@ from PIL import Image
 import npcaption.progress
 from npcaption.data import store as store_module
 from npcaption.data.images import load_image
-from npcaption.data.store import open_store
+from npcaption.data.store import open_store, release
 from npcaption.errors import DataError
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -46,6 +52,20 @@ def test_captioning_sees_the_image_that_training_saw(paths, folder):
 def test_the_store_is_read_only(paths, folder):
     with pytest.raises(ValueError, match="read-only"):
         open_store(paths, 8, folder).images[0] = 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's count of resident pages")
+def test_released_pages_no_longer_count_as_the_process_s_and_can_be_read_again(tmp_path, folder):
+    def mapped():
+        return int(next(line for line in open("/proc/self/status") if line.startswith("RssFile")).split()[1])   # KiB
+    Image.effect_noise((500, 500), 90).convert("RGB").save(tmp_path / "a.png")
+    store = open_store([tmp_path / "a.png"] * 16, 512, folder).images[2:]            # 11 MiB
+    before = store.copy()
+    held = mapped()
+    release(store)
+    assert held - mapped() > 8000
+    assert np.array_equal(store, before)
+    release(before)                                                      # an array in memory: nothing happens
 
 
 def test_the_store_is_built_once(paths, folder, monkeypatch):
@@ -157,9 +177,10 @@ def test_two_processes_that_build_the_same_store_at_once_both_succeed(paths, fol
     assert len(os.listdir(folder)) == 1
 
 
-def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(paths, folder):
+def test_what_a_killed_process_left_is_removed_after_a_week(paths, folder):
     folder.mkdir()
-    for name, age in ("images-8-x.npy.ab.part", 7200), ("images-8-x.npy.cd.part", 60), ("kernels.part", 7200):
+    week = 7 * 24 * 3600
+    for name, age in ("images-8-x.npy.ab.part", week + 60), ("images-8-x.npy.cd.part", 60), ("kernels.part", week + 60):
         (folder / name).touch()
         os.utime(folder / name, times=(time.time() - age,) * 2)
     open_store(paths, 8, folder)
@@ -167,14 +188,111 @@ def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(pat
     assert not (folder / "images-8-x.npy.ab.part").exists()
 
 
-def test_an_interrupt_leaves_nothing_behind(paths, folder, monkeypatch):
+@pytest.fixture
+def decoded(monkeypatch):
+    """The paths that have been decoded, one for each time"""
+    decoded, decode = [], store_module.decode
+    monkeypatch.setattr(store_module, "decode", lambda path, size: (decoded.append(path), decode(path, size))[1])
+    return decoded
+
+
+def interrupt(monkeypatch, after):
+    """Let the next building of a store be interrupted when it has that many images."""
     def interrupted(images, *_):
-        yield next(images)
+        monkeypatch.setattr(store_module, "progress", progress)
+        yield from (next(images) for _ in range(after))
         raise KeyboardInterrupt
+    progress = store_module.progress
     monkeypatch.setattr(store_module, "progress", interrupted)
+
+
+@pytest.mark.parametrize("after", range(13))
+def test_an_interrupted_store_is_gone_on_with_and_becomes_the_same(paths, folder, monkeypatch, decoded, after, capsys):
+    for i in 0, 3, 11:
+        paths[i].write_text("no image")
+    whole = open_store(paths, 8, folder.parent / "another")
+    interrupt(monkeypatch, after)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(paths, 8, folder, workers=1)
+    decoded.clear()
+    found = open_store(paths, 8, folder)
+    assert decoded == paths[after:] and len(os.listdir(folder)) == 1
+    assert found.unreadable == whole.unreadable and np.array_equal(found.images, whole.images)
+    assert next(folder.iterdir()).read_bytes() == next((folder.parent / "another").iterdir()).read_bytes()
+    assert (f"gone on with: {after} of 12 images" in capsys.readouterr().err) == bool(after)
+
+
+BUILD = """
+import sys
+from npcaption.data import store
+def dies(images, *_):
+    for number, image in enumerate(images):
+        if number == 9:
+            os.kill(os.getpid(), signal.SIGKILL) if sys.argv[2] == "dies" else print("halfway", flush=True) or input()
+        yield image
+import os, signal
+from pathlib import Path
+store.progress, store.NOTE_EVERY = dies, -1
+store.open_store(sorted(Path(sys.argv[1]).glob("photographs/*")), 8, sys.argv[1] + "/store", workers=1)
+"""
+
+
+@pytest.mark.skipif(store_module.fcntl is None, reason="needs a system with locks that end with their process")
+def test_a_store_whose_process_was_killed_is_gone_on_with(paths, folder, decoded):
+    paths.sort()
+    assert subprocess.run([sys.executable, "-c", BUILD, folder.parent, "dies"], cwd=ROOT).returncode == -signal.SIGKILL
+    store = open_store(paths, 8, folder)
+    assert decoded == paths[9:] and len(os.listdir(folder)) == 1
+    assert np.array_equal(store.images, [load_image(path, 8) for path in paths])
+
+
+@pytest.mark.skipif(store_module.fcntl is None, reason="needs a system with locks that end with their process")
+def test_a_part_that_a_living_process_writes_is_left_alone(paths, folder, decoded):
+    paths.sort()
+    with subprocess.Popen([sys.executable, "-c", BUILD, folder.parent, "waits"], cwd=ROOT, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "halfway\n"
+        store = open_store(paths, 8, folder)
+        assert decoded == paths
+        other.communicate("\n")
+        assert other.returncode == 0 and len(os.listdir(folder)) == 1
+    assert np.array_equal(open_store(paths, 8, folder).images, store.images)
+
+
+@pytest.mark.parametrize("damage", [lambda part: part[:-1], lambda part: part[:300], lambda part: b"",
+                                    lambda part: part[:-len("[9, []]")] + b"[99, []]"])
+def test_a_part_whose_note_is_damaged_is_begun_anew(paths, folder, monkeypatch, decoded, damage):
+    interrupt(monkeypatch, after=9)
     with pytest.raises(KeyboardInterrupt):
         open_store(paths, 8, folder)
-    assert not os.listdir(folder)
+    part = next(folder.iterdir())
+    part.write_bytes(damage(part.read_bytes()))
+    decoded.clear()
+    assert np.array_equal(open_store(paths, 8, folder).images, [load_image(path, 8) for path in paths])
+    assert sorted(decoded[:12]) == sorted(paths)
+
+
+@pytest.mark.parametrize("change", [lambda paths: paths[0].write_bytes(b"other"), lambda paths: paths.pop()])
+def test_other_images_do_not_go_on_with_a_part(paths, folder, monkeypatch, decoded, change):
+    interrupt(monkeypatch, after=9)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(paths, 8, folder)
+    change(paths)
+    decoded.clear()
+    open_store(paths, 8, folder)
+    assert sorted(decoded) == sorted(paths)
+
+
+def test_a_store_is_built_where_there_are_no_locks_but_no_part_gone_on_with(paths, folder, monkeypatch, decoded):
+    for locks in None, SimpleNamespace(flock=lambda *_: os.stat("/dev/null/x"), LOCK_EX=2, LOCK_NB=4):
+        monkeypatch.setattr(store_module, "fcntl", locks)
+        interrupt(monkeypatch, after=9)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(paths, 8, folder)
+        decoded.clear()
+        assert np.array_equal(open_store(paths, 8, folder).images, [load_image(path, 8) for path in paths])
+        assert sorted(decoded[:12]) == sorted(paths)
+        shutil.rmtree(folder)
 
 
 def test_a_disk_without_room_is_told_beforehand(paths, folder, monkeypatch):

@@ -74,7 +74,7 @@ PRESETS_MADE_SMALL = dict(data="shapes", scenes=48, image_size=16, channels=16, 
                           batch_size=8, dropout=0.1, threads=2, flip=True, crop=0.2, colour=0.2)
 
 
-def stop_at(monkeypatch, step, number=signal.SIGINT):
+def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal while it does a step."""
     real = Trainer.step
 

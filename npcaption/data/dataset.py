@@ -12,8 +12,8 @@ from ..errors import DataError
 from ..tokenizers import PADDING, caption_ids
 from . import shapes
 from .augment import DRAWS, augment, sided
-from .records import load_records
-from .store import open_store
+from .records import load_all_records
+from .store import open_store, release
 from .text import count, printable
 
 HELD_OUT_SCENES = 400
@@ -23,7 +23,7 @@ class Split(NamedTuple):
     images: np.ndarray | None   # (N, S, S, 3) uint8, perhaps on disk
     captions: list              # N tuples of strings
     names: list                 # N names of images, to tell a person which one is meant
-    files: list | None = None   # N paths of the images, if they are files
+    files: list | None = None   # N paths or Cells of the images, if they are files
 
     def first(self, count):
         """Its first images, or all for 0"""
@@ -39,7 +39,7 @@ class Dataset(NamedTuple):
 
 
 def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test"), strict=False):
-    """data "shapes", or a folder or file that load_records knows; limit: at most so many images of each split.
+    """data "shapes", or folders or files that load_all_records knows; limit: at most so many images of each split.
 
     looked_at: the splits whose images are wanted; those of files in other splits are not decoded, and None.
     What cannot be used is left out and told in the notes; strict: it is a DataError instead. DataError, too, where no
@@ -47,7 +47,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     """
     if data == "shapes":
         return _generated(image_size, seed, min(limit or scenes, scenes))
-    records = load_records(data, seed)
+    records = load_all_records(data, seed)
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
@@ -64,7 +64,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
         images[name] = store.images[start:start + len(splits[name])]
         number, start = numbers.stop, start + len(splits[name])
     return Dataset(*(Split(images[name], [record.captions for record in part],
-                           [printable(record.image.name) for record in part], [record.image for record in part])
+                           [record.name for record in part], [record.image for record in part])
                      for name, part in splits.items()), records.notes + left_out[len(records.left_out):], None)
 
 
@@ -161,6 +161,7 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
     for start in range(done * batch_size, len(order), batch_size):
         batch = order[start:start + batch_size]
         pictures = images[batch]                             # (B, S, S, 3)
+        release(images)
         if views != NO_VIEWS:
             mirrored = views.flip & flips[batch] & ~sequences.sided[chosen[batch]]
             pictures = np.stack([augment(*each, views.crop, views.colour)

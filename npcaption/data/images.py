@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
+from .entries import Cell
+from .parquet import open_cell
 from .text import printable
 
 ORIENTATION = 0x0112        # EXIF's tag
@@ -17,8 +19,9 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: I
 def load_image(source, size):
     """source, squashed to a square of size pixels by an antialiased bilinear resize -> (size, size, 3) uint8
 
-    source is a path, a PIL image or an (H, W, 3) uint8 array. EXIF rotation is applied, transparency laid on
-    white, and of an animation the first frame is taken; one that has the size already comes back as it is.
+    source is a path, a Cell of a Parquet file, a PIL image or an (H, W, 3) uint8 array. EXIF rotation is applied,
+    transparency laid on white, and of an animation the first frame is taken; one that has the size already comes back
+    as it is.
     DataError if it cannot be read.
     """
     with pil_warnings_ignored():
@@ -52,7 +55,7 @@ def open_image(source):
             return to_rgb(source)
         if os.path.exists(source) and not os.path.isfile(source):
             raise OSError("it is a folder, a pipe or a device")     # reading a pipe would wait for ever
-        with Image.open(source) as image:
+        with Image.open(open_cell(source) if isinstance(source, Cell) else source) as image:
             if image.format == "EPS":
                 raise OSError("it is a PostScript program, which Pillow would have Ghostscript run")
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:

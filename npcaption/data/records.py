@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from .formats import TEXT_FOLDER, Fault, find_caption_file, read_captions, read_karpathy, read_text
-from .text import count, printable
+from .entries import Cell, Fault
+from .formats import COCO_FOLDER, TEXT_FOLDER, find_caption_files, read_entries
+from .text import count, printable, read_text
 
-IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", ".")
+IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images",
+                 "flickr30k-images", ".")
 SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt",
                "test": "Flickr_8k.testImages.txt"}
 
@@ -25,9 +27,10 @@ UNNAMED = Fault("image", "without a caption")
 
 
 class Record(NamedTuple):
-    image: Path
+    image: Path | Cell
     captions: tuple[str, ...]                       # on one line each, stripped of white space around them
     split: str                                      # "train", "val" or "test"
+    name: str                                       # of the image, to tell a person which one is meant
 
 
 class Records(NamedTuple):
@@ -38,24 +41,44 @@ class Records(NamedTuple):
     left_out: list[str]                             # those of the notes that tell what cannot be used
 
 
+def load_all_records(data, seed=0):
+    """load_records of one data set, or of several with os.pathsep between their paths, put together split by split."""
+    paths = [data] if os.path.exists(data) else [path for path in os.fspath(data).split(os.pathsep) if path] or [data]
+    parts = [load_records(path, seed) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    labels = [Path(path).resolve().name for path in paths]
+    labels = labels if len(set(labels)) == len(labels) else paths
+    records = {name: [record._replace(name=f"{label}/{record.name}") for label, part in zip(labels, parts)
+                      for record in getattr(part, name)] for name in SPLIT_LISTS}
+    images = Counter(record.image for part in records.values() for record in part)
+    if twice := [image for image, number in images.items() if number > 1]:
+        raise DataError(f"{count(len(twice), 'image')} would be there twice, the first {printable(twice[0])}. "
+                        "Name each data set once.")
+    return Records(**records, notes=[note for part in parts for note in part.notes],
+                   left_out=[note for part in parts for note in part.left_out])
+
+
 def load_records(path, seed=0):
     """The captioned images of a data set, in the order of its caption file.
 
-    path is a folder or a caption file in it: Karpathy's dataset_*.json, the original Flickr8k.token.txt, or a
-    captions.txt of `name,caption` or `name<TAB>caption` lines. The split is the format's own, or that of
-    Flickr8k's lists, or else drawn from seed. What cannot be used is left out and told in the notes, each kind
-    once, with its number and first place. A caption that an image has twice counts twice: two people may agree.
+    path is a folder or a caption file in it, of any of formats.FORMATS. The split is the format's own, or that of
+    Flickr8k's lists, or else drawn from seed; where the format has no test split, that is half of val, drawn from seed.
+    What cannot be used is left out and told in the notes, each kind once, with its number and first place. A caption
+    that an image has twice counts twice: two people may agree.
     DataError when nothing usable is there, when a split is ambiguous, or when a file is malformed.
     """
-    file, title = find_caption_file(Path(path))
-    root = file.parent.parent if file.parent.name == TEXT_FOLDER else file.parent
+    files, kind = find_caption_files(Path(path))
+    file = files[0][0]
+    root = file.parent.parent if file.parent.name in (TEXT_FOLDER, COCO_FOLDER) else file.parent
     listings = {}
     find = cache(lambda name: find_image(name, root, listings))
-    captions, first, left_out = gather((read_karpathy if file.suffix == ".json" else read_captions)(file), find)
+    captions, first, left_out = gather(read_entries(files, kind), find)
     for path in unnamed(dict(listings.values()), first):
         leave_out(left_out, UNNAMED, root, path.relative_to(root), captions=0)
 
-    notes = [f"Read {file} ({title}): {count(len(captions), 'image')} with "
+    others = f" and {count(len(files) - 1, 'file')} beside it" if len(files) > 1 else ""
+    notes = [f"Read {file}{others} ({kind.title}): {count(len(captions), 'image')} with "
              f"{count(sum(map(len, captions.values())), 'caption')}."]
     if not captions:
         advice = (f"Put the files there or into {', '.join(IMAGE_FOLDERS[:-1])}." if MISSING in left_out else
@@ -66,10 +89,12 @@ def load_records(path, seed=0):
         split, note = (split_of_lists(root, find, captions, first, left_out)
                        or random_split(captions, first, left_out, seed))
         notes.append(note)
+    elif "test" not in split.values() and list(split.values()).count("val") > 1:
+        notes.append(halve(split, first, seed))
     records = {name: [] for name in SPLIT_LISTS}
     for image, texts in captions.items():
         if image in split:
-            records[split[image]].append(Record(image, tuple(texts), split[image]))
+            records[split[image]].append(Record(image, tuple(texts), split[image], printable(image.name)))
     if not any(records.values()):
         raise DataError(" ".join(["No captioned image is in any split.", *notes, *told(left_out)]))
     notes += [*told(left_out), "Split: " + ", ".join(f"{len(records[name]):,} {name}" for name in records) + "."]
@@ -108,6 +133,7 @@ def told(left_out):
     for (noun, why), (place, thing, captions) in left_out.items():
         number = len(captions) if noun == "image" else captions.total()
         beside = f", with {count(captions.total(), 'caption')}" if noun == "image" and captions.total() else ""
+        thing = thing.name if isinstance(thing, Cell) else thing
         sentences.append(f"Left out {count(number, noun)}{' ' * bool(why)}{why}{beside}, first at {place} "
                          f"({printable(thing)[:60]}).")
     return sentences
@@ -118,8 +144,10 @@ def find_image(name, root, listings):
 
     Each folder is listed once, into {(image folder, sub-folder): (path, names of its files)}: a stat for each
     image takes minutes on a network drive. A name that leads elsewhere is refused: who reads a foreign data set
-    does not mean to show their own files.
+    does not mean to show their own files. An image in a Parquet file is its own path.
     """
+    if isinstance(name, Cell):
+        return name
     path = PurePath(name)
     if path.anchor or ".." in path.parts:
         return OUTSIDE
@@ -151,6 +179,7 @@ def unnamed(listings, named):
 
     listings: {folder: names of its files}; named: paths.
     """
+    named = {path for path in named if isinstance(path, Path)}
     kinds = {path.suffix.lower() for path in named}
     for folder in sorted({path.parent for path in named}):
         for name in sorted(listings[folder]):
@@ -199,3 +228,11 @@ def random_split(captions, first, left_out, seed):
     split = dict.fromkeys(shuffled, "train") | dict.fromkeys(shuffled[:part], "val")
     split |= dict.fromkeys(shuffled[part:2 * part], "test")
     return split, f"There are no split lists: an eighth each for val and test was drawn with seed {seed}."
+
+
+def halve(split, first, seed):
+    """Turn half of the val images of {path: split} into test, drawn from seed -> a note"""
+    held_out = sorted((image for image, part in split.items() if part == "val"), key=lambda image: first[image].image)
+    np.random.default_rng(seed).shuffle(held_out)
+    split.update(dict.fromkeys(held_out[:len(held_out) // 2], "test"))
+    return f"There is no test split: half of the validation images were drawn for it with seed {seed}."

@@ -1,13 +1,18 @@
 """The image store: every image decoded once, in one file that training maps into memory."""
+import errno
+import glob
 import hashlib
 import json
 import math
+import mmap
 import os
 import shutil
+import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +22,16 @@ import PIL
 from .images import decode, pil_warnings_ignored, reason
 from .text import printable
 from ..errors import DataError
-from ..progress import progress
+from ..progress import progress, say
+
+try:
+    import fcntl
+except ImportError:     # Windows
+    fcntl = None
 
 VERSION = 2         # raise it when `decode` changes what it returns, or the file its layout
-ABANDONED = 3600    # seconds after which a part that nobody writes to any more is a dead process's
+ABANDONED = 7 * 24 * 3600   # seconds after which nobody will go on with a part that was interrupted
+NOTE_EVERY = 15     # seconds of work that a killed process can lose
 ADVICE = "Make room there, or set NPCAPTION_CACHE to another folder."
 
 
@@ -33,7 +44,8 @@ def open_store(paths, size, folder=None, workers=None):
     """The images at paths, as load_image returns them -> Store
 
     It is built at the first call, by workers threads (one per core if None), and found again as long as the
-    images' names, lengths and times and the version of Pillow stay. An image that cannot be read is left out, and
+    images' names, lengths and times and the version of Pillow stay. If that is interrupted, the next call goes on where
+    it stopped. An image that cannot be read is left out, and
     that is remembered too, unless the fault was the machine's (no permission, no memory): then all are read again.
     folder is by default $NPCAPTION_CACHE, or else ~/.cache/npcaption.
     DataError if no image can be read or the folder cannot hold the store.
@@ -53,6 +65,16 @@ def open_store(paths, size, folder=None, workers=None):
     return store
 
 
+def release(images):
+    """Let the process forget the pages of a store, or of a part of one, that it has looked at; the system keeps them.
+
+    Otherwise its resident memory grows to the size of the store in an epoch.
+    """
+    mapped = getattr(images, "_mmap", None)
+    if hasattr(mapped, "madvise") and hasattr(mmap, "MADV_DONTNEED"):        # not on Windows
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def fingerprint(paths):
     """A name for these images; a photograph that changed makes another."""
     digest = hashlib.sha256(f"{VERSION} {PIL.__version__}".encode())
@@ -62,7 +84,7 @@ def fingerprint(paths):
             state = f"{stat.st_size} {stat.st_mtime_ns}"
         except (OSError, ValueError):
             state = "absent"
-        digest.update(f"\0{state} {os.path.basename(path)}".encode(errors="surrogatepass"))
+        digest.update(f"\0{state} {os.path.basename(str(path))}".encode(errors="surrogatepass"))
     return digest.hexdigest()[:20]
 
 
@@ -84,45 +106,132 @@ def open_if_whole(file, count, size):
 
 
 def build(file, paths, size, workers):
-    """Write the store under a name of its own and rename it at the end: a crash leaves no half store, and of two
-    processes that build the same one both succeed."""
+    """Write the store under another name and rename it at the end: a crash leaves no half store.
+
+    A part that an interrupted process left is gone on with; one that a living process writes is not touched, so of two
+    processes that build the same store both succeed.
+    """
     shape = len(paths), size, size, 3
     needed = math.prod(shape)               # bytes
-    part = file.with_name(f"{file.name}.{os.urandom(4).hex()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(file.parent).free
-        if free < needed:
-            raise DataError(f"The image store needs {needed:,} bytes in {file.parent}, where {free:,} are "
-                            f"free. {ADVICE}")
-        try:
-            with open(part, "wb") as out, pil_warnings_ignored(), ThreadPoolExecutor(workers) as pool:
-                write(out, paths, shape, decode_in_order(pool, paths, size, 4 * workers))
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
+        with claim(file) as part:
+            try:
+                with open(part, "r+b") as out, pil_warnings_ignored(), ThreadPoolExecutor(workers) as pool:
+                    write(out, paths, shape, lambda rest: decode_in_order(pool, rest, size, 4 * workers))
+                os.replace(part, file)
+            except Exception:               # an interrupt is none: then the part stays
+                part.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise DataError(f"The image store {file} of {needed:,} bytes cannot be written: "
                         f"{error.strerror}. {ADVICE}") from error
 
 
-def write(out, paths, shape, images):
-    """Header, pixels and faults into the file `out`; images holds an array or an error for each path."""
+@contextmanager
+def claim(file):
+    """A part of this store that no other process writes, as long as the context lasts: one left behind, or a new one"""
+    left = ((part, 0) for part in file.parent.glob(f"{glob.escape(file.name)}.*.part"))
+    new = ((file.with_name(f"{file.name}.{os.urandom(4).hex()}.part"), os.O_CREAT | os.O_EXCL) for _ in repeat(None))
+    for part, flags in chain(left, new):
+        try:
+            handle = os.open(part, os.O_RDWR | flags, 0o666)
+        except OSError:
+            if flags:
+                raise
+            continue                        # gone, or another user's
+        if may_write(handle, part, new=bool(flags)):
+            break
+        os.close(handle)
+    if not fcntl:
+        os.close(handle)                    # or Windows would not rename the file
+    try:
+        yield part
+    finally:
+        if fcntl:
+            os.close(handle)
+
+
+def may_write(handle, part, new):
+    """Lock an open part until its handle is closed or its process killed -> whether it is ours
+
+    Where there are no locks a part that was left behind is nobody's: its writer may be alive.
+    """
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return new or bool(fcntl) and os.path.samestat(os.fstat(handle), os.stat(part))  # or it was renamed just now
+    except OSError as error:
+        return new and error.errno not in (errno.EWOULDBLOCK, errno.ENOENT)
+
+
+def write(out, paths, shape, decoded):
+    """Header, pixels and faults into the file `out`, which may hold the first of them already.
+
+    decoded: function: paths -> their images, each an array or an error. Until the end a note of how far it is lies where
+    the faults would be if there were none, behind all pixels.
+    """
+    out.seek(0)
     write_header(out, shape)
-    unreadable = []
-    for number, image in enumerate(progress(images, len(paths), "image store", "images")):
-        if isinstance(image, Exception):
-            unreadable.append((number, reason(image), not of_the_machine(image)))
-        else:
-            out.write(image)                # not through a memory map, where a full disk kills the process
+    start, length = out.tell(), math.prod(shape[1:])
+    end = start + len(paths) * length
+    done, unreadable = read_note(out, end, len(paths))
+    check_room(out.name, (len(paths) - done) * length)
+    if done:
+        say(f"The image store is gone on with: {done:,} of {len(paths):,} images were in it.", sys.stderr)
+    noted = time.monotonic()
+    out.seek(start + (done - len(unreadable)) * length)
+    try:
+        for image in progress(decoded(islice(paths, done, None)), len(paths) - done, "image store", "images"):
+            if isinstance(image, Exception):
+                unreadable.append((done, reason(image), not of_the_machine(image)))
+            else:
+                out.write(image)            # not through a memory map, where a full disk kills the process
+            done += 1
+            if time.monotonic() - noted > NOTE_EVERY:
+                write_note(out, end, done, unreadable)
+                out.seek(start + (done - len(unreadable)) * length)
+                noted = time.monotonic()
+    except (KeyboardInterrupt, SystemExit):
+        write_note(out, end, done, unreadable)
+        raise
     if len(unreadable) == len(paths):
         raise DataError(f"None of {len(paths):,} images can be read, the first {printable(paths[0])}: "
                         f"{unreadable[0][1]}. Give JPEGs, PNGs or other images that Pillow reads.")
     out.write(json.dumps(unreadable).encode())
+    out.truncate()
     out.seek(0)
     write_header(out, (len(paths) - len(unreadable), *shape[1:]))
     out.flush()
     os.fsync(out.fileno())                  # or a power failure may leave the name without the bytes
+
+
+def write_note(out, end, done, unreadable):
+    """Say behind the pixels that those of `done` images are there, once they are on the disk."""
+    out.flush()
+    os.fsync(out.fileno())
+    out.seek(end)
+    out.write(json.dumps([done, unreadable]).encode())
+    out.truncate()
+    out.flush()
+
+
+def read_note(out, end, count):
+    """How many of `count` images are done, and which of them are unreadable; none if the note is not there or torn."""
+    out.seek(end)
+    try:
+        done, unreadable = json.loads(out.read())
+        return (done, unreadable) if 0 < done <= count else (0, [])
+    except (ValueError, TypeError):
+        return 0, []
+
+
+def check_room(file, needed):
+    """DataError if the disk cannot hold so many bytes more."""
+    folder = os.path.dirname(file)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(f"The image store needs {needed:,} bytes in {folder}, where {free:,} are free. {ADVICE}")
 
 
 def write_header(out, shape):
@@ -155,8 +264,7 @@ def attempt(path, size):
 
 
 def remove_abandoned(folder):
-    """Parts of stores that processes left behind which were killed. Time tells, not a process number: others on other
-    machines may write here too."""
+    """Parts of stores that were interrupted and never gone on with."""
     for part in folder.glob("images-*.part"):
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > ABANDONED:

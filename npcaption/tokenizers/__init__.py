@@ -8,9 +8,9 @@
 The first three lower the case, leave out the characters or call unknown the words that training did not show, and write
 naturally what was spaced apart; byte pairs bring back any text as it was.
 
-All have `kind`, `size` (how many ids), `encode` (text to ids without start and end), `decode` (ids to the text up to the
-first end) and `to_json`; `from_json` makes the same tokenizer again. To decode is to append: a token never changes the
-text of those before it, so what the decoded text grows by is the token's own.
+All have `kind`, `size` (how many ids), `unknown` (the id of what is not known, or 0), `encode` (text to ids without start
+and end), `decode` (ids to the text up to the first end) and `to_json`; `from_json` makes the same tokenizer again. To
+decode is to append: a token never changes the text of those before it, so what the decoded text grows by is its own.
 """
 from ..errors import CheckpointError
 from .bpe import BytePairTokenizer

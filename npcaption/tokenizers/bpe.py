@@ -28,6 +28,7 @@ class BytePairTokenizer:
     """
 
     kind = "bpe"
+    unknown = 0                                              # no id: see ModelConfig
 
     def __init__(self, merges):
         """merges: pairs of tokens, (bytes, bytes), each a single byte or merged before."""

@@ -7,6 +7,7 @@ class CharTokenizer:
     """A token is a character of the lower-cased text: ids 3, 4, ... are the known characters in sorted order."""
 
     kind = "char"
+    unknown = 0                                              # no id: see ModelConfig
 
     def __init__(self, characters):
         self.characters = characters

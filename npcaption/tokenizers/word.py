@@ -18,7 +18,7 @@ class WordTokenizer:
     def __init__(self, kind, words):
         """kind "word" or "space", the rule by which text is cut into words."""
         self.kind, self.words = kind, words
-        self.size = UNKNOWN + 1 + len(words)
+        self.size, self.unknown = UNKNOWN + 1 + len(words), UNKNOWN
         self._ids = {word: UNKNOWN + 1 + i for i, word in enumerate(words)}
 
     @staticmethod
