@@ -34,8 +34,9 @@ def log_row(epoch, state, val, rate, images):
 
 
 def epoch_line(row, epochs, better, seconds_left):
+    bits = row["val_bits_per_character"] / row["val"]        # per character, of a nat per token; for train nearly the same
     return (f"epoch {row['epoch']:>3}/{epochs}  train {row['train']:.4f}  val {row['val']:.4f} "
-            f"({row['val_bits_per_character']:.4f} bits per character)"
+            f"({bits * row['train']:.4f} and {row['val_bits_per_character']:.4f} bits per character)"
             + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
                if row["val_shuffled"] == row["val_shuffled"] else "") + f"{'  best' if better else ''}  "
             f"{row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")

@@ -162,7 +162,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
                           make_engine(t.engine, best.config.model, best.parameters, t.threads))
     if data.scenes is not None:
         say(report.judged(captioner, data, out / "scenes"))
-    say(f"Best validation loss: {best.state['best']:.4f} nats per token, in epoch {best.state['best_epoch']}. Now: "
+    bits = state["log"][best.state["best_epoch"] - 1]["val_bits_per_character"]
+    say(f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character), in epoch "
+        f"{best.state['best_epoch']}. Now: "
         f"python sample.py {out / 'scenes' / '0.png' if data.scenes else 'IMAGE'} --checkpoint {out / 'best.npz'}")
     return captioner
 

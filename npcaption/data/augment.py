@@ -24,22 +24,24 @@ def augment(image, draws, mirror, crop, colour):
     mirror: left becomes right. crop: show a part of at least (1 - crop) of the height and of the width, each by
     itself, stretched to the whole. colour: change brightness, contrast and saturation by a factor of at most 1 +- colour.
     """
-    picture, size = Image.fromarray(image), len(image)
+    size = len(image)
+    if not crop and not colour:
+        return image[:, ::-1] if mirror else image
+    picture = Image.frombuffer("RGB", (size, size), image, "raw", "RGB", 0, 1)
     if crop:
         width, height = size * (1 - crop * draws[:2])
         left, top = (size - width) * draws[2], (size - height) * draws[3]
         picture = picture.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + width, top + height))
     if colour:
-        picture = picture.convert("RGB", colour_matrix(*(1 + colour * (2 * draws[4:] - 1)), np.asarray(picture)))
+        picture = picture.convert("RGB", colour_matrix(*(1 + colour * (2 * draws[4:] - 1))))
     return np.asarray(picture)[:, ::-1] if mirror else np.asarray(picture)
 
 
-def colour_matrix(brightness, contrast, saturation, pixels):
-    """The 3 x 4 numbers by which Pillow maps red, green, blue and 1 to new ones; pixels only for their mean.
+def colour_matrix(brightness, contrast, saturation):
+    """The 3 x 4 numbers by which Pillow maps red, green, blue and 1 to new ones.
 
-    Saturation blends each pixel with its grey, contrast with the mean of the image, brightness with black.
+    Saturation blends each pixel with its grey, contrast all of them with middle grey, brightness with black.
     """
     mix = saturation * np.eye(3) + (1 - saturation) * LUMA   # (3, 3), rows sum to 1
-    grey = float(pixels[::4, ::4].mean((0, 1)) @ LUMA)
-    matrix = np.hstack([contrast * mix, np.full((3, 1), (1 - contrast) * grey)]) * brightness
+    matrix = np.hstack([contrast * mix, np.full((3, 1), (1 - contrast) * 127.5)]) * brightness
     return tuple(matrix.reshape(-1))

@@ -190,15 +190,17 @@ def pack(w, start, row, panels, depth, columns):
 @compiled
 def pack_transposed(w, start, row, panels, depth, columns):
     """panels = those of the matrix (depth, columns) whose column j lies at w[start + row * j:]"""
-    for j in range(0, -(-columns // COLUMNS) * COLUMNS):
-        into = panels[j // COLUMNS * COLUMNS * depth + j % COLUMNS:]
-        if j < columns:
-            source = w[start + row * j:][:depth]
-            for k in range(depth):
-                into[k * COLUMNS] = source[k]
-        else:
-            for k in range(depth):
-                into[k * COLUMNS] = 0
+    for first in range(0, depth, 64):                        # so many rows of a panel stay in the nearest cache
+        rows = min(64, depth - first)
+        for j in range(0, -(-columns // COLUMNS) * COLUMNS):
+            into = panels[(j // COLUMNS * depth + first) * COLUMNS + j % COLUMNS:]
+            if j < columns:
+                source = w[start + row * j + first:][:rows]
+                for k in range(rows):
+                    into[k * COLUMNS] = source[k]
+            else:
+                for k in range(rows):
+                    into[k * COLUMNS] = 0
 
 
 def panels_size(depth, columns):
