@@ -31,7 +31,7 @@ def one_thread():
 
 def reference(config):
     torch.manual_seed(1)
-    settings = {name: value for name, value in asdict(config).items() if name not in ("dropout", "tied")}
+    settings = {name: value for name, value in asdict(config).items() if name not in ("dropout", "tied", "unknown")}
     return torch_model.scattered(torch_model.TorchCaptioner(**settings))
 
 
