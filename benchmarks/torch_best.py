@@ -22,7 +22,6 @@ class Attention(nn.Module):
         seen = F.scaled_dot_product_attention(*parts, is_causal=causal)
         return self.proj(seen.transpose(1, 2).flatten(2))
 
-
     def parts(self, x):
         """-> q, k and v, or k and v (B, H, T, D)"""
         parts = self.rest(x)

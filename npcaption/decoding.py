@@ -117,9 +117,9 @@ def beam(engine, images, width=4, length_penalty=1.0):
         captions = pick(begun[live], parents)                # (b, 2K, L)
         captions[:, :, place + 1] = tokens
 
-        ends, tokens_so_far = tokens == END, (place + 1) ** length_penalty
+        ends, divisor = tokens == END, (place + 1) ** length_penalty
         pool = [(ended, captions), (ended_totals, np.where(ends, grown, -np.inf)),
-                (ended_scores, np.where(ends, grown / tokens_so_far, -np.inf))]
+                (ended_scores, np.where(ends, grown / divisor, -np.inf))]
         pool = [(before, np.concatenate([before[live], new], axis=1)) for before, new in pool]
         order = largest(pool[-1][1], width)
         for before, both in pool:
@@ -127,7 +127,7 @@ def beam(engine, images, width=4, length_penalty=1.0):
 
         order = np.argsort(ends, axis=1, kind="stable")[:, :width]  # those that do not end, the best first
         begun[live], totals[live] = pick(captions, order), pick(np.where(ends, -np.inf, grown), order)
-        going = totals[live].max(1) / tokens_so_far > ended_scores[live].min(1)
+        going = totals[live].max(1) / divisor > ended_scores[live].min(1)
         if not going.any():
             break
         totals[live[~going]] = -np.inf                       # an image that is done changes no more
