@@ -45,7 +45,7 @@ def attention(captioner, image, ids, layer=None, head=None):
     _, (_, blocks) = model.decode_forward(layers, config, p, ids[None, :-1], source, 0.0, 0)
     shares = np.stack([layers.cross_attention_map(cross)[0] for _, cross, _ in blocks])  # (blocks, H, T, P)
     shares = shares[slice(None) if layer is None else [layer]][:, slice(None) if head is None else [head]].mean((0, 1))
-    n = config.image_size // config.patch_size
+    n = config.patches_a_side
     # What stands at place i, the decoder wrote when it had read place i - 1.
     return [Look(word.text, shares[word.tokens.start - 1:word.tokens.stop - 1].mean(0).reshape(n, n))
             for word in words(captioner.tokenizer, ids)]

@@ -1,5 +1,6 @@
 """Every setting of a model and of its training, and the named presets."""
 import difflib
+import re
 from dataclasses import asdict, dataclass, fields, replace
 
 from .errors import ConfigError
@@ -8,7 +9,8 @@ from .errors import ConfigError
 @dataclass(frozen=True)
 class ModelConfig:
     image_size: int = 128          # pixels a side
-    patch_size: int = 8            # pixels a side
+    patch_size: int = 8            # pixels a side, of what the convolutions leave if there are any
+    convolutions: str = ""         # before the patches: how many channels each makes, as in "32 64 96"; each halves the sides
     channels: int = 128            # C, the width of the residual stream
     heads: int = 4                 # H, in every attention
     hidden: int = 512              # F, inside the MLP
@@ -19,10 +21,20 @@ class ModelConfig:
     unknown: int = 0               # the id of words that are not known, which a caption is never to hold; 0: there is none
     dropout: float = 0.0           # rate, on what every sublayer adds to the residual stream
     tied: bool = False             # the output's weights are the token embedding's, transposed
+    bag: int = 0                   # W, words that the encoder learns to tell apart by itself; only training has them
+
+    @property
+    def widths(self):
+        """The channels of the convolutions."""
+        return [int(channels) for channels in self.convolutions.split()]
+
+    @property
+    def patches_a_side(self):
+        return self.image_size // (self.patch_size << len(self.widths))
 
     @property
     def patches(self):
-        return (self.image_size // self.patch_size) ** 2
+        return self.patches_a_side ** 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class TrainingConfig:
     min_count: int = 2             # of words: how often one must be seen in training to be known
     vocabulary_size: int = 1024    # of bpe: ids in all
     frequencies: bool = False      # begin with the output's bias at the log of the tokens' frequencies
+    bag_weight: float = 0.0        # of the loss that asks the encoder for the captions' words, in nats an image; 0: none
+    bag_least: int = 20            # ask for words that the captions of so many images hold
     engine: str = "numba"          # "numba", compiled kernels, or "numpy", the textbook
     threads: int = 0               # of the numba engine; 0: one a core
     epochs: int = 30
@@ -124,9 +138,15 @@ def check(config):
         for name in names.split():
             if getattr(part, name) < 1:
                 raise ConfigError(f"{name} is {getattr(part, name)}; it must be at least 1.")
-    if m.image_size % m.patch_size:
-        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}: choose, say, "
-                          f"{max(1, m.image_size // m.patch_size) * m.patch_size}.")
+    if not re.fullmatch(r"([1-9]\d{0,4}( [1-9]\d{0,4}){0,9})?", m.convolutions):
+        raise ConfigError(f"convolutions is '{m.convolutions}'; it must be whole numbers above 0 with a space between, or empty.")
+    patch = m.patch_size << len(m.widths)
+    if m.image_size % patch:
+        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {patch}"
+                          f"{', the convolutions counted in' * bool(m.widths)}: choose, say, "
+                          f"{max(1, m.image_size // patch) * patch}.")
+    if m.bag < 0:
+        raise ConfigError(f"bag is {m.bag}; it must not be negative.")
     if m.channels % m.heads:
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
     if m.max_length < 3:
@@ -139,6 +159,8 @@ def check(config):
         raise ConfigError(f"learning_rate is {t.learning_rate}; it must be above 0 and finite.")
     if t.limit < 0 or t.threads < 0:
         raise ConfigError(f"limit ({t.limit}) and threads ({t.threads}) must not be negative.")
+    if not 0 <= t.bag_weight < float("inf") or t.bag_least < 1:
+        raise ConfigError(f"bag_weight ({t.bag_weight}) must be at least 0 and finite, bag_least ({t.bag_least}) at least 1.")
     if not 0 <= t.seed < 2 ** 32:
         raise ConfigError(f"seed is {t.seed}; it must be from 0 to 4294967295.")
     if not 0 <= t.crop < 1 or not 0 <= t.colour <= 1:

@@ -2,13 +2,14 @@
 
 An engine runs one model: it keeps its configuration and its Parameters, and offers
 
-    loss_and_gradients(images, ids, rate, keys, gradients)   one training step's forward and backward
+    loss_and_gradients(images, ids, rate, keys, gradients, words, weight)   a training step's forward and backward
     update(gradients, ...)                                   one step of AdamW, unless the gradients are not finite
     watch(gradients)                                         from now on raise where a number is not: see watched
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
-images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C).
+images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C), words (B, W) or
+None, and their weight in the loss: see model.loss_forward.
 """
 import math
 import os
@@ -74,15 +75,18 @@ class NumpyEngine:
     def watch(self, gradients):
         self.layers = watched(layers, self.parameters.sublayer, gradients.sublayer)
 
-    def loss_and_gradients(self, images, ids, rate, keys, gradients):
-        """-> loss in nats per target token, and the image's gradient (None for uint8); gradients are overwritten"""
+    def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
+        """-> loss in nats per target token, and the image's gradient (None for uint8); gradients are overwritten
+
+        The gradients are also those of `weight` times the nats an image that `words` cost, the loss is without them.
+        """
         targets = ids[:, 1:]
         total = max(1, int((targets != PADDING).sum()))
         gradients.flat[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):   # what is not finite shows in the loss or in the norm
-            loss, cache = model.loss_forward(self.layers, self.config, self.parameters.sublayer, images, ids[:, :-1],
-                                             targets, total, rate, keys)
-            return float(loss), model.loss_backward(self.layers, 1.0, cache, gradients.sublayer)
+            _, cache = model.loss_forward(self.layers, self.config, self.parameters.sublayer, images, ids[:, :-1],
+                                          targets, total, rate, keys, words, weight / len(ids))
+            return float(cache.captions), model.loss_backward(self.layers, 1.0, cache, gradients.sublayer)
 
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
         """One step of AdamW -> the gradients' norm before it was clipped to clip_norm. Their values are lost.
@@ -150,7 +154,7 @@ class NumbaEngine:
                 work(i)
         self._share(mine)
 
-    def loss_and_gradients(self, images, ids, rate, keys, gradients):
+    def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
         check_batch(self.config, ids, images)
         self._make_parts(gradients)
         targets = ids[:, 1:]
@@ -161,8 +165,9 @@ class NumbaEngine:
             g = self.buffers[thread].sublayer
             for i in range(thread, len(ids), self.threads):
                 self.kernels.arena().reset()
-                losses[i], cache = model.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1],
-                                                      targets[i], total, rate, keys[i])
+                _, cache = model.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1], targets[i], total,
+                                              rate, keys[i], None if words is None else words[i], weight / len(ids))
+                losses[i] = cache.captions
                 dimages[i] = model.loss_backward(self.layers, 1.0, cache, g)
         self._share(mine)
         self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))

@@ -106,7 +106,7 @@ def check_case(case):
                     written_gradients(forward, backward, case.arguments, dout))
 
 
-IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "ids": 1, "targets": 1, "key": 0}  # of an argument, without the batch
+IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "ids": 1, "targets": 1, "words": 1, "key": 0}  # of an argument, without the batch
 
 
 def check_kernel(case, kernels):
@@ -157,9 +157,13 @@ def cases():
     def every_other(*shape):
         return normal((*shape[:-1], 2 * shape[-1]))[..., ::2]
 
+    convolving = replace(config, image_size=8, patch_size=1, convolutions="4 3", bag=5)
+    convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
+                      for layer in ("patch_embed", "bag"))
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
     targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside
     total = int((targets != 0).sum())
+    words = rng.integers(0, 2, (2, 5), np.uint8)
     keys = layers.fold_key(7, np.arange(2))
 
     found = [
@@ -199,12 +203,28 @@ def cases():
         ("cross_entropy", "a piece of a batch", dict(logits=normal((4, 7)), targets=targets[0], total=11)),
         ("cross_entropy", "all padding", dict(logits=normal((1, 4, 7)), targets=targets[2:], total=1)),
         ("cross_entropy", "one token, not contiguous", dict(logits=every_other(1, 7), targets=np.array([4]), total=1)),
+        ("windows", "a batch, an odd side", dict(x=normal((2, 5, 5, 2)), size=3, stride=2)),
+        ("windows", "an even side, not contiguous", dict(x=transposed(4, 4, 2), size=3, stride=2)),
+        ("windows", "wider windows, every pixel", dict(x=normal((3, 3, 1)), size=5, stride=1)),
+        ("convolution", "a batch", dict(x=normal((2, 4, 4, 3)), w=normal((27, 2)), b=normal(2))),
+        ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3))),
+        ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2))),
+        ("stem", "two convolutions", dict(x=normal((2, 8, 8, 3)), p={name: value for name, value in convolved.items()
+                                                                     if name.startswith("conv.")})),
+        ("binary_cross_entropy", "a batch", dict(logits=4 * normal((2, 5)), targets=words, total=2)),
+        ("binary_cross_entropy", "far from zero", dict(logits=np.array([-40.0, -9, 9, 40]), targets=np.array([0, 1, 0, 1]),
+                                                       total=1)),
         ("dropout", "a key for each image", dict(x=normal((2, 3, 4)), rate=0.4, key=keys)),
         ("dropout", "rate 0", dict(x=normal((3, 4)), rate=0.0, key=np.uint32(1))),
         ("patch_embed", "a batch", dict(image=rng.uniform(0, 255, (2, 4, 4, 3)), p=p("patch_embed"), patch_size=2)),
         ("patch_embed", "one image", dict(image=rng.uniform(0, 255, (3, 4, 4)).T, p=p("patch_embed"), patch_size=2)),
         ("patch_embed", "an image of integers", dict(image=rng.integers(0, 256, (1, 4, 4, 3), np.uint8), p=p("patch_embed"),
                                                      patch_size=2)),
+        ("patch_embed", "two convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1)),
+        ("patch_embed", "two convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8), p=convolved,
+                                                             patch_size=1)),
+        ("bag_loss", "a batch", dict(source=normal((2, 3, 6)), p=bag, words=words, total=2)),
+        ("bag_loss", "one patch, not contiguous", dict(source=every_other(1, 6), p=bag, words=words[0], total=3)),
         ("token_embed", "padding, repeated tokens", dict(ids=ids, p=p("token_embed"))),
         ("token_embed", "one token", dict(ids=np.array([1]), p=p("token_embed"))),
         ("output", "a batch", dict(x=normal((2, 3, 6)), p=p("output"))),
@@ -241,12 +261,16 @@ def cases():
 
 SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24, encoder_blocks=2, decoder_blocks=2,
                     max_length=9, vocabulary=11, dropout=0.1)
+TIED = replace(SMALL, tied=True)
+CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions="5 6", bag=7)
+BAG_WEIGHT = 0.3
 
 
 def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
     """{tensor: (shape, relative error)} over `entries` random entries and the steepest, of every tensor and the image.
 
-    Three images, one caption shorter than the others, one all padding, dropout on; after `trained_steps` of AdamW.
+    Three images, one caption shorter than the others, one all padding, dropout on, with the words' loss if the model has
+    it; after `trained_steps` of AdamW.
     """
     dtype = np.float64 if engine == "numpy" else np.float32
     rng = np.random.default_rng(seed)
@@ -254,21 +278,23 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
     ids = rng.integers(3, config.vocabulary, (3, config.max_length))
     ids[:, 0], ids[1, 5:], ids[2] = 1, 0, 0
     key = layers.fold_key(seed, np.arange(3))
+    words = rng.integers(0, 2, (3, config.bag), np.uint8) if config.bag else None
+    batch = image, ids, config.dropout, key
     p, g = initialise(config, seed, dtype), Parameters(config, dtype)
     runner = make_engine(engine, config, p)
 
     m, v, decay = np.zeros_like(p.flat), np.zeros_like(p.flat), optim.decay_of(p, 0.01, "all")
     for step in range(1, trained_steps + 1):
-        runner.loss_and_gradients(image, ids, config.dropout, key, g)
+        runner.loss_and_gradients(*batch, g, words, BAG_WEIGHT)
         runner.update(g, m, v, decay, step, 1e-2, float("inf"), 0.9, 0.999, 1e-8)
-    _, dimage = runner.loss_and_gradients(image, ids, config.dropout, key, g)
+    _, dimage = runner.loss_and_gradients(*batch, g, words, BAG_WEIGHT)
 
     exact, image = Parameters(config, np.float64, p.flat.astype(np.float64)), image.astype(np.float64)
     total = int((ids[:, 1:] != 0).sum())
 
     def loss():
         return model.loss_forward(layers, config, exact.sublayer, image, ids[:, :-1], ids[:, 1:], total,
-                                  config.dropout, key)[0]
+                                  config.dropout, key, words, BAG_WEIGHT / 3)[0]
 
     errors = {}
     for name, x, dx in [("image", image, dimage)] + [(name, exact.named[name], g.named[name]) for name in g.named]:
@@ -298,7 +324,8 @@ def print_layers(check, chosen, tolerance):
 
 
 def print_model(steps, engine, tolerance, config=SMALL):
-    when = (f"after {steps} steps" if steps else "at initialisation") + ", output weights tied" * config.tied
+    when = (f"after {steps} steps" if steps else "at initialisation") + ", output weights tied" * config.tied + (
+        ", convolutions, bag" if config.bag else "")
     print(f"\n{'whole model':<17}{when:<39}{'shape':<18}{'error':>9}")
     errors = check_model(steps, engine, config)
     return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in errors.items()])
@@ -322,7 +349,7 @@ def main(arguments=None):
     right = print_layers(check, chosen, tolerance)
     if options.layer is None:
         right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20)),
-                     print_model(20, options.engine, tolerance, replace(SMALL, tied=True))])
+                     *(print_model(20, options.engine, tolerance, config) for config in (TIED, CONVOLVING))])
     print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{tolerance:.0e}.")
     return 0 if right else 1
 

@@ -27,7 +27,13 @@ TABLES = {"token_embed.weight": "token_embed.weight", "token_embed.position": "p
 
 
 def pairs(config):
-    """(our name, torch's names of its columns from left to right) for every parameter of the model"""
+    """(our name, torch's names of its columns from left to right) for every parameter of the model
+
+    ConfigError for a model with what the original has not.
+    """
+    if config.convolutions or config.bag:
+        raise ConfigError("The original PyTorch model has no convolutions and no bag of words, so a model with them has no "
+                          "state that it could load.")
     blocks = [(f"encoder.{i}.", f"encoder_blocks.{i}.", ENCODER, ENCODER_HEADS) for i in range(config.encoder_blocks)]
     blocks += [(f"decoder.{i}.", f"decoder_blocks.{i}.", DECODER, DECODER_HEADS) for i in range(config.decoder_blocks)]
     yield "patch_embed.position", ["patch_embed.pos_embd"]

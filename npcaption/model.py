@@ -61,22 +61,39 @@ def decode_backward(layers, dx, cache, g):
     return dsource
 
 
-def loss_forward(layers, config, p, image, ids, targets, total, rate, key):
+class LossCache(NamedTuple):
+    encoder: tuple
+    decoder: tuple
+    output: tuple
+    bag: tuple | None
+    captions: float             # their part of the loss
+
+
+def loss_forward(layers, config, p, image, ids, targets, total, rate, key, words=None, share=0.0):
     """The loss of captioning `image`: after each of `ids` comes the one of `targets`, 0 where there is none.
 
     image (..., S, S, 3), ids and targets (..., T) -> nats, summed over the targets and divided by `total`
+
+    words (..., W), 0 or 1: those that the image's captions hold. The encoder is then asked for them, too, and `share` of
+    what its answers cost in nats is added.
     """
     source, encoder = encode_forward(layers, config, p, image, rate, key)
     x, decoder = decode_forward(layers, config, p, ids, source, rate, key)
-    loss, output = layers.output_loss_forward(x, p["output"], targets, total)
-    return loss, (encoder, decoder, output)
+    captions, output = layers.output_loss_forward(x, p["output"], targets, total)
+    loss, bag = captions, None
+    if words is not None:
+        told, bag = layers.bag_loss_forward(source, p["bag"], words, 1 / share)
+        loss = captions + told
+    return loss, LossCache(encoder, decoder, output, bag, captions)
 
 
 def loss_backward(layers, dloss, cache, g):
     """dloss scalar -> dimage (..., S, S, 3); every parameter's gradient is added into g"""
-    encoder, decoder, output = cache
+    encoder, decoder, output, bag, _ = cache
     dx = layers.output_loss_backward(dloss, output, g["output"])
     dsource = decode_backward(layers, dx, decoder, g)
+    if bag is not None:
+        dsource = dsource + layers.bag_loss_backward(dloss, bag, g["bag"])
     return encode_backward(layers, dsource, encoder, g)
 
 

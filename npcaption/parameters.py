@@ -4,6 +4,7 @@ All parameters of a model are named views of one flat array, and so are their gr
 clipping, saving, optimising and checking are then each one loop or one line over either of them.
 """
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,13 +15,20 @@ MLP = NORM | {"up.weight": "C F", "up.bias": "F", "down.weight": "F C", "down.bi
 PATCH_EMBED = {"proj.weight": "I C", "proj.bias": "C", "position": "P C"}
 TOKEN_EMBED = {"weight": "V C", "position": "L C"}
 OUTPUT = NORM | {"linear.weight": "C V", "linear.bias": "V"}
+BAG = NORM | {"linear.weight": "C W", "linear.bias": "W"}
 
 
 def sublayers(config):
     """{sublayer's name: {parameter's name in it: shape}}, in the order of the forward pass."""
     letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
-               "I": 3 * config.patch_size ** 2, "P": config.patches, "L": config.max_length, "V": config.vocabulary}
-    layers = {"patch_embed": PATCH_EMBED}
+               "I": ([3] + config.widths)[-1] * config.patch_size ** 2, "P": config.patches, "L": config.max_length,
+               "V": config.vocabulary, "W": config.bag}
+    patch_embed = {}
+    for i, (inputs, outputs) in enumerate(pairwise([3] + config.widths)):
+        letters |= {f"{i}I": 9 * inputs, f"{i}O": outputs}
+        patch_embed |= {f"conv.{i}.weight": f"{i}I {i}O", f"conv.{i}.bias": f"{i}O", f"conv.{i}.norm.weight": f"{i}O",
+                        f"conv.{i}.norm.bias": f"{i}O"}
+    layers = {"patch_embed": patch_embed | PATCH_EMBED}
     for i in range(config.encoder_blocks):
         layers |= {f"encoder.{i}.attention": SELF_ATTENTION, f"encoder.{i}.mlp": MLP}
     layers |= {"token_embed": TOKEN_EMBED}
@@ -28,6 +36,7 @@ def sublayers(config):
         layers |= {f"decoder.{i}.self_attention": SELF_ATTENTION, f"decoder.{i}.cross_attention": CROSS_ATTENTION,
                    f"decoder.{i}.mlp": MLP}
     layers |= {"output": {name: shape for name, shape in OUTPUT.items() if not (config.tied and name == "linear.weight")}}
+    layers |= {"bag": BAG} if config.bag else {}
     return {layer: {name: tuple(letters[letter] for letter in shape.split()) for name, shape in names.items()}
             for layer, names in layers.items()}
 
@@ -62,17 +71,17 @@ def initialise(config, seed, dtype=np.float32):
     embeddings of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0.
 
     A token embedding that is the output's matrix too (tied) is N(0, 1/C): as rows of N(0, 1) its logits would be of size
-    sqrt(C), and the first loss many nats."""
+    sqrt(C), and the first loss many nats. Then so are the positions beside it, which would drown it."""
     rng = np.random.default_rng(seed)
     parameters = Parameters(config, dtype)
     for layer, names in sublayers(config).items():
         views = parameters.sublayer[layer]
         for name, view in ((name, views[name]) for name in names):
-            if name.startswith("norm."):
-                view[...] = name == "norm.weight"
+            if "norm." in name:
+                view[...] = name.endswith("weight")
             elif layer == "token_embed":
                 view[...] = rng.standard_normal(view.shape)
-                if config.tied and name == "weight":
+                if config.tied:
                     view *= config.channels ** -0.5
             elif name == "position":
                 view[...] = 0.02 * rng.standard_normal(view.shape)
@@ -86,6 +95,7 @@ def components(config):
     """{component: number of parameters} as the tables of the README have them; they add up to the total."""
     groups = {"patch embedding": "patch_embed.", "encoder": "encoder.", "token embedding": "token_embed.weight",
               "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
+    groups |= {"bag of words": "bag."} if config.bag else {}
     sizes = {f"{layer}.{name}": math.prod(shape) for layer, names in sublayers(config).items()
              for name, shape in names.items()}
     return {group: sum(size for name, size in sizes.items() if name.startswith(prefix))

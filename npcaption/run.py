@@ -90,7 +90,7 @@ def resumable(out, config):
     """
     found = checkpoint.load(out / "last.npz")
     was, now = found.config.to_json(), config.to_json()
-    for name in ("vocabulary", "unknown"):                   # the tokenizer's, which is the checkpoint's
+    for name in ("vocabulary", "unknown", "bag"):            # known from the data only
         now["model"][name] = was["model"][name]
     differ = {name: f"{name} was {was[part][name]}, now {now[part][name]}" for part in now for name in now[part]
               if was[part][name] != now[part][name]}

@@ -14,6 +14,7 @@ from . import config as configs
 from . import layers, optim, report, run, tokenizers
 from .captioner import Captioner
 from .checkpoint import Checkpoint
+from .data.bags import bags_of_words
 from .data.dataset import Views, ahead, encode_captions, epoch_batches, fingerprint, load_dataset
 from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError
@@ -38,14 +39,16 @@ class Trainer:
         self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
         self.decay = optim.decay_of(parameters, config.training.weight_decay, config.training.decay)
 
-    def step(self, images, ids, number, learning_rate):
+    def step(self, images, ids, number, learning_rate, words=None):
         """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> (loss before it, tokens counted)
+
+        words (B, W) or None: what the encoder is to tell by itself; the loss that comes back is without it.
 
         TrainingError, and nothing is changed, if the loss or a gradient is not finite.
         """
         t = self.config.training
         keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,), for dropout
-        batch = images, ids, self.config.model.dropout, keys, self.gradients
+        batch = images, ids, self.config.model.dropout, keys, self.gradients, words, t.bag_weight
         try:
             loss, _ = self.engine.loss_and_gradients(*batch)
         except TrainingError as error:                       # by an engine that is watched
@@ -93,6 +96,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
+    if t.bag_weight:
+        sequences = sequences._replace(words=bags_of_words(data.train.captions, t.bag_least))
+        config = replace(config, model=replace(config.model, bag=sequences.words.shape[1]))
     say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))
     say("\n" + table(config.model) + "\n")
 
@@ -123,11 +129,11 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             start = time.perf_counter() - state["seconds"]
             batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done,
                                     Views(t.flip, t.crop, t.colour))
-            for images, ids in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
+            for images, ids, *words in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
                 number = state["step"] + 1
                 rate = optim.learning_rate_at(number, steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
                 try:
-                    loss, tokens = trainer.step(images, ids, number, rate)
+                    loss, tokens = trainer.step(images, ids, number, rate, *words)
                 except TrainingError as error:
                     raise TrainingError(f"{error} Training stops; {last_good(out)} Begin anew with a lower --learning-rate "
                                         f"(it was {t.learning_rate}).") from error

@@ -170,7 +170,7 @@ def is_backward(function):
 def unsigned(value):
     """Whether a value has no sign to get wrong: a constant, zeros, what a builtin of Python made."""
     return isinstance(value, ast.Constant) or isinstance(value, ast.Call) and (
-        ast.unparse(value.func) == "np.zeros_like" or hasattr(builtins, ast.unparse(value.func)))
+        ast.unparse(value.func) in ("np.zeros", "np.zeros_like") or hasattr(builtins, ast.unparse(value.func)))
 
 
 def gradients_before(function, node):
@@ -246,7 +246,8 @@ def check(name):
 def findings(name):
     """The shapes and errors of the check that is responsible, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
-        yield from gradcheck.check_model(0, entries=0).values()  # of each tensor the steepest entry: enough, and fast
+        of_tensors = gradcheck.check_model(0, config=gradcheck.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
+        yield from of_tensors.values()
     for case in gradcheck.cases():
         if f"{case.layer}_backward" == name:
             yield from gradcheck.check_case(case).values()

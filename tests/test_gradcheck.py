@@ -15,10 +15,11 @@ def test_every_entry_of_every_argument_agrees_with_its_numerical_gradient(case):
     assert {name: error for name, (_, error) in errors.items() if not error < TOLERANCE} == {}
 
 
+@pytest.mark.parametrize("config", [gradcheck.SMALL, gradcheck.CONVOLVING], ids=["patches", "convolutions and bag"])
 @pytest.mark.parametrize("steps", [0, 20])
-def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(steps):
-    errors = check_model(steps)
-    assert len(errors) == 1 + len(gradcheck.Parameters(gradcheck.SMALL).named)
+def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(config, steps):
+    errors = check_model(steps, config=config)
+    assert len(errors) == 1 + len(gradcheck.Parameters(config).named)
     assert {name: error for name, (_, error) in errors.items() if not error < TOLERANCE} == {}
 
 
@@ -96,17 +97,19 @@ def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeyp
 
 
 def test_the_wiring_does_not_know_whether_there_is_a_batch():
-    config = gradcheck.SMALL
+    config = gradcheck.CONVOLVING
     p, g = gradcheck.initialise(config, 0, dtype=np.float64), [gradcheck.Parameters(config, np.float64) for _ in range(2)]
     rng = np.random.default_rng(1)
-    image, ids = rng.uniform(0, 255, (3, 24, 24, 3)), rng.integers(1, 11, (3, 9))
+    image, ids, words = rng.uniform(0, 255, (3, 16, 16, 3)), rng.integers(1, 11, (3, 9)), rng.integers(0, 2, (3, 7))
     keys, total = layers.fold_key(0, np.arange(3)), 24
 
-    together, cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], ids[:, 1:], total, 0.1, keys)
+    together, cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], ids[:, 1:], total, 0.1, keys,
+                                         words, 0.3)
     dimage = model.loss_backward(layers, 1.0, cache, g[0].sublayer)
     apart = 0
     for i in range(3):
-        loss, cache = model.loss_forward(layers, config, p.sublayer, image[i], ids[i, :-1], ids[i, 1:], total, 0.1, keys[i])
+        loss, cache = model.loss_forward(layers, config, p.sublayer, image[i], ids[i, :-1], ids[i, 1:], total, 0.1, keys[i],
+                                         words[i], 0.3)
         np.testing.assert_allclose(model.loss_backward(layers, 1.0, cache, g[1].sublayer), dimage[i], rtol=1e-9, atol=1e-15)
         apart += loss
     assert apart == pytest.approx(together, rel=1e-12)

@@ -8,7 +8,8 @@ from kernel_checks import CANARY, EPS, TOLERANCE, assert_close, attention_weight
 
 from npcaption import kernels, layers, optim
 from npcaption.gradcheck import relative_error
-from npcaption.kernels import attention, cross_entropy, dropout, embedding, exponential, gelu, layernorm, matmul, simd
+from npcaption.kernels import (
+    attention, convolution, cross_entropy, dropout, embedding, exponential, gelu, layernorm, matmul, simd)
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
 from npcaption.layers.dropout import keep_mask
 
@@ -154,7 +155,7 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
 
 # ------------------------------------------------------------------------------------------------------ the sublayers
 
-PAIRS = ["patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
+PAIRS = ["bag_loss", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
 
 
 @pytest.mark.parametrize("name", [f"{pair}_{way}" for pair in PAIRS for way in ("forward", "backward")])
@@ -240,15 +241,66 @@ def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
         assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
 
 
+@pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (5, 7), 1), (32, (16, 32, 33), 2), (10, (20,), 5),
+                                                (64, (32, 64), 4)])
+def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
+    p, inputs = {}, 3
+    for i, outputs in enumerate(widths):
+        p |= {f"conv.{i}.{name}": value for name, value in weights(
+            i, weight=(9 * inputs, outputs), bias=(outputs,), norm__weight=(outputs,), norm__bias=(outputs,)).items()}
+        inputs = outputs
+    side = size // (patch << len(widths))
+    p |= weights(1, proj__weight=(inputs * patch * patch, 20), proj__bias=(20,), position=(side * side, 20))
+    bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+    floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
+    for image in (bytes, bytes[::-1], floats):
+        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
+
+
+@pytest.mark.parametrize("side, channels", [(1, 1), (2, 3), (5, 4), (8, 17)])
+def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels):
+    x, n = normal(1, side, side, channels), -(-side // 2)
+    exact, cache = layers.windows_forward(x, convolution.SIZE, convolution.STRIDE)
+    around, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
+    convolution.windows(x, around)
+    np.testing.assert_array_equal(around.reshape(exact.shape), exact)
+    assert (beside() == CANARY).all()
+    daround = normal(2, n * n, 9 * channels)
+    dx, beside = guarded(np.full(x.shape, np.nan), CANARY)
+    convolution.windows_backward(daround, dx)
+    np.testing.assert_allclose(dx, layers.windows_backward(daround.reshape(exact.shape), cache), rtol=0, atol=1e-6)
+    assert (beside() == CANARY).all()
+
+
 @pytest.mark.parametrize("size, patch", [(4, 2), (24, 8), (15, 5)])
 def test_every_pixel_goes_to_the_textbooks_place_in_its_patch(size, patch):
     image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-    exact, _ = layers.patches_forward(image.astype(np.float32) / np.float32(127.5) - np.float32(1), patch)
-    for cut, kind in [(embedding.cut_bytes, np.uint8), (embedding.cut_floats, np.float32)]:
-        patches, around = guarded(np.full(exact.shape, np.nan), CANARY)
-        cut(image.astype(kind), patch, patches)
-        np.testing.assert_allclose(patches, exact, rtol=0, atol=EPS)  # from 0 to 2, minus 1; pixels differ by 8e-3
+    pixels = image.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    for scale, kind in [(embedding.scale_bytes, np.uint8), (embedding.scale_floats, np.float32)]:
+        x, around = guarded(np.full(image.shape, np.nan), CANARY)
+        scale(image.astype(kind), x)
+        np.testing.assert_allclose(x, pixels, rtol=0, atol=EPS)  # from 0 to 2, minus 1; pixels differ by 8e-3
         assert (around() == CANARY).all()
+    exact, cache = layers.patches_forward(pixels, patch)
+    patches, around = guarded(np.full(exact.shape, np.nan), CANARY)
+    embedding.cut(pixels, patch, patches)
+    np.testing.assert_array_equal(patches, exact)
+    assert (around() == CANARY).all()
+    dx, around = guarded(np.full(image.shape, np.nan), CANARY)
+    embedding.paste(patches, patch, dx)
+    np.testing.assert_array_equal(dx, layers.patches_backward(exact, cache))
+    assert (around() == CANARY).all()
+
+
+@pytest.mark.parametrize("words", [16, 33, 100])  # so many that some are wrong: all but certain answers cost eps
+def test_the_words_loss_is_the_textbooks(words):
+    for patches, channels in [(1, 20), (9, 33), (64, 128)]:
+        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, words),
+                    linear__bias=(words,))
+        held = np.random.default_rng(words).integers(0, 2, words, np.uint8)
+        for scale in (1, 4):                                 # the logits then go to 10 and beyond
+            scaled = p | {"linear.weight": scale * p["linear.weight"]}
+            assert errors("bag_loss", source=normal(2, patches, channels), p=scaled, words=held, total=7.0) == {}
 
 
 @pytest.mark.parametrize("ids", [[1], [1, 5, 5, 5, 2], [3] * 9, [0, 0, 0], list(range(9))])

@@ -120,6 +120,7 @@ class Sequences(NamedTuple):
     ids: np.ndarray             # (M, max_length) integers, the captions of image 0, then of image 1, ...
     first: np.ndarray           # (N + 1,): those of image n are ids[first[n]:first[n + 1]]
     sided: np.ndarray           # (M,) bool, which would be false of the mirrored image
+    words: np.ndarray | None = None  # (N, W), which words an image's captions hold, if that is wanted: see bags_of_words
 
 
 class Views(NamedTuple):
@@ -147,7 +148,8 @@ def trim(ids):
 
 
 def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS):
-    """One epoch in random order, from batch `done` on -> batches of (images (B, S, S, 3) uint8, ids (B, longest)).
+    """One epoch in random order, from batch `done` on -> batches of images (B, S, S, 3) uint8, ids (B, longest) and, if
+    the sequences have them, words (B, W).
 
     captions "random" draws one of each image's, "first" takes the first; views: what may be done to the images. What is
     drawn depends on seed and epoch alone.
@@ -166,7 +168,8 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
             mirrored = views.flip & flips[batch] & ~sequences.sided[chosen[batch]]
             pictures = np.stack([augment(*each, views.crop, views.colour)
                                  for each in zip(pictures, draws[batch], mirrored)])
-        yield pictures, trim(sequences.ids[chosen[batch]])
+        words = () if sequences.words is None else (sequences.words[batch],)
+        yield pictures, trim(sequences.ids[chosen[batch]]), *words
 
 
 def ahead(batches, count=3):

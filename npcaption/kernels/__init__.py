@@ -2,7 +2,8 @@
 
     simd.py         the machine's vectors, how kernels are compiled and cached
     matmul.py       the product in registers, and the three products of a linear layer
-    attention.py layernorm.py gelu.py cross_entropy.py embedding.py dropout.py exponential.py
+    attention.py convolution.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
+    exponential.py
     steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser
     arena.py        memory for one image
@@ -14,7 +15,7 @@ from .dropout import fold_key
 from .matmul import pack_weight
 from .simd import compile_kernels
 from .sublayers import (
-    cross_attention_backward, cross_attention_forward, cross_attention_memory, cross_attention_step, matrices,
-    mlp_backward, mlp_forward, output_backward, output_forward, output_loss_backward, output_loss_forward,
+    bag_loss_backward, bag_loss_forward, cross_attention_backward, cross_attention_forward, cross_attention_memory,
+    cross_attention_step, matrices, mlp_backward, mlp_forward, output_backward, output_forward, output_loss_backward, output_loss_forward,
     patch_embed_backward, patch_embed_forward, prepare, prepare_sublayer, self_attention_backward,
     self_attention_forward, self_attention_step, token_embed_backward, token_embed_forward, token_embed_step)

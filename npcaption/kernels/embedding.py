@@ -4,37 +4,45 @@ from numba import types
 
 from .simd import F2, IDS, U8, I, kernel
 
-HALF_RANGE = np.float32(127.5)
+HALF_RANGE, ONE = np.float32(127.5), np.float32(1)
 PIXELS = types.Array(types.float32, 3, "C")
 
 
-def _cut(image, size, patches):
-    """image (S, S, 3), 0 to 255 -> patches (P, 3*size*size) of image / 127.5 - 1, each flattened as (c, y, x)"""
-    n = image.shape[1] // size
-    for row in range(image.shape[0] // size):
+def _scale(image, out):
+    """out = image / 127.5 - 1.  image (S, S, 3), 0 to 255, out (S, S, 3)"""
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            for c in range(image.shape[2]):
+                out[y, x, c] = np.float32(image[y, x, c]) / HALF_RANGE - ONE
+
+
+scale_bytes, scale_floats = kernel(U8, PIXELS)(_scale), kernel(PIXELS, PIXELS)(_scale)
+
+
+@kernel(PIXELS, I, F2)
+def cut(x, size, patches):
+    """x (S, S, C) -> patches (P, C*size*size), each flattened as (c, y, x)"""
+    n = x.shape[1] // size
+    for row in range(x.shape[0] // size):
         for column in range(n):
             patch = patches[row * n + column]
-            for y in range(size):
-                for x in range(size):
-                    for c in range(3):
-                        value = np.float32(image[row * size + y, column * size + x, c])
-                        patch[(c * size + y) * size + x] = value / HALF_RANGE - np.float32(1)
-
-
-cut_bytes, cut_floats = kernel(U8, I, F2)(_cut), kernel(PIXELS, I, F2)(_cut)
+            for dy in range(size):
+                for dx in range(size):
+                    for c in range(x.shape[2]):
+                        patch[(c * size + dy) * size + dx] = x[row * size + dy, column * size + dx, c]
 
 
 @kernel(F2, I, PIXELS)
-def paste(dpatches, size, dimage):
-    """The way back: dimage (S, S, 3), per unit of the 0 to 255 scale."""
-    n = dimage.shape[1] // size
-    for row in range(dimage.shape[0] // size):
+def paste(dpatches, size, dx):
+    """The way back: every number of a patch goes to its place in dx (S, S, C)."""
+    n = dx.shape[1] // size
+    for row in range(dx.shape[0] // size):
         for column in range(n):
             patch = dpatches[row * n + column]
             for y in range(size):
                 for x in range(size):
-                    for c in range(3):
-                        dimage[row * size + y, column * size + x, c] = patch[(c * size + y) * size + x] / HALF_RANGE
+                    for c in range(dx.shape[2]):
+                        dx[row * size + y, column * size + x, c] = patch[(c * size + y) * size + x]
 
 
 @kernel(IDS, F2, F2, F2)

@@ -10,11 +10,15 @@ import numpy as np
 
 from .arena import LINE, Room, arena
 from .attention import BLOCK
+from .binary_cross_entropy import binary_cross_entropy_forward
+from .convolution import STRIDE
+from .convolution import convolution_backward as kernel_convolution_backward
+from .convolution import convolution_forward as kernel_convolution_forward
 from .cross_attention import cross_attention_backward as kernel_cross_attention_backward
 from .cross_attention import cross_attention_forward as kernel_cross_attention_forward
 from .cross_entropy import cross_entropy_forward
 from .dropout import add_kept, fold_key
-from .embedding import add_rows, cut_bytes, cut_floats, embed, embed_backward, paste
+from .embedding import add_rows, cut, embed, embed_backward, paste, scale_bytes, scale_floats
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply, pack_weight, panels_size
 from .mlp import mlp_backward as kernel_mlp_backward
@@ -25,7 +29,7 @@ from .steps import cross_attention_step as kernel_cross_attention_step
 from .steps import cross_attention_room, pack_keys, self_attention_room
 from .steps import self_attention_step as kernel_self_attention_step
 
-NO_VECTOR, NO_MATRIX = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+NO_VECTOR, NO_MATRIX, NO_IMAGE = (np.empty((0,) * axes, np.float32) for axes in (1, 2, 3))
 
 
 class Matrix(NamedTuple):
@@ -96,24 +100,53 @@ def dropped(x, base, rate, key):
 # outside may be read-only, as the image store is, or of another layout or integer type: np.require copies it then.
 
 def patch_embed_forward(image, p, patch_size):
-    patches = arena().take(len(p["position"]), p["proj.weight"].w.shape[0])
+    take = arena().take
+    x, blocks = take(*image.shape), []
     if image.dtype.kind != "f":
-        cut_bytes(np.require(image, np.uint8, "CW"), patch_size, patches)
+        scale_bytes(np.require(image, np.uint8, "CW"), x)
     else:
-        cut_floats(np.require(image, np.float32, "CW"), patch_size, patches)
+        scale_floats(np.require(image, np.float32, "CW"), x)
+    for conv in (name.removesuffix(".norm.weight") for name in p if name.endswith(".norm.weight")):
+        x, block = convolution_forward(x, conv, p)
+        blocks.append(block)
+    patches = take(len(p["position"]), p["proj.weight"].w.shape[0])
+    cut(x, patch_size, patches)
     out = linear(patches, p["proj.weight"], p["proj.bias"], p["position"])
-    return out, (image, patches, p["proj.weight"], patch_size)
+    return out, (image.dtype, x.shape, blocks, patches, p["proj.weight"], patch_size)
 
 
 def patch_embed_backward(dout, cache, g):
-    image, patches, matrix, patch_size = cache
+    dtype, shape, blocks, patches, matrix, patch_size = cache
     add_rows(dout, g["position"])
-    if image.dtype.kind != "f":                              # integers have no gradient
+    if dtype.kind != "f" and not blocks:                     # integers have no gradient
         accumulate(patches, dout, g["proj.weight"], g["proj.bias"])
         return None
-    dimage = np.empty(image.shape, np.float32)
-    paste(linear_backward(dout, patches, matrix, g["proj.weight"], g["proj.bias"]), patch_size, dimage)
-    return dimage
+    dx = arena().take(*shape)
+    paste(linear_backward(dout, patches, matrix, g["proj.weight"], g["proj.bias"]), patch_size, dx)
+    for number, block in reversed(list(enumerate(blocks))):
+        dx = convolution_backward(dx, block, g, number > 0 or dtype.kind == "f")
+    return dx / np.float32(127.5) if dtype.kind == "f" else None
+
+
+def convolution_forward(x, conv, p):
+    """One of patch_embed's convolutions, its norm and its GELU.  x (S, S, C) -> (N, N, O)"""
+    take, n, matrix, norm_weight = arena().take, -(-len(x) // STRIDE), p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
+    channels = matrix.w.shape[1]
+    saved = (take(n * n, matrix.w.shape[0]), take(n * n, channels), take(n * n), take(n * n, channels))
+    out = take(n * n, channels)
+    kernel_convolution_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], *saved, out)
+    return out.reshape(n, n, channels), (conv, x.shape, matrix, norm_weight, saved)
+
+
+def convolution_backward(dout, cache, g, wanted):
+    """wanted: whether dx is"""
+    conv, shape, matrix, norm_weight, saved = cache
+    dx = arena().take(*shape) if wanted else NO_IMAGE
+    scratch = arena().scratch(saved[1].shape, saved[0].shape)
+    kernel_convolution_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, *saved, *scratch, dx,
+                                g[f"{conv}.weight"], g[f"{conv}.bias"], g[f"{conv}.norm.weight"], g[f"{conv}.norm.bias"],
+                                NO_VECTOR)
+    return dx
 
 
 def token_embed_forward(ids, p):
@@ -221,6 +254,28 @@ def output_loss_backward(dloss, cache, g):
     if dloss != 1:
         dlogits *= np.float32(dloss)
     return output_backward(dlogits, output, g)
+
+
+def bag_loss_forward(source, p, words, total):
+    take, matrix = arena().take, p["linear.weight"]
+    mean = source.mean(0, keepdims=True)                     # (1, C)
+    saved = take(*mean.shape), take(1), take(*mean.shape)
+    layernorm_forward(mean, p["norm.weight"], p["norm.bias"], *saved)
+    logits = linear(saved[2], matrix, p["linear.bias"])      # (1, W)
+    row_loss = words.astype(np.float32)
+    binary_cross_entropy_forward(logits, row_loss, np.float32(1 / total))
+    return row_loss.sum(dtype=np.float64), (source.shape, saved, p["norm.weight"], matrix, logits)
+
+
+def bag_loss_backward(dloss, cache, g):
+    shape, (xhat, rstd, normed), norm_weight, matrix, dlogits = cache
+    if dloss != 1:
+        dlogits *= np.float32(dloss)
+    dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
+    dmean, dsource = np.zeros((1, shape[1]), np.float32), arena().take(*shape)
+    layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dmean)
+    dsource[:] = dmean / np.float32(shape[0])
+    return dsource
 
 
 # ------------------------------------------------------------------------------- decoding: one new token a caption

@@ -12,6 +12,9 @@ parameters as a mapping `p` from name to array, and its backward adds their grad
 names. Sublayers are what `npcaption.model` wires together.
 """
 from .attention import attention_backward, attention_forward
+from .bag_loss import bag_loss_backward, bag_loss_forward
+from .binary_cross_entropy import binary_cross_entropy_backward, binary_cross_entropy_forward
+from .convolution import convolution_backward, convolution_forward
 from .cross_attention import cross_attention_backward, cross_attention_forward, cross_attention_map
 from .cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .dropout import dropout_backward, dropout_forward, fold_key
@@ -25,5 +28,7 @@ from .output import output_backward, output_forward, output_loss_backward, outpu
 from .patch_embed import patch_embed_backward, patch_embed_forward
 from .patches import patches_backward, patches_forward
 from .self_attention import self_attention_backward, self_attention_forward
+from .stem import stem_backward, stem_forward
 from .steps import cross_attention_memory, cross_attention_step, self_attention_step, token_embed_step
 from .token_embed import token_embed_backward, token_embed_forward
+from .windows import windows_backward, windows_forward

@@ -1,0 +1,24 @@
+"""Yes-or-no answers about one image."""
+import numpy as np
+
+from .exponential import exp_of_negative
+from .simd import F1, F2, F, absolute, kernel
+
+ZERO, ONE = np.float32(0), np.float32(1)
+
+
+@kernel(F2, F1, F)
+def binary_cross_entropy_forward(logits, targets, share):
+    """Writes each answer's part of the loss into targets (W,), and into logits (1, W) their gradient, but for dloss.
+
+    share: 1 / total. With e = exp(-|z|) the likelier answer has the probability 1 / (1 + e), the other e / (1 + e): both
+    are right to the last bits, as 1 - p would not be.
+    """
+    row = logits[0]
+    for j in range(row.size):
+        z, t = row[j], targets[j]
+        e = exp_of_negative(-absolute(z))
+        likely, other = ONE / (ONE + e), e / (ONE + e)
+        yes, no = (likely, other) if z > 0 else (other, likely)
+        targets[j] = ((z if z > 0 else ZERO) + np.log1p(e) - t * z) * share
+        row[j] = ((ONE - t) * yes - t * no) * share

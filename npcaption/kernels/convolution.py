@@ -1,0 +1,73 @@
+"""One image's convolution with its norm and GELU as one call; see the textbook's convolution.py and patch_embed.py.
+
+x (S, S, C), out (N, N, O), N = ceil(S / 2); around (N*N, 9*C) are the windows, slope and xhat (N*N, O), rstd (N*N,).
+"""
+from .gelu import gelu_backward, gelu_forward
+from .layernorm import layernorm_backward, layernorm_forward
+from .matmul import accumulate, multiply
+from .simd import F1, F2, F3, compiled, kernel
+
+SIZE, STRIDE = 3, 2
+
+
+@compiled
+def reach(i, n, side):
+    """Window i: its first row and column in x, and which of its SIZE columns lie within the image, first and last + 1"""
+    top, left = i // n * STRIDE - SIZE // 2, i % n * STRIDE - SIZE // 2
+    return top, left, max(0, -left), min(SIZE, side - left)
+
+
+@compiled
+def windows(x, around):
+    """around[i] = the window of x around pixel (STRIDE * row, STRIDE * column), zeros beyond the edge"""
+    side, channels = x.shape[0], x.shape[2]
+    n, pixels = (side + STRIDE - 1) // STRIDE, x.reshape(-1)
+    for i in range(n * n):
+        top, left, first, last = reach(i, n, side)
+        window = around[i]
+        if top < 0 or top + SIZE > side or last - first < SIZE:
+            window[:] = 0
+        for y in range(max(0, -top), min(SIZE, side - top)):  # the columns of a row lie side by side
+            run = (last - first) * channels
+            source = pixels[((top + y) * side + left + first) * channels:][:run]
+            place = window[(y * SIZE + first) * channels:][:run]
+            for j in range(run):
+                place[j] = source[j]
+
+
+@compiled
+def windows_backward(daround, dx):
+    """Overwrites dx: each pixel collects from its windows."""
+    side, channels = dx.shape[0], dx.shape[2]
+    n, dpixels = (side + STRIDE - 1) // STRIDE, dx.reshape(-1)
+    dpixels[:] = 0
+    for i in range(n * n):
+        top, left, first, last = reach(i, n, side)
+        dwindow = daround[i]
+        for y in range(max(0, -top), min(SIZE, side - top)):
+            run = (last - first) * channels
+            dsource = dpixels[((top + y) * side + left + first) * channels:][:run]
+            dplace = dwindow[(y * SIZE + first) * channels:][:run]
+            for j in range(run):
+                dsource[j] += dplace[j]
+
+
+@kernel(F3, F1, F1, F1, F1, F2, F2, F1, F2, F2)
+def convolution_forward(x, panels, b, norm_w, norm_b, around, xhat, rstd, slope, out):
+    windows(x, around)
+    multiply(around, panels, b, out[:0], out)
+    layernorm_forward(out, norm_w, norm_b, xhat, rstd, slope)
+    gelu_forward(slope.reshape(-1), out.reshape(-1))
+
+
+@kernel(F2, F1, F1, F2, F2, F1, F2, F2, F2, F3, F2, F1, F1, F1, F1)
+def convolution_backward(dout, transposed, norm_w, around, xhat, rstd, slope, dmixed, daround, dx, dw, db, dnorm_w, dnorm_b,
+                         nothing):
+    """dout becomes the gradient of what the norm gave; dx is (0, 0, 0) where the pixels' is not wanted."""
+    gelu_backward(dout.reshape(-1), slope.reshape(-1))
+    dmixed[:] = 0                                            # no residual path goes round the norm
+    layernorm_backward(dout, xhat, rstd, norm_w, dnorm_w, dnorm_b, dmixed)
+    accumulate(around, dmixed, dw, db)
+    if dx.size:
+        multiply(dmixed, transposed, nothing, dmixed[:0], daround)
+        windows_backward(daround, dx)

@@ -1,0 +1,19 @@
+"""Cross-entropy of yes-or-no answers, each on its own: sigmoid and logarithm in one, as their gradients cancel too."""
+import numpy as np
+
+
+def binary_cross_entropy_forward(logits, targets, total):
+    """loss = -sum(t log p + (1 - t) log(1 - p)) / total, p = sigmoid(logits), in nats.
+
+    logits (..., W), targets (..., W) 0 or 1 -> scalar. With p = 1 / (1 + exp(-z)) an answer costs log(1 + exp(z)) - t z;
+    written with exp(-|z|) it cannot overflow.
+    """
+    cost = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - targets * logits  # (..., W)
+    return cost.sum() / total, (logits, targets, total)
+
+
+def binary_cross_entropy_backward(dloss, cache):
+    """dlogits = dloss * (sigmoid(logits) - t) / total: the slope of log(1 + exp(z)) is the sigmoid."""
+    logits, targets, total = cache
+    p = 0.5 * (1 + np.tanh(0.5 * logits))                    # (..., W), the sigmoid
+    return ((p - targets) * (dloss / total)).astype(logits.dtype)
