@@ -1,6 +1,7 @@
 """Caption photographs.
 
-    python sample.py dog.jpg beach.png                          the newest model under runs/, greedily
+    python sample.py dog.jpg beach.png                          the model that ships with the package, greedily
+    python sample.py dog.jpg --checkpoint runs/x/best.npz       one that train.py made
     python sample.py photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
     python sample.py dog.jpg --temperature 0.7 --count 5        five captions drawn at random
     python sample.py dog.jpg --beam 4 --count 4 --json          the four best with their scores
@@ -10,7 +11,7 @@ import argparse
 from functools import partial
 
 import npcaption
-from npcaption import captioning, checkpoint, decoding
+from npcaption import captioning, decoding
 from npcaption.captioner import GROUP
 from npcaption.errors import ConfigError, DataError, arguments, command
 
@@ -43,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
-    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the one that ships, trained on Flickr8k)")
     parser.add_argument("--engine", choices=["numba", "numpy"], help=f"(default: numba for more than {GROUP} images)")
     parser.add_argument("--beam", type=int, metavar="K", help="search with the K likeliest beginnings")
     parser.add_argument("--length-penalty", type=float, metavar="X",
@@ -65,7 +66,7 @@ def main():
     decode, paths = decoder(options), captioning.find_images(options.images)
     captioning.check_pictures([out for out in (options.attention, options.saliency) if out], paths)
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
-    captioner = npcaption.load(options.checkpoint or checkpoint.newest(), engine)
+    captioner = npcaption.load(options.checkpoint, engine)
     failed = 0
     for number, (path, image, sentences) in enumerate(captioning.captioned(captioner, paths, decode), 1):
         captioning.tell(path, sentences, options.count, options.json)

@@ -5,6 +5,16 @@ def product(rows, depth, columns):
     return 2 * rows * depth * columns
 
 
+def from_pixels(config):
+    """The products between the pixels and the encoder: one for each convolution, and that of the patches."""
+    c, side, inputs, found = config, config.image_size, 3, []
+    for outputs in c.widths:
+        side //= 2
+        found.append(product(side * side, 9 * inputs, outputs))
+        inputs = outputs
+    return found + [product(c.patches, inputs * c.patch_size ** 2, c.channels)]
+
+
 def sublayers(config, tokens):
     """{sublayer: FLOP of one forward pass of one image}, the sublayers' names as the kernels'."""
     c, p = config, config.patches
@@ -18,7 +28,7 @@ def sublayers(config, tokens):
     def mlp(n):
         return 2 * product(n, c.channels, c.hidden)
 
-    return {"patch_embed": product(p, 3 * c.patch_size ** 2, c.channels),
+    return {"patch_embed": sum(from_pixels(c)),
             "encoder self_attention": self_attention(p), "encoder mlp": mlp(p),
             "decoder self_attention": self_attention(tokens),
             "decoder cross_attention": product(tokens, c.channels, 2 * c.channels) + product(p, c.channels, 2 * c.channels)
@@ -32,4 +42,4 @@ def step(config, tokens):
     f = sublayers(config, tokens)
     blocks = {"encoder": config.encoder_blocks, "decoder": config.decoder_blocks}
     forward = sum(flop * blocks.get(name.split()[0], 1) for name, flop in f.items())
-    return 3 * forward - f["patch_embed"]
+    return 3 * forward - from_pixels(config)[0]

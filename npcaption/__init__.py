@@ -1,7 +1,7 @@
 """npcaption: an image-captioning transformer whose every gradient is written by hand.
 
     import npcaption
-    captioner = npcaption.load("runs/flickr8k/best.npz")
+    captioner = npcaption.load()                             # the model that ships, or load("runs/flickr8k/best.npz")
     captioner.caption("dog.jpg")
 """
 from .captioner import Captioner

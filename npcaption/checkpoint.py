@@ -9,6 +9,7 @@ import json
 import math
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from .parameters import Parameters, sublayers
 
 VERSION = 1
 MOMENTS = ("optimiser.m", "optimiser.v")
+SHIPPED = Path(__file__).parent / "models" / "flickr8k.npz"  # trained on photographs; models/README.md says all about it
 
 
 class Checkpoint(NamedTuple):
@@ -51,6 +53,14 @@ def save(path, checkpoint):
     except OSError as error:
         raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}){before}. Free some space "
                               f"or make the folder writable.") from error
+
+
+def to_caption(checkpoint):
+    """What of a checkpoint in training captioning needs: not AdamW's moments, and not what only the training had."""
+    config = replace(checkpoint.config, model=replace(checkpoint.config.model, bag=0))
+    kept = sum(math.prod(shape) for names in sublayers(config.model).values() for shape in names.values())
+    parameters = Parameters(config.model, flat=checkpoint.parameters.flat[:kept])  # the bag's are the last
+    return checkpoint._replace(config=config, parameters=parameters, optimiser=None)
 
 
 def load(path):
@@ -167,13 +177,13 @@ def newest(folder="runs"):
     return found[-1]
 
 
-def load_captioner(path, engine="numpy", threads=0):
-    """A Captioner from a checkpoint's file.
+def load_captioner(path=None, engine="numpy", threads=0):
+    """A Captioner from a checkpoint's file, or without one from the model that ships with the package.
 
     engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
     seconds, once. threads: as for make_engine.
     """
-    checkpoint = load(path)
+    checkpoint = load(path or SHIPPED)
     compile_engine(engine).result()
     return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters,
                      make_engine(engine, checkpoint.config.model, checkpoint.parameters, threads))

@@ -7,6 +7,7 @@ Beside the model's scores stand floors, what captions score for which nobody loo
 person's caption scores against other people's. Without them no score means anything.
 """
 import argparse
+import bisect
 import datetime
 import io
 import json
@@ -30,6 +31,9 @@ from .tokenizers import PADDING, caption_ids
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
 
 
+CUT = 48  # where the post cuts captions: ids, of characters, with start and end
+
+
 class Losses(NamedTuple):
     loss: float                 # nats per token over all captions, the end counted, padding not
     bits_per_character: float   # the same nats in bits, per character of the text; the end counts as one
@@ -37,13 +41,38 @@ class Losses(NamedTuple):
 
 
 def losses(captioner, images, sequences, label="validation"):
-    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image.
+    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image."""
+    nats, shuffled = nats_of(captioner, images, sequences, label)
+    tokens = int((sequences.ids[:, 1:] != PADDING).sum())
+    characters = sum(len(captioner.tokenizer.decode(row)) + 1 for row in sequences.ids)
+    return Losses(nats / tokens, nats / math.log(2) / characters, shuffled / tokens)
+
+
+def losses_cut(captioner, split):
+    """The loss by the post's protocol, for any tokenizer: captions cut to CUT - 2 characters.
+
+    The end counts as one character, and costs nothing where a caption is cut: who is trained on captions that all end
+    there knows it. The token that reaches across the cut counts whole.  -> nats per character beside its image, and beside another
+    """
+    c, kept, characters = captioner, CUT - 2, 0
+    sequences = encode_captions(split, c.tokenizer, c.config.max_length)
+    for row in sequences.ids:
+        text = c.tokenizer.decode(row)
+        characters += min(len(text), kept) + 1
+        if len(text) > kept:
+            row[bisect.bisect_left(range(len(row)), kept, key=lambda i: len(c.tokenizer.decode(row[:i]))):] = PADDING
+    nats, shuffled = nats_of(captioner, split.images, sequences, "losses, cut")
+    return nats / characters, shuffled / characters
+
+
+def nats_of(captioner, images, sequences, label):
+    """All captions together, beside their own images and beside others.  -> two floats, the other nan for a single image
 
     Images go in groups, and are shuffled within theirs.
     """
     c, order = captioner, np.random.default_rng(0).permutation(len(images))
     groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal, so that none is left with one image
-    nats = shuffled = tokens = characters = 0
+    nats = shuffled = 0
     for group in progress(groups, len(groups), label, "groups"):
         group = np.sort(group)                               # as they lie on disk
         source = c.engine.encode(images[group])              # (N, P, C)
@@ -51,9 +80,7 @@ def losses(captioner, images, sequences, label="validation"):
         ids = trim(np.concatenate([sequences.ids[sequences.first[i]:sequences.first[i + 1]] for i in group]))  # (M, T)
         nats += c.engine.decode_loss(source, owners, ids)
         shuffled += c.engine.decode_loss(source, owners - 1, ids) if len(group) > 1 else math.nan  # -1: the last one's
-        tokens += int((ids[:, 1:] != PADDING).sum())
-        characters += sum(len(c.tokenizer.decode(row)) + 1 for row in ids)
-    return Losses(nats / tokens, nats / math.log(2) / characters, shuffled / tokens)
+    return nats, shuffled
 
 
 def evaluate(captioner, split, train, beam=4):
@@ -87,7 +114,7 @@ def loss_rows(captioner, split, train):
     """The model's losses, and what a character n-gram loses on the same captions, cut and spelt as the model has them."""
     c, length = captioner, captioner.config.max_length
     sequences = encode_captions(split, c.tokenizer, length)
-    found = losses(c, split.images, sequences, "losses")
+    found, cut = losses(c, split.images, sequences, "losses"), losses_cut(c, split)
     seen = [c.tokenizer.decode(caption_ids(c.tokenizer, text, length)) for text in train]
     texts = [c.tokenizer.decode(ids) for ids in sequences.ids]
     blind = floors.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts) if train else math.nan
@@ -96,10 +123,13 @@ def loss_rows(captioner, split, train):
         defined = nats_per_token is not None and math.isfinite(nats_per_token)
         return {"name": name, "nats_per_token": nats_per_token if defined else None,
                 "perplexity": math.exp(nats_per_token) if defined else None,
+                "nats_per_character": bits_per_character * math.log(2) if math.isfinite(bits_per_character) else None,
                 "bits_per_character": bits_per_character if math.isfinite(bits_per_character) else None}
     return [of("the model", found.loss, found.bits_per_character),
             of("the model, beside another photograph", found.shuffled,
                found.bits_per_character * found.shuffled / found.loss),
+            of(f"the model, captions cut at {CUT}", None, cut[0] / math.log(2)),
+            of("the same, beside another photograph", None, cut[1] / math.log(2)),
             of(f"{floors.ORDER}-gram of characters, image-blind", blind if c.tokenizer.kind == "char" else None,
                blind / math.log(2))]
 

@@ -79,9 +79,9 @@ def evaluation(result):
 
     lines = [f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images with "
              f"{result['references']:,} captions", "",
-             f"{'':<42}{'nats per token':>15}{'perplexity':>12}{'bits per character':>20}"]
+             f"{'':<42}{'nats per token':>15}{'perplexity':>12}{'nats per character':>20}{'bits':>8}"]
     lines += [f"{row['name']:<42}{cell(row['nats_per_token'], 4):>15}{cell(row['perplexity'], 2):>12}"
-              f"{cell(row['bits_per_character'], 4):>20}" for row in result["losses"]]
+              f"{cell(row['nats_per_character'], 4):>20}{cell(row['bits_per_character'], 4):>8}" for row in result["losses"]]
     lines += ["", f"{'(times 100)':<42}{'BLEU-1':>7}{'-2':>6}{'-3':>6}{'-4':>6}{'ROUGE-L':>9}{'CIDEr-D':>9}{'distinct':>10}"
               f"{'words':>7}"]
     for row in result["scores"]:

@@ -110,8 +110,8 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
     state = resumed.state if resumed else {**BEGINNING, "log": [], "data": fingerprint(data)}
 
-    def save(name, moments):
-        checkpoints.save(out / name, Checkpoint(config, tokenizer, trainer.parameters, state, moments))
+    def save(name, kept=lambda checkpoint: checkpoint):
+        checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments)))
 
     def stop_if_asked():
         if interrupts.noted:
@@ -119,7 +119,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
                           f"{state['step']} steps. Go on with: {resuming_command()}", interrupts.noted)
 
     if not resumed:
-        save("last.npz", trainer.moments)                    # whenever it is killed, there is something to resume
+        save("last.npz")                                     # whenever it is killed, there is something to resume
     steps = math.ceil(len(data.train.names) / t.batch_size)  # in an epoch
     began, first = time.perf_counter(), state["step"]
     saved = began
@@ -141,7 +141,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
                 state |= {"step": number, "nats": state["nats"] + loss * tokens, "counted": state["counted"] + tokens,
                           "seconds": now - start}
                 if number < (epoch + 1) * steps and (interrupts.noted or now - saved >= 60 * save_minutes):
-                    save("last.npz", trainer.moments)
+                    save("last.npz")
                     saved = now
                     stop_if_asked()
 
@@ -154,8 +154,8 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             state |= {"epoch": epoch + 1, "nats": 0.0, "counted": 0, "seconds": 0.0, "log": state["log"] + [row]}
             if better:
                 state |= {"best": val.loss, "best_epoch": epoch + 1}
-                save("best.npz", None)
-            save("last.npz", trainer.moments)
+                save("best.npz", checkpoints.to_caption)
+            save("last.npz")
             saved = time.perf_counter()
             run.write_log(out / "log.csv", state["log"])
             left = (saved - began) / (state["step"] - first) * (t.epochs * steps - state["step"])

@@ -13,7 +13,7 @@ from npcaption.config import ModelConfig
 from npcaption.data.dataset import Split, encode_captions
 from npcaption.evaluate import losses
 from npcaption.parameters import initialise
-from npcaption.tokenizers import CharTokenizer
+from npcaption.tokenizers import BytePairTokenizer, CharTokenizer, sequence
 
 TRAIN = ["a red dog runs", "the red dog sits", "a blue cat runs", "a man and a dog", "two men sit", "a red dog runs"]
 TEXTS = [("a red dog runs fast", "the dog runs"), ("a blue cat", "the cat sits", "a cat in the sun"), ("two men", "men sit")]
@@ -46,6 +46,22 @@ def test_the_shuffled_loss_puts_every_caption_beside_another_image():
     assert found.shuffled == pytest.approx(sum(loss * n for loss, n in swapped) / sum(n for _, n in swapped), rel=1e-12)
     alone = losses(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
     assert np.isnan(alone.shuffled)
+
+
+@pytest.mark.parametrize("tokenizer", [CharTokenizer.build(["abcdef"]), BytePairTokenizer([(b"a", b"b"), (b"ab", b"c")])],
+                         ids=["characters", "byte pairs"])
+def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_cut_counts_whole(tokenizer, monkeypatch):
+    monkeypatch.setattr(evaluate, "CUT", 7)                  # five characters and, where there is one, the end
+    texts = [("abc", "abcde"), ("fedabc",)]                  # three tokens or six of the last one, both across the cut
+    config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, max_length=12, vocabulary=tokenizer.size)
+    c, split = Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64)), split_of(texts)
+    nats = 0
+    for i, text in enumerate(["abc", "abcde", "fedabc"]):
+        ids = sequence(tokenizer.encode(text), 12)
+        ids[5 + (tokenizer.kind == "char") if i == 2 else 12:] = 0
+        nats += c.engine.decode_loss(c.engine.encode(split.images[i // 2][None]), np.zeros(1, int), ids[None])
+    beside, shuffled = evaluate.losses_cut(c, split)
+    assert beside == pytest.approx(nats / (4 + 6 + 6), rel=1e-12) and shuffled != beside
 
 
 def split_of(texts):
@@ -87,7 +103,7 @@ def test_the_model_stands_beside_floors_and_a_ceiling():
     assert constant["caption"] in TRAIN and constant["distinct"] == 1
     assert constant["cider_d"] >= scores["best constant by BLEU-4, image-blind"]["cider_d"]
     assert scores["a person, against the others"]["rouge_l"] > scores["a random training caption, image-blind"]["rouge_l"]
-    model, beside, blind = result["losses"]
+    model, beside, _, _, blind = result["losses"]
     assert model["perplexity"] == pytest.approx(np.exp(model["nats_per_token"]))
     assert beside["bits_per_character"] / model["bits_per_character"] == pytest.approx(
         beside["nats_per_token"] / model["nats_per_token"])
@@ -152,7 +168,7 @@ def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
 def test_without_training_captions_there_are_no_floors_and_that_is_said():
     result = evaluate.evaluate(random_captioner(TEXTS), split_of(TEXTS), [], 0)
     assert [row["name"] for row in result["scores"]] == ["greedy", "a person, against the others"]
-    assert result["losses"][2]["bits_per_character"] is None and any("no floors" in note for note in result["notes"])
+    assert result["losses"][-1]["bits_per_character"] is None and any("no floors" in note for note in result["notes"])
 
 
 def test_the_beam_is_compared_with_greedy_by_log_probability_per_token():

@@ -1,0 +1,80 @@
+"""The post's table, reproduced: what each of its runs reaches by its own protocol and by ours.
+
+    for preset in first-64 first-128 seed-128 word; do python train.py --data flickr8k --preset $preset; done
+    python -m benchmarks.post --data flickr8k runs/first-64 runs/first-128 runs/seed-128 runs/word
+
+The post's protocol: captions cut to the model's length, one caption for each image (the first, or one at random), and the
+mean of the batches' mean losses. Ours: all captions, every token counted alike. Of a run the epoch with the lowest
+validation loss is looked at (best.npz).
+"""
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from npcaption import checkpoint, decoding, metrics
+from npcaption.captioner import Captioner
+from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
+from npcaption.engines import compile_engine, make_engine
+from npcaption.errors import arguments, command
+from npcaption.evaluate import decode_all, losses
+from npcaption.progress import progress
+from npcaption.tokenizers import PADDING
+
+
+def posts_loss(captioner, images, sequences, training):
+    """Mean over the batches of an epoch, without dropout and augmentation."""
+    batches = epoch_batches(images, sequences, training.batch_size, training.captions, training.seed, 0)
+    count, found = -(-len(images) // training.batch_size), []
+    for pictures, ids in progress(batches, count, "the post's protocol", "batches"):
+        nats = captioner.engine.decode_loss(captioner.engine.encode(pictures), np.arange(len(ids)), ids)
+        found.append(nats / (ids[:, 1:] != PADDING).sum())
+    return np.mean(found)
+
+
+def row(run, data, threads):
+    """What the table says of a run's folder."""
+    trained = checkpoint.load(run / "best.npz")
+    model, t = trained.config.model, trained.config.training
+    engine = make_engine("numba", model, trained.parameters, threads)
+    captioner = Captioner(model, trained.tokenizer, trained.parameters, engine)
+    dataset = load_dataset(data, model.image_size, t.seed, looked_at=("train", "val"))
+    train, val = (encode_captions(split, trained.tokenizer, model.max_length) for split in (dataset.train, dataset.val))
+    ours = {name: losses(captioner, split.images, sequences, f"{name}, all captions")
+            for name, split, sequences in [("train", dataset.train, train), ("val", dataset.val, val)]}
+    sentences = decode_all(captioner, dataset.val.images, decoding.greedy, "greedy")
+    candidates = [metrics.tokenize(sentence.text) for sentence in sentences]
+    references = [[metrics.tokenize(text) for text in texts] for texts in dataset.val.captions]
+    with open(run / "log.csv") as file:
+        log = list(csv.DictReader(file))
+    return [run.name, f"{trained.state['best_epoch']} of {len(log)}",
+            f"{posts_loss(captioner, dataset.train.images, train, t):.3f}",
+            f"{posts_loss(captioner, dataset.val.images, val, t):.3f}",
+            f"{ours['train'].loss:.3f}", f"{ours['val'].loss:.3f}", f"{ours['val'].shuffled:.3f}",
+            f"{ours['val'].bits_per_character:.3f}", f"{float(log[-1]['val']):.3f}",
+            f"{100 * metrics.cider_d(candidates, references).corpus:.1f}",
+            f"{100 * metrics.bleu(candidates, references).corpus[3]:.1f}",
+            f"{100 * metrics.rouge_l(candidates, references).corpus:.1f}", f"{len(set(map(tuple, candidates)))}",
+            f"{sum(float(epoch['seconds']) for epoch in log) / 60:.0f}"]
+
+
+COLUMNS = ["run", "best epoch", "train, post's", "val, post's", "train, ours", "val, ours", "shuffled", "bits per character",
+           "val, last epoch", "CIDEr-D", "BLEU-4", "ROUGE-L", "distinct", "minutes"]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.post", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that train.py made")
+    parser.add_argument("--data", required=True, metavar="PATH")
+    parser.add_argument("--threads", type=int, default=0, metavar="N")
+    options = arguments(parser)
+    compile_engine("numba").result()
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for run in options.runs:
+        print(f"| {' | '.join(row(Path(run), options.data, options.threads))} |", flush=True)
+
+
+if __name__ == "__main__":
+    command(main)
