@@ -97,8 +97,12 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
     if t.bag_weight:
-        sequences = sequences._replace(words=bags_of_words(data.train.captions, t.bag_least))
-        config = replace(config, model=replace(config.model, bag=sequences.words.shape[1]))
+        words = bags_of_words(data.train.captions, t.bag_least)
+        config = replace(config, model=replace(config.model, bag=words.shape[1]))
+        if config.model.bag:
+            sequences = sequences._replace(words=words)
+        else:
+            notes.append(f"No word is in the captions of {t.bag_least} images, so the encoder is not asked for any.")
     say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))
     say("\n" + table(config.model) + "\n")
 

@@ -49,12 +49,12 @@ def textbook(config, parameters):
     return NumpyEngine(config, Parameters(config, np.float64, parameters.flat.astype(float)))
 
 
-def run(engine, images, ids, rate=0.0, keys=None):
+def run(engine, images, ids, rate=0.0, keys=None, words=None):
     """-> loss, {name: gradient}, the image's among them if it has one"""
     gradients = Parameters(engine.config, engine.parameters.flat.dtype)
     gradients.flat[...] = np.nan                             # what was there is overwritten
     loss, dimage = engine.loss_and_gradients(images, ids, rate, np.zeros(len(ids), np.uint32) if keys is None else keys,
-                                             gradients)
+                                             gradients, words, 0.3)
     return loss, gradients.named | ({} if dimage is None else {"image": dimage})
 
 
@@ -66,6 +66,20 @@ def assert_agree(found, exact):
 
 
 # --------------------------------------------------------------------------------------------------------- one step
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_with_convolutions_and_the_words_loss_too_every_gradient_is_the_textbooks(kind):
+    config = replace(ODD, convolutions="9 16", patch_size=3, bag=21)
+    parameters = initialise(config, 1)
+    images, ids, keys = batch(config, 5)
+    words = np.random.default_rng(3).integers(0, 2, (5, 21), np.uint8)
+    engine = NumbaEngine(config, parameters, 2)
+    exact, found = (run(e, images.astype(kind), ids, 0.2, keys, words) for e in (textbook(config, parameters), engine))
+    assert_agree(found, exact)
+    assert np.abs(found[1]["bag.linear.weight"]).max() > 0
+    alone = run(engine, images.astype(kind), ids, 0.2, keys)
+    assert alone[0] == found[0] and np.abs(alone[1]["bag.linear.weight"]).max() == 0  # the loss told is the captions'
+
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])
 @pytest.mark.parametrize("config, count", [(ODD, 1), (ODD, 2), (ODD, 7), (SEED, 3)], ids=["odd", "odd", "odd", "seed"])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import torch_model
 from npcaption import interop, layers, optim
 from npcaption.config import ModelConfig, preset
-from npcaption.errors import CheckpointError
+from npcaption.errors import CheckpointError, ConfigError
 from npcaption.parameters import Parameters
 
 SMALL = ModelConfig(image_size=24, channels=16, heads=4, hidden=40, max_length=9, vocabulary=11)
@@ -31,7 +31,7 @@ def one_thread():
 
 def reference(config):
     torch.manual_seed(1)
-    settings = {name: value for name, value in asdict(config).items() if name not in ("dropout", "tied", "unknown")}
+    settings = {name: value for name, value in asdict(config).items() if name not in ("dropout", "tied", "unknown", "convolutions", "bag")}
     return torch_model.scattered(torch_model.TorchCaptioner(**settings))
 
 
@@ -199,3 +199,35 @@ def test_a_captioner_from_a_state_gives_that_state():
 def test_a_tokenizer_of_another_size_is_refused():
     with pytest.raises(CheckpointError, match="vocabulary of 11 tokens, the tokenizer one of 12"):
         interop.from_torch_state(reference(SMALL).state_dict(), SimpleNamespace(size=12))
+
+
+def test_a_convolution_is_torchs():
+    rng = np.random.default_rng(0)
+    for side in (7, 8):
+        x, w, b = rng.standard_normal((2, side, side, 3)), rng.standard_normal((27, 5)), rng.standard_normal(5)
+        theirs = [torch.tensor(array, requires_grad=True) for array in (x, w, b)]
+        kernel = theirs[1].reshape(3, 3, 3, 5).permute(3, 2, 0, 1)  # rows (y, x, c) -> (out, c, y, x)
+        expected = F.conv2d(theirs[0].permute(0, 3, 1, 2), kernel, theirs[2], stride=2, padding=1).permute(0, 2, 3, 1)
+        out, cache = layers.convolution_forward(x, w, b)
+        assert error(out, expected.detach()) < TOLERANCE
+        dout = rng.standard_normal(out.shape)
+        expected.backward(torch.tensor(dout))
+        for found, argument in zip(layers.convolution_backward(dout, cache), theirs):
+            assert error(found, argument.grad) < TOLERANCE
+
+
+def test_the_cross_entropy_of_yes_or_no_is_torchs():
+    rng = np.random.default_rng(0)
+    logits, targets = 10 * rng.standard_normal((4, 9)), rng.integers(0, 2, (4, 9))
+    theirs = torch.tensor(logits, requires_grad=True)
+    expected = F.binary_cross_entropy_with_logits(theirs, torch.tensor(targets, dtype=torch.float64), reduction="sum") / 7
+    expected.backward()
+    loss, cache = layers.binary_cross_entropy_forward(logits, targets, 7)
+    assert error(loss, expected.detach()) < TOLERANCE
+    assert error(layers.binary_cross_entropy_backward(1.0, cache), theirs.grad) < TOLERANCE
+
+
+def test_a_model_that_the_original_cannot_be_is_refused():
+    for config in (replace(SMALL, convolutions="5", image_size=16), replace(SMALL, bag=3)):
+        with pytest.raises(ConfigError, match="has no convolutions and no bag"):
+            interop.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))

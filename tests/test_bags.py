@@ -1,0 +1,55 @@
+"""Bags of words: what the encoder is asked for."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from npcaption import checkpoint, training
+from npcaption.config import Config, ModelConfig, TrainingConfig
+from npcaption.data.bags import bags_of_words
+from npcaption.data.dataset import Split, encode_captions, epoch_batches
+from npcaption.tokenizers import CharTokenizer
+
+CAPTIONS = [("A dog runs.", "the dog's ball"), ("a cat", "a black cat"), ("a dog and a cat",)]
+
+
+def test_a_word_counts_once_for_an_image_however_often_and_however_written_its_captions_hold_it():
+    np.testing.assert_array_equal(bags_of_words(CAPTIONS, 2), [[1, 0, 1], [1, 1, 0], [1, 1, 1]])  # a, cat, dog
+    assert bags_of_words(CAPTIONS, 1).shape == (3, 9) and bags_of_words(CAPTIONS, 4).shape == (3, 0)
+
+
+def test_every_image_of_a_batch_has_its_own_words_beside_it():
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    sequences = encode_captions(Split(images, CAPTIONS, ["", "", ""]), CharTokenizer.build(["a dog"]), 8)
+    words = bags_of_words(CAPTIONS, 1)
+    seen = []
+    for pictures, _, held in epoch_batches(images, sequences._replace(words=words), 2, "random", 0, 0):
+        for picture, row in zip(pictures, held):
+            np.testing.assert_array_equal(row, words[picture[0, 0, 0]])
+            seen.append(picture[0, 0, 0])
+    assert sorted(seen) == [0, 1, 2]
+
+
+@pytest.fixture
+def config():
+    return Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=16, max_length=32),
+                  TrainingConfig(scenes=48, epochs=1, bag_weight=0.1, bag_least=5, threads=1))
+
+
+def test_a_checkpoint_to_caption_with_is_without_what_only_training_needs(config, tmp_path):
+    captioner = training.train(config, tmp_path / "run", say=lambda line: None)
+    last, best = (checkpoint.load(tmp_path / "run" / name) for name in ("last.npz", "best.npz"))
+    assert last.config.model.bag > 5 and "bag.linear.weight" in last.parameters.named and last.optimiser
+    assert best.config.model == replace(last.config.model, bag=0) and best.optimiser is None
+    assert not [name for name in best.parameters.named if name.startswith("bag.")]
+    for name, value in best.parameters.named.items():
+        np.testing.assert_array_equal(value, last.parameters.named[name])
+    assert captioner.caption(np.zeros((16, 16, 3), np.uint8))
+
+
+def test_where_no_word_is_frequent_enough_it_is_said_and_the_encoder_is_not_asked(config, tmp_path):
+    said = []
+    rare = replace(config, training=replace(config.training, bag_least=49))
+    training.train(rare, tmp_path / "run", say=said.append)
+    assert "No word is in the captions of 49 images" in said[0]
+    assert checkpoint.load(tmp_path / "run" / "last.npz").config.model.bag == 0
