@@ -8,12 +8,13 @@ def binary_cross_entropy_forward(logits, targets, total):
     logits (..., W), targets (..., W) 0 or 1 -> scalar. With p = 1 / (1 + exp(-z)) an answer costs log(1 + exp(z)) - t z;
     written with exp(-|z|) it cannot overflow.
     """
-    cost = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - targets * logits  # (..., W)
-    return cost.sum() / total, (logits, targets, total)
+    t = targets.astype(logits.dtype)                         # (..., W)
+    cost = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - t * logits  # (..., W)
+    return cost.sum() / total, (logits, t, total)
 
 
 def binary_cross_entropy_backward(dloss, cache):
     """dlogits = dloss * (sigmoid(logits) - t) / total: the slope of log(1 + exp(z)) is the sigmoid."""
-    logits, targets, total = cache
+    logits, t, total = cache
     p = 0.5 * (1 + np.tanh(0.5 * logits))                    # (..., W), the sigmoid
-    return ((p - targets) * (dloss / total)).astype(logits.dtype)
+    return ((p - t) * (dloss / total)).astype(logits.dtype)

@@ -1,0 +1,88 @@
+"""What docs/results.md shows of a run: tables, captions of photographs drawn by a rule, the best and the worst, curves.
+
+    python -m npcaption.evaluate --data flickr8k --split test --json test.json
+    python -m benchmarks.results --scores test.json                          markdown, to standard output
+    python -m benchmarks.results --logs runs/*/log.csv --out docs/curves.png   a picture (pip install -e '.[plot]')
+
+No text of the data set's is printed, only what the model says.
+"""
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from npcaption.errors import ConfigError, arguments, command
+
+SEED, DRAWN, EXTREMES = 8000, 12, 6
+COLOURS = ["#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee"]
+
+
+def markdown(result):
+    """result: what `python -m npcaption.evaluate --json` wrote -> lines"""
+    def cell(value, digits, factor=1):
+        return "–" if value is None else f"{factor * value:.{digits}f}"
+
+    yield f"{result['split']}: {result['images']:,} photographs, {result['references']:,} captions, {result['date']}\n"
+    yield "| | nats per token | nats per character | bits per character |\n|---|---|---|---|"
+    for row in result["losses"]:
+        values = (row[name] for name in ("nats_per_token", "nats_per_character", "bits_per_character"))
+        yield f"| {row['name']} | {' | '.join(cell(value, 3) for value in values)} |"
+    yield "\n| (times 100) | BLEU-1 | BLEU-4 | ROUGE-L | CIDEr-D | distinct | words |\n|---|---|---|---|---|---|---|"
+    for row in result["scores"]:
+        bleu = row["bleu"] or [None] * 4
+        values = [cell(bleu[0], 1, 100), cell(bleu[3], 1, 100), cell(row["rouge_l"], 1, 100), cell(row["cider_d"], 1, 100),
+                  str(row["distinct"]), cell(row["words"], 1)]
+        yield f"| {row['name']} | {' | '.join(values)} |"
+
+    captions, way = result["captions"], "beam" if result["captions"][0]["beam"] else "greedy"
+    drawn = np.sort(np.random.default_rng(SEED).choice(len(captions), min(DRAWN, len(captions)), replace=False))
+    order = np.argsort([caption[way]["cider_d"] or 0 for caption in captions], kind="stable")
+    for title, chosen in [(f"numpy.random.default_rng({SEED}).choice({len(captions)}, {DRAWN}, replace=False)", drawn),
+                          ("the best by CIDEr-D", order[::-1][:EXTREMES]), ("the worst", order[:EXTREMES])]:
+        yield f"\n{title} ({way}):\n\n| photograph | the model says | CIDEr-D |\n|---|---|---|"
+        for i in chosen:
+            found = captions[i][way]
+            yield f"| {captions[i]['image']} | {found['caption']} | {cell(found['cider_d'], 0, 100)} |"
+
+
+def curves(logs, out):
+    """Bits per character of training and validation, and what looking is worth, by epoch."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("The picture needs matplotlib: pip install -e '.[plot]'") from None
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    loss, gap = figure.subplots(1, 2)
+    for colour, path in zip(COLOURS, logs):
+        with open(path) as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        epochs, name = [row["epoch"] for row in rows], Path(path).parent.name
+        bits = [row["val_bits_per_character"] / row["val"] for row in rows]  # of a nat per token
+        loss.plot(epochs, [b * row["train"] for b, row in zip(bits, rows)], color=colour, linestyle=":")
+        loss.plot(epochs, [row["val_bits_per_character"] for row in rows], color=colour, label=name)
+        gap.plot(epochs, [b * (row["val_shuffled"] - row["val"]) for b, row in zip(bits, rows)], color=colour, label=name)
+    loss.set(xlabel="epoch", ylabel="bits per character", title="loss: validation, and dotted training", ylim=(0.9, 2))
+    gap.set(xlabel="epoch", ylabel="bits per character", title="what looking is worth: shuffled minus validation loss")
+    for axes in (loss, gap):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(out, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scores", metavar="FILE", help="what evaluate --json wrote")
+    parser.add_argument("--logs", nargs="+", metavar="FILE", default=[], help="log.csv of some runs")
+    parser.add_argument("--out", metavar="FILE", default="curves.png", help="where the curves go")
+    options = arguments(parser)
+    if options.scores:
+        print("\n".join(markdown(json.loads(Path(options.scores).read_text()))))
+    if options.logs:
+        curves(options.logs, options.out)
+
+
+if __name__ == "__main__":
+    command(main)
