@@ -40,7 +40,8 @@ def main():
     parser.add_argument("--dropout", type=float, metavar="X")
     parser.add_argument("--weight-decay", type=float, metavar="X")
     parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a side, of what the convolutions leave")
-    parser.add_argument("--convolutions", metavar="CHANNELS", help="before the patches, such as '32 64 96'; each halves the sides")
+    parser.add_argument("--convolutions", metavar="CHANNELS", help="before the patches, such as '16 32 32': new channels halve "
+                        "the sides, the same ones are added to what comes in")
     parser.add_argument("--channels", type=int, metavar="N", help="width of the residual stream")
     parser.add_argument("--hidden", type=int, metavar="N", help="inside the MLPs")
     parser.add_argument("--heads", type=int, metavar="N")

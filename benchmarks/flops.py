@@ -9,7 +9,7 @@ def from_pixels(config):
     """The products between the pixels and the encoder: one for each convolution, and that of the patches."""
     c, side, inputs, found = config, config.image_size, 3, []
     for outputs in c.widths:
-        side //= 2
+        side //= 1 + (inputs != outputs)
         found.append(product(side * side, 9 * inputs, outputs))
         inputs = outputs
     return found + [product(c.patches, inputs * c.patch_size ** 2, c.channels)]

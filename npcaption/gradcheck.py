@@ -157,7 +157,7 @@ def cases():
     def every_other(*shape):
         return normal((*shape[:-1], 2 * shape[-1]))[..., ::2]
 
-    convolving = replace(config, image_size=8, patch_size=1, convolutions="4 3", bag=5)
+    convolving = replace(config, image_size=8, patch_size=1, convolutions="4 4 3", bag=5)
     convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
                       for layer in ("patch_embed", "bag"))
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
@@ -206,10 +206,12 @@ def cases():
         ("windows", "a batch, an odd side", dict(x=normal((2, 5, 5, 2)), size=3, stride=2)),
         ("windows", "an even side, not contiguous", dict(x=transposed(4, 4, 2), size=3, stride=2)),
         ("windows", "wider windows, every pixel", dict(x=normal((3, 3, 1)), size=5, stride=1)),
-        ("convolution", "a batch", dict(x=normal((2, 4, 4, 3)), w=normal((27, 2)), b=normal(2))),
-        ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3))),
-        ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2))),
-        ("stem", "two convolutions", dict(x=normal((2, 8, 8, 3)), p={name: value for name, value in convolved.items()
+        ("convolution", "a batch", dict(x=normal((2, 4, 4, 3)), w=normal((27, 2)), b=normal(2), stride=2)),
+        ("convolution", "every window", dict(x=normal((3, 3, 2)), w=normal((18, 2)), b=normal(2), stride=1)),
+        ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3), stride=2)),
+        ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2),
+                                                            stride=2)),
+        ("stem", "three convolutions, one residual", dict(x=normal((2, 8, 8, 3)), p={name: value for name, value in convolved.items()
                                                                      if name.startswith("conv.")})),
         ("binary_cross_entropy", "a batch", dict(logits=4 * normal((2, 5)), targets=words, total=2)),
         ("binary_cross_entropy", "far from zero", dict(logits=np.array([-40.0, -9, 9, 40]), targets=np.array([0, 1, 0, 1]),
@@ -220,8 +222,8 @@ def cases():
         ("patch_embed", "one image", dict(image=rng.uniform(0, 255, (3, 4, 4)).T, p=p("patch_embed"), patch_size=2)),
         ("patch_embed", "an image of integers", dict(image=rng.integers(0, 256, (1, 4, 4, 3), np.uint8), p=p("patch_embed"),
                                                      patch_size=2)),
-        ("patch_embed", "two convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1)),
-        ("patch_embed", "two convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8), p=convolved,
+        ("patch_embed", "three convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1)),
+        ("patch_embed", "three convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8), p=convolved,
                                                              patch_size=1)),
         ("bag_loss", "a batch", dict(source=normal((2, 3, 6)), p=bag, words=words, total=2)),
         ("bag_loss", "one patch, not contiguous", dict(source=every_other(1, 6), p=bag, words=words[0], total=3)),
@@ -262,7 +264,7 @@ def cases():
 SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24, encoder_blocks=2, decoder_blocks=2,
                     max_length=9, vocabulary=11, dropout=0.1)
 TIED = replace(SMALL, tied=True)
-CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions="5 6", bag=7)
+CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions="5 6 6", bag=7)
 BAG_WEIGHT = 0.3
 
 

@@ -32,8 +32,8 @@ def test_training_needs_no_arguments_but_time(trained):
     assert "Held-out scenes" in result.stdout
 
 
-def test_sample_prints_a_line_for_each_image_from_the_newest_model(trained):
-    result = run("sample.py", "grey.png", "grey.png", cwd=trained[0])
+def test_sample_prints_a_line_for_each_image_from_the_model_that_is_named(trained):
+    result = run("sample.py", "grey.png", "grey.png", "--checkpoint", "runs/shapes/best.npz", cwd=trained[0])
     assert result.returncode == 0, result.stderr
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["grey.png", "grey.png"]
 
@@ -95,9 +95,9 @@ def test_what_a_user_got_wrong_is_one_sentence_and_exit_status_2(trained, argume
     assert said in result.stderr and "Traceback" not in result.stderr
 
 
-def test_sampling_without_any_model_says_how_to_get_one(tmp_path):
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    result = run("sample.py", "a.png", cwd=tmp_path)
+def test_evaluating_without_any_model_says_how_to_get_one(tmp_path):
+    result = subprocess.run([sys.executable, "-m", "npcaption.evaluate"], cwd=tmp_path, capture_output=True, text=True,
+                            env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300)
     assert result.returncode == 2 and "python train.py" in result.stderr
 
 

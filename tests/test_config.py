@@ -46,3 +46,22 @@ def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
 
 def test_the_word_preset_has_the_posts_number_of_parameters():
     assert sum(components(override(preset("word"), vocabulary=4453).model).values()) == 2_128_101
+
+
+def test_our_preset_has_no_more_parameters_than_the_originals_kind_of_size_while_it_trains():
+    assert sum(components(override(preset("flickr8k"), vocabulary=1024, bag=886).model).values()) <= 1_050_000
+
+
+@pytest.mark.parametrize("settings, said", [
+    (dict(convolutions="16,32"), "whole numbers"), (dict(convolutions="16 0"), "whole numbers"),
+    (dict(convolutions=" 16"), "whole numbers"), (dict(convolutions="16 32 64 64 64", patch_size=8), "the convolutions counted in"),
+    (dict(bag=-1), "bag"), (dict(bag_weight=-1.0), "bag_weight"), (dict(bag_weight=float("inf")), "bag_weight"),
+    (dict(bag_least=0), "bag_least")])
+def test_settings_of_convolutions_and_the_words_loss_that_cannot_work_are_refused(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        check(override(preset("seed-128"), **settings))
+
+
+def test_convolutions_to_other_channels_halve_the_image_before_it_is_cut_into_patches():
+    model = override(preset("seed-128"), convolutions="16 32 32 64", patch_size=2).model
+    assert (model.widths, model.patches_a_side, model.patches) == ([16, 32, 32, 64], 8, 64)

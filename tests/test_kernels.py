@@ -241,15 +241,15 @@ def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
         assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
 
 
-@pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (5, 7), 1), (32, (16, 32, 33), 2), (10, (20,), 5),
-                                                (64, (32, 64), 4)])
+@pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
+                                                (64, (32, 32, 32, 64), 4)])
 def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
     p, inputs = {}, 3
     for i, outputs in enumerate(widths):
         p |= {f"conv.{i}.{name}": value for name, value in weights(
             i, weight=(9 * inputs, outputs), bias=(outputs,), norm__weight=(outputs,), norm__bias=(outputs,)).items()}
         inputs = outputs
-    side = size // (patch << len(widths))
+    side = size // (patch << sum(a != b for a, b in zip((3, *widths), widths)))
     p |= weights(1, proj__weight=(inputs * patch * patch, 20), proj__bias=(20,), position=(side * side, 20))
     bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
@@ -257,17 +257,18 @@ def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
         assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side, channels", [(1, 1), (2, 3), (5, 4), (8, 17)])
-def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels):
-    x, n = normal(1, side, side, channels), -(-side // 2)
-    exact, cache = layers.windows_forward(x, convolution.SIZE, convolution.STRIDE)
+def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels, stride):
+    x, n = normal(1, side, side, channels), -(-side // stride)
+    exact, cache = layers.windows_forward(x, convolution.SIZE, stride)
     around, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
-    convolution.windows(x, around)
+    convolution.windows(x, stride, around)
     np.testing.assert_array_equal(around.reshape(exact.shape), exact)
     assert (beside() == CANARY).all()
     daround = normal(2, n * n, 9 * channels)
-    dx, beside = guarded(np.full(x.shape, np.nan), CANARY)
-    convolution.windows_backward(daround, dx)
+    dx, beside = guarded(np.zeros(x.shape), CANARY)
+    convolution.windows_backward(daround, stride, dx)
     np.testing.assert_allclose(dx, layers.windows_backward(daround.reshape(exact.shape), cache), rtol=0, atol=1e-6)
     assert (beside() == CANARY).all()
 

@@ -203,12 +203,12 @@ def test_a_tokenizer_of_another_size_is_refused():
 
 def test_a_convolution_is_torchs():
     rng = np.random.default_rng(0)
-    for side in (7, 8):
+    for side, stride in [(7, 2), (8, 2), (5, 1)]:
         x, w, b = rng.standard_normal((2, side, side, 3)), rng.standard_normal((27, 5)), rng.standard_normal(5)
         theirs = [torch.tensor(array, requires_grad=True) for array in (x, w, b)]
         kernel = theirs[1].reshape(3, 3, 3, 5).permute(3, 2, 0, 1)  # rows (y, x, c) -> (out, c, y, x)
-        expected = F.conv2d(theirs[0].permute(0, 3, 1, 2), kernel, theirs[2], stride=2, padding=1).permute(0, 2, 3, 1)
-        out, cache = layers.convolution_forward(x, w, b)
+        expected = F.conv2d(theirs[0].permute(0, 3, 1, 2), kernel, theirs[2], stride=stride, padding=1).permute(0, 2, 3, 1)
+        out, cache = layers.convolution_forward(x, w, b, stride)
         assert error(out, expected.detach()) < TOLERANCE
         dout = rng.standard_normal(out.shape)
         expected.backward(torch.tensor(dout))

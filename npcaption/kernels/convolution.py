@@ -1,29 +1,31 @@
 """One image's convolution with its norm and GELU as one call; see the textbook's convolution.py and patch_embed.py.
 
-x (S, S, C), out (N, N, O), N = ceil(S / 2); around (N*N, 9*C) are the windows, slope and xhat (N*N, O), rstd (N*N,).
+x (S, S, C), out (N*N, O), N = ceil(S / stride); around (N*N, 9*C) are the windows, slope and xhat (N*N, O), rstd (N*N,).
 """
+import numpy as np
+
 from .gelu import gelu_backward, gelu_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply
-from .simd import F1, F2, F3, compiled, kernel
+from .simd import F1, F2, F3, I, compiled, kernel
 
-SIZE, STRIDE = 3, 2
+SIZE = 3
 
 
 @compiled
-def reach(i, n, side):
+def reach(i, n, side, stride):
     """Window i: its first row and column in x, and which of its SIZE columns lie within the image, first and last + 1"""
-    top, left = i // n * STRIDE - SIZE // 2, i % n * STRIDE - SIZE // 2
+    top, left = i // n * stride - SIZE // 2, i % n * stride - SIZE // 2
     return top, left, max(0, -left), min(SIZE, side - left)
 
 
 @compiled
-def windows(x, around):
-    """around[i] = the window of x around pixel (STRIDE * row, STRIDE * column), zeros beyond the edge"""
+def windows(x, stride, around):
+    """around[i] = the window of x around pixel (stride * row, stride * column), zeros beyond the edge"""
     side, channels = x.shape[0], x.shape[2]
-    n, pixels = (side + STRIDE - 1) // STRIDE, x.reshape(-1)
+    n, pixels = (side + stride - 1) // stride, x.reshape(-1)
     for i in range(n * n):
-        top, left, first, last = reach(i, n, side)
+        top, left, first, last = reach(i, n, side, stride)
         window = around[i]
         if top < 0 or top + SIZE > side or last - first < SIZE:
             window[:] = 0
@@ -36,13 +38,12 @@ def windows(x, around):
 
 
 @compiled
-def windows_backward(daround, dx):
-    """Overwrites dx: each pixel collects from its windows."""
+def windows_backward(daround, stride, dx):
+    """Adds into dx: each pixel collects from its windows."""
     side, channels = dx.shape[0], dx.shape[2]
-    n, dpixels = (side + STRIDE - 1) // STRIDE, dx.reshape(-1)
-    dpixels[:] = 0
+    n, dpixels = (side + stride - 1) // stride, dx.reshape(-1)
     for i in range(n * n):
-        top, left, first, last = reach(i, n, side)
+        top, left, first, last = reach(i, n, side, stride)
         dwindow = daround[i]
         for y in range(max(0, -top), min(SIZE, side - top)):
             run = (last - first) * channels
@@ -52,22 +53,31 @@ def windows_backward(daround, dx):
                 dsource[j] += dplace[j]
 
 
-@kernel(F3, F1, F1, F1, F1, F2, F2, F1, F2, F2)
-def convolution_forward(x, panels, b, norm_w, norm_b, around, xhat, rstd, slope, out):
-    windows(x, around)
+@kernel(F3, F1, F1, F1, F1, I, F2, F2, F1, F2, F2)
+def convolution_forward(x, panels, b, norm_w, norm_b, stride, around, xhat, rstd, slope, out):
+    """With stride 1, x is added to what comes out."""
+    windows(x, stride, around)
     multiply(around, panels, b, out[:0], out)
     layernorm_forward(out, norm_w, norm_b, xhat, rstd, slope)
     gelu_forward(slope.reshape(-1), out.reshape(-1))
+    if stride == 1:
+        pixels, numbers = x.reshape(-1), out.reshape(-1)
+        for j in range(numbers.size):
+            numbers[j] += pixels[j]
 
 
-@kernel(F2, F1, F1, F2, F2, F1, F2, F2, F2, F3, F2, F1, F1, F1, F1)
-def convolution_backward(dout, transposed, norm_w, around, xhat, rstd, slope, dmixed, daround, dx, dw, db, dnorm_w, dnorm_b,
-                         nothing):
+@kernel(F2, F1, F1, I, F2, F2, F1, F2, F2, F2, F3, F2, F1, F1, F1, F1)
+def convolution_backward(dout, transposed, norm_w, stride, around, xhat, rstd, slope, dmixed, daround, dx, dw, db, dnorm_w,
+                         dnorm_b, nothing):
     """dout becomes the gradient of what the norm gave; dx is (0, 0, 0) where the pixels' is not wanted."""
+    if dx.size:
+        dpixels, numbers = dx.reshape(-1), dout.reshape(-1)
+        for j in range(dpixels.size):
+            dpixels[j] = numbers[j] if stride == 1 else np.float32(0)
     gelu_backward(dout.reshape(-1), slope.reshape(-1))
     dmixed[:] = 0                                            # no residual path goes round the norm
     layernorm_backward(dout, xhat, rstd, norm_w, dnorm_w, dnorm_b, dmixed)
     accumulate(around, dmixed, dw, db)
     if dx.size:
         multiply(dmixed, transposed, nothing, dmixed[:0], daround)
-        windows_backward(daround, dx)
+        windows_backward(daround, stride, dx)

@@ -11,7 +11,7 @@ import numpy as np
 from .arena import LINE, Room, arena
 from .attention import BLOCK
 from .binary_cross_entropy import binary_cross_entropy_forward
-from .convolution import STRIDE
+from .convolution import SIZE
 from .convolution import convolution_backward as kernel_convolution_backward
 from .convolution import convolution_forward as kernel_convolution_forward
 from .cross_attention import cross_attention_backward as kernel_cross_attention_backward
@@ -130,20 +130,22 @@ def patch_embed_backward(dout, cache, g):
 
 def convolution_forward(x, conv, p):
     """One of patch_embed's convolutions, its norm and its GELU.  x (S, S, C) -> (N, N, O)"""
-    take, n, matrix, norm_weight = arena().take, -(-len(x) // STRIDE), p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
-    channels = matrix.w.shape[1]
-    saved = (take(n * n, matrix.w.shape[0]), take(n * n, channels), take(n * n), take(n * n, channels))
+    take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
+    inputs, channels = matrix.w.shape
+    stride = 1 if inputs == SIZE * SIZE * channels else 2
+    n = -(-len(x) // stride)
+    saved = (take(n * n, inputs), take(n * n, channels), take(n * n), take(n * n, channels))
     out = take(n * n, channels)
-    kernel_convolution_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], *saved, out)
-    return out.reshape(n, n, channels), (conv, x.shape, matrix, norm_weight, saved)
+    kernel_convolution_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], stride, *saved, out)
+    return out.reshape(n, n, channels), (conv, x.shape, matrix, norm_weight, stride, saved)
 
 
 def convolution_backward(dout, cache, g, wanted):
     """wanted: whether dx is"""
-    conv, shape, matrix, norm_weight, saved = cache
+    conv, shape, matrix, norm_weight, stride, saved = cache
     dx = arena().take(*shape) if wanted else NO_IMAGE
     scratch = arena().scratch(saved[1].shape, saved[0].shape)
-    kernel_convolution_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, *saved, *scratch, dx,
+    kernel_convolution_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, stride, *saved, *scratch, dx,
                                 g[f"{conv}.weight"], g[f"{conv}.bias"], g[f"{conv}.norm.weight"], g[f"{conv}.norm.bias"],
                                 NO_VECTOR)
     return dx
