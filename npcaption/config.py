@@ -149,7 +149,8 @@ def check(config):
             if getattr(part, name) < 1:
                 raise ConfigError(f"{name} is {getattr(part, name)}; it must be at least 1.")
     if not re.fullmatch(r"([1-9]\d{0,4}( [1-9]\d{0,4}){0,9})?", m.convolutions):
-        raise ConfigError(f"convolutions is '{m.convolutions}'; it must be whole numbers above 0 with a space between, or empty.")
+        raise ConfigError(f"convolutions is '{m.convolutions}'; it must be whole numbers above 0, a space between them, or "
+                          f"empty.")
     patch = m.patch_pixels
     if m.image_size % patch:
         raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {patch}"

@@ -15,7 +15,7 @@ MLP = NORM | {"up.weight": "C F", "up.bias": "F", "down.weight": "F C", "down.bi
 PATCH_EMBED = {"proj.weight": "I C", "proj.bias": "C", "position": "P C"}
 TOKEN_EMBED = {"weight": "V C", "position": "L C"}
 OUTPUT = NORM | {"linear.weight": "C V", "linear.bias": "V"}
-BAG = NORM | {"linear.weight": "C W", "linear.bias": "W"}
+BAG = {name: shape.replace("V", "W") for name, shape in OUTPUT.items()}
 
 
 def sublayers(config):

@@ -54,7 +54,7 @@ def test_our_preset_has_no_more_parameters_than_the_originals_kind_of_size_while
 
 @pytest.mark.parametrize("settings, said", [
     (dict(convolutions="16,32"), "whole numbers"), (dict(convolutions="16 0"), "whole numbers"),
-    (dict(convolutions=" 16"), "whole numbers"), (dict(convolutions="16 32 64 64 64", patch_size=8), "the convolutions counted in"),
+    (dict(convolutions=" 16"), "whole numbers"), (dict(convolutions="16 32 64 96 128", patch_size=8), "the convolutions counted in"),
     (dict(bag=-1), "bag"), (dict(bag_weight=-1.0), "bag_weight"), (dict(bag_weight=float("inf")), "bag_weight"),
     (dict(bag_least=0), "bag_least")])
 def test_settings_of_convolutions_and_the_words_loss_that_cannot_work_are_refused(settings, said):

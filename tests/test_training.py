@@ -78,10 +78,10 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal while it does a step."""
     real = Trainer.step
 
-    def and_signal(trainer, images, ids, at, rate):
+    def and_signal(trainer, images, ids, at, rate, *words):
         if at == step:
             os.kill(os.getpid(), number)
-        return real(trainer, images, ids, at, rate)
+        return real(trainer, images, ids, at, rate, *words)
     monkeypatch.setattr(Trainer, "step", and_signal)
 
 

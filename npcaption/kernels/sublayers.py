@@ -259,25 +259,18 @@ def output_loss_backward(dloss, cache, g):
 
 
 def bag_loss_forward(source, p, words, total):
-    take, matrix = arena().take, p["linear.weight"]
-    mean = source.mean(0, keepdims=True)                     # (1, C)
-    saved = take(*mean.shape), take(1), take(*mean.shape)
-    layernorm_forward(mean, p["norm.weight"], p["norm.bias"], *saved)
-    logits = linear(saved[2], matrix, p["linear.bias"])      # (1, W)
-    row_loss = words.astype(np.float32)
-    binary_cross_entropy_forward(logits, row_loss, np.float32(1 / total))
-    return row_loss.sum(dtype=np.float64), (source.shape, saved, p["norm.weight"], matrix, logits)
+    logits, cache = output_forward(source.mean(0, keepdims=True), p)  # (1, W)
+    losses = words.astype(np.float32)                        # of the words, once the kernel has read which are held
+    binary_cross_entropy_forward(logits, losses, np.float32(1 / total))
+    return losses.sum(dtype=np.float64), (len(source), logits, cache)  # logits now holds its own gradient
 
 
 def bag_loss_backward(dloss, cache, g):
-    shape, (xhat, rstd, normed), norm_weight, matrix, dlogits = cache
+    patches, dlogits, output = cache
     if dloss != 1:
         dlogits *= np.float32(dloss)
-    dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
-    dmean, dsource = np.zeros((1, shape[1]), np.float32), arena().take(*shape)
-    layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dmean)
-    dsource[:] = dmean / np.float32(shape[0])
-    return dsource
+    dmean = output_backward(dlogits, output, g)              # (1, C)
+    return np.repeat(dmean / np.float32(patches), patches, axis=0)
 
 
 # ------------------------------------------------------------------------------- decoding: one new token a caption
