@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--frequencies", action="store_true", default=None,
                         help="begin with the output's bias at the log of the tokens' frequencies")
     parser.add_argument("--bag-weight", type=float, metavar="X", help="of a loss that asks the encoder for the captions' words")
+    parser.add_argument("--bag-least", type=int, metavar="N", help="ask for words of the captions of N images (default: 20)")
     parser.add_argument("--dropout", type=float, metavar="X")
     parser.add_argument("--weight-decay", type=float, metavar="X")
     parser.add_argument("--patch-size", type=int, metavar="N", help="pixels a side, of what the convolutions leave")

@@ -1,6 +1,6 @@
 """What docs/results.md shows of a run: tables, captions of photographs drawn by a rule, the best and the worst, curves.
 
-    python -m npcaption.evaluate --data flickr8k --split test --json test.json
+    python -m npcaption.evaluate --checkpoint npcaption/models/flickr8k.npz --data flickr8k --split test --json test.json
     python -m benchmarks.results --scores test.json                          markdown, to standard output
     python -m benchmarks.results --logs runs/*/log.csv --out docs/curves.png   a picture (pip install -e '.[plot]')
 
@@ -9,6 +9,7 @@ No text of the data set's is printed, only what the model says.
 import argparse
 import csv
 import json
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def curves(logs, out):
         raise ConfigError("The picture needs matplotlib: pip install -e '.[plot]'") from None
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     loss, gap = figure.subplots(1, 2)
-    for colour, path in zip(COLOURS, logs):
+    for colour, path in zip(cycle(COLOURS), logs):
         with open(path) as file:
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
         epochs, name = [row["epoch"] for row in rows], Path(path).parent.name
@@ -78,6 +79,8 @@ def main():
     parser.add_argument("--logs", nargs="+", metavar="FILE", default=[], help="log.csv of some runs")
     parser.add_argument("--out", metavar="FILE", default="curves.png", help="where the curves go")
     options = arguments(parser)
+    if not options.scores and not options.logs:
+        raise ConfigError("There is nothing to show: name --scores, or --logs.")
     if options.scores:
         print("\n".join(markdown(json.loads(Path(options.scores).read_text()))))
     if options.logs:

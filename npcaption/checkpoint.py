@@ -58,8 +58,9 @@ def save(path, checkpoint):
 def to_caption(checkpoint):
     """What of a checkpoint in training captioning needs: not AdamW's moments, and not what only the training had."""
     config = replace(checkpoint.config, model=replace(checkpoint.config.model, bag=0))
-    kept = sum(math.prod(shape) for names in sublayers(config.model).values() for shape in names.values())
-    parameters = Parameters(config.model, flat=checkpoint.parameters.flat[:kept])  # the bag's are the last
+    parameters = Parameters(config.model)
+    for name, view in parameters.named.items():
+        view[...] = checkpoint.parameters.named[name]
     return checkpoint._replace(config=config, parameters=parameters, optimiser=None)
 
 
@@ -170,11 +171,8 @@ def expected_shapes(model, members):
 
 
 def newest(folder="runs"):
-    """The best.npz that was written last, of all trainings under `folder`."""
-    found = sorted(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise CheckpointError(f"There is no model under {folder}/. Train one (python train.py), or name one (--checkpoint).")
-    return found[-1]
+    """The best.npz that was written last, of all trainings under `folder`; without any, the model that ships."""
+    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=SHIPPED)
 
 
 def load_captioner(path=None, engine="numpy", threads=0):
@@ -183,7 +181,7 @@ def load_captioner(path=None, engine="numpy", threads=0):
     engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
     seconds, once. threads: as for make_engine.
     """
-    checkpoint = load(path or SHIPPED)
+    checkpoint = load(SHIPPED if path is None else path)
     compile_engine(engine).result()
     return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters,
                      make_engine(engine, checkpoint.config.model, checkpoint.parameters, threads))

@@ -237,7 +237,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz, or the one that ships)")
     parser.add_argument("--data", metavar="shapes|PATH", action="append",
                         help="captioned images, or several times (default: what the model was trained on)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="val")

@@ -66,6 +66,7 @@ class LossCache(NamedTuple):
     decoder: tuple
     output: tuple
     bag: tuple | None
+    share: float
     captions: float             # their part of the loss
 
 
@@ -82,18 +83,18 @@ def loss_forward(layers, config, p, image, ids, targets, total, rate, key, words
     captions, output = layers.output_loss_forward(x, p["output"], targets, total)
     loss, bag = captions, None
     if words is not None:
-        told, bag = layers.bag_loss_forward(source, p["bag"], words, 1 / share)
-        loss = captions + told
-    return loss, LossCache(encoder, decoder, output, bag, captions)
+        told, bag = layers.bag_loss_forward(source, p["bag"], words, 1)
+        loss = captions + share * told
+    return loss, LossCache(encoder, decoder, output, bag, share, captions)
 
 
 def loss_backward(layers, dloss, cache, g):
     """dloss scalar -> dimage (..., S, S, 3); every parameter's gradient is added into g"""
-    encoder, decoder, output, bag, _ = cache
+    encoder, decoder, output, bag, share, _ = cache
     dx = layers.output_loss_backward(dloss, output, g["output"])
     dsource = decode_backward(layers, dx, decoder, g)
     if bag is not None:
-        dsource = dsource + layers.bag_loss_backward(dloss, bag, g["bag"])
+        dsource = dsource + layers.bag_loss_backward(dloss * share, bag, g["bag"])
     return encode_backward(layers, dsource, encoder, g)
 
 

@@ -96,13 +96,14 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
-    if t.bag_weight:
+    if t.bag_weight:                                         # known again when resuming: from the same captions
         words = bags_of_words(data.train.captions, t.bag_least)
         config = replace(config, model=replace(config.model, bag=words.shape[1]))
         if config.model.bag:
             sequences = sequences._replace(words=words)
         else:
-            notes.append(f"No word is in the captions of {t.bag_least} images, so the encoder is not asked for any.")
+            notes.append(f"No word is in the captions of {t.bag_least} images, so the encoder is not asked for any; "
+                         f"--bag-least 5 would ask for those in the captions of 5.")
     say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))
     say("\n" + table(config.model) + "\n")
 

@@ -95,10 +95,10 @@ def test_what_a_user_got_wrong_is_one_sentence_and_exit_status_2(trained, argume
     assert said in result.stderr and "Traceback" not in result.stderr
 
 
-def test_evaluating_without_any_model_says_how_to_get_one(tmp_path):
-    result = subprocess.run([sys.executable, "-m", "npcaption.evaluate"], cwd=tmp_path, capture_output=True, text=True,
-                            env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300)
-    assert result.returncode == 2 and "python train.py" in result.stderr
+def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data(tmp_path):
+    result = subprocess.run([sys.executable, "-m", "npcaption.evaluate", "--data", "nowhere"], cwd=tmp_path, text=True,
+                            capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300)
+    assert result.returncode == 2 and "nowhere" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_the_first_run_ever_says_that_it_compiles_and_the_next_does_not(tmp_path, monkeypatch):

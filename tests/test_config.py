@@ -48,8 +48,8 @@ def test_the_word_preset_has_the_posts_number_of_parameters():
     assert sum(components(override(preset("word"), vocabulary=4453).model).values()) == 2_128_101
 
 
-def test_our_preset_has_no_more_parameters_than_the_originals_kind_of_size_while_it_trains():
-    assert sum(components(override(preset("flickr8k"), vocabulary=1024, bag=886).model).values()) <= 1_050_000
+def test_our_preset_has_at_most_1_050_000_parameters_while_it_trains():
+    assert sum(components(override(preset("flickr8k"), vocabulary=1024, bag=890).model).values()) <= 1_050_000
 
 
 @pytest.mark.parametrize("settings, said", [

@@ -64,6 +64,15 @@ def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_
     assert beside == pytest.approx(nats / (4 + 6 + 6), rel=1e-12) and shuffled != beside
 
 
+def test_by_the_posts_protocol_what_is_not_cut_has_the_loss_that_it_has(monkeypatch):
+    monkeypatch.setattr(evaluate, "CUT", 10)                 # room for eight characters, as the captioner has
+    texts = [("abba aba", "abab ab"), ("a", "bb")]
+    c, split = random_captioner(texts), split_of(texts)
+    beside, shuffled = evaluate.losses_cut(c, split)
+    found = losses(c, split.images, encode_captions(split, c.tokenizer, 10))
+    assert (beside, shuffled) == pytest.approx((found.loss, found.shuffled), rel=1e-12)
+
+
 def split_of(texts):
     images = np.random.default_rng(0).integers(0, 256, (len(texts), 16, 16, 3), np.uint8)
     return Split(images, texts, [f"{i}.jpg" for i in range(len(texts))])

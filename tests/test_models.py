@@ -12,6 +12,7 @@ from PIL import Image
 import npcaption
 from npcaption import checkpoint, decoding, metrics
 from npcaption.checkpoint import SHIPPED
+from npcaption.config import override, preset
 from npcaption.data.dataset import load_dataset
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +22,13 @@ def test_it_is_small_and_holds_nothing_but_what_captioning_needs():
     found = checkpoint.load(SHIPPED)
     assert SHIPPED.stat().st_size <= 5_000_000 and found.parameters.flat.size <= 1_050_000
     assert found.optimiser is None and found.config.model.bag == 0
+
+
+def test_it_was_trained_by_the_preset():
+    found = checkpoint.load(SHIPPED)
+    given = {"vocabulary": found.config.model.vocabulary, "threads": found.config.training.threads, "data": "flickr8k"}
+    assert found.config == override(preset("flickr8k"), **given)
+    assert len(found.state["log"]) <= found.config.training.epochs and found.state["epoch"] == found.state["best_epoch"]
 
 
 def test_it_captions_with_numpy_alone_and_without_a_checkpoint_named(tmp_path):
@@ -38,6 +46,7 @@ def test_the_card_beside_it_says_what_it_is():
     card = SHIPPED.with_name("README.md").read_text()
     for heading in ("Training", "Data", "Scores", "Limits"):
         assert f"## {heading}" in card
+    assert "@@" not in card and f"{checkpoint.load(SHIPPED).parameters.flat.size:,} parameters" in card
 
 
 def test_it_scores_on_photographs_what_is_said_of_it(flickr8k):

@@ -10,12 +10,14 @@ WORD = re.compile(r"\w+")
 def bags_of_words(captions, least):
     """captions: for each image some texts -> (N, W) uint8, 1 where a caption of the image holds the word
 
-    The W words are those of the captions of at least `least` images, in alphabetical order.
+    The W words are those of the captions of at least `least` images, in alphabetical order; "left" and "right" among
+    them, which are not true of an image that training has mirrored: a few hundredths of a per cent of all answers.
     """
     bags = [set(WORD.findall(" ".join(texts).lower())) for texts in captions]
     counts = Counter(word for bag in bags for word in bag)
     words = sorted(word for word, count in counts.items() if count >= least)
+    column = {word: i for i, word in enumerate(words)}
     found = np.zeros((len(bags), len(words)), np.uint8)
     for row, bag in zip(found, bags):
-        row[:] = [word in bag for word in words]
+        row[[column[word] for word in bag if word in column]] = 1
     return found

@@ -26,10 +26,10 @@ def cut(x, size, patches):
     for row in range(x.shape[0] // size):
         for column in range(n):
             patch = patches[row * n + column]
-            for dy in range(size):
-                for dx in range(size):
+            for y in range(size):
+                for z in range(size):
                     for c in range(x.shape[2]):
-                        patch[(c * size + dy) * size + dx] = x[row * size + dy, column * size + dx, c]
+                        patch[(c * size + y) * size + z] = x[row * size + y, column * size + z, c]
 
 
 @kernel(F2, I, PIXELS)

@@ -4,8 +4,9 @@
 
 `cache` is what the backward needs of the forward. A gradient is named d + the name: dx is d loss / d x.
 
-Shape letters: B batch, T text tokens, S source tokens, P patches, C channels, H heads, D = C / H head size, F hidden
-channels of the MLP, V vocabulary. Dots stand for any axes in front, usually the batch.
+Shape letters: B batch, T text tokens, S source tokens or pixels along a side, P patches, N windows along a side, C channels
+(I in, O out), H heads, D = C / H head size, F hidden channels of the MLP, V vocabulary, W words of a bag. Dots stand for any
+axes in front, usually the batch.
 
 A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its
 parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same

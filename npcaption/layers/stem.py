@@ -31,9 +31,9 @@ def stem_backward(dout, cache, g):
     blocks, = cache
     dx = dout
     for conv, residual, convolution, norm, gelu in reversed(blocks):
-        dnormed = gelu_backward(dx, gelu)
-        dmixed, dw_norm, db_norm = layernorm_backward(dnormed, norm)
-        dbranch, dw, db = convolution_backward(dmixed, convolution)
+        dnormed = gelu_backward(dx, gelu)                    # (..., N, N, O)
+        dmixed, dw_norm, db_norm = layernorm_backward(dnormed, norm)  # (..., N, N, O)
+        dbranch, dw, db = convolution_backward(dmixed, convolution)  # (..., S, S, C)
         dx = dx + dbranch if residual else dbranch
         g[f"{conv}.norm.weight"] += dw_norm
         g[f"{conv}.norm.bias"] += db_norm

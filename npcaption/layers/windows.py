@@ -2,26 +2,26 @@
 import numpy as np
 
 
-def windows_forward(x, size, stride):
+def windows_forward(image, size, stride):
     """The window around every `stride`-th pixel, flattened as (y, x, c); beyond the edge there are zeros.
 
-    x (..., S, S, C), size odd -> (..., N, N, size*size*C), N = ceil(S / stride)
+    image (..., S, S, C), size odd -> (..., N, N, size*size*C), N = ceil(S / stride)
     """
-    side, margin = x.shape[-2], size // 2
+    side, margin = image.shape[-2], size // 2
     n = -(-side // stride)                                   # N, windows along a side
-    around = [(0, 0)] * (x.ndim - 3) + [(margin, margin)] * 2 + [(0, 0)]
-    padded = np.pad(x, around)                               # (..., S + 2 margin, S + 2 margin, C)
-    out = np.empty((*x.shape[:-3], n, n, size, size, x.shape[-1]), x.dtype)
-    for dy in range(size):
-        for dx in range(size):
-            out[..., dy, dx, :] = padded[..., dy:dy + side:stride, dx:dx + side:stride, :]
-    return out.reshape(*x.shape[:-3], n, n, -1), (padded.shape, side, size, stride)
+    around = [(0, 0)] * (image.ndim - 3) + [(margin, margin)] * 2 + [(0, 0)]
+    padded = np.pad(image, around)                               # (..., S + 2 margin, S + 2 margin, C)
+    out = np.empty((*image.shape[:-3], n, n, size, size, image.shape[-1]), image.dtype)  # (..., N, N, size, size, C)
+    for y in range(size):
+        for x in range(size):
+            out[..., y, x, :] = padded[..., y:y + side:stride, x:x + side:stride, :]
+    return out.reshape(*image.shape[:-3], n, n, -1), (padded.shape, side, size, stride)
 
 
 def windows_backward(dout, cache):
     """A pixel stands in several windows and collects from each of them; what went to the margin is lost.
 
-    dout (..., N, N, size*size*C) -> dx (..., S, S, C)
+    dout (..., N, N, size*size*C) -> dimage (..., S, S, C)
     """
     padded_shape, side, size, stride = cache
     margin = size // 2
