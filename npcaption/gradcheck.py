@@ -160,6 +160,7 @@ def cases():
     convolving = replace(config, image_size=8, patch_size=1, convolutions="4 4 3", bag=5)
     convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
                       for layer in ("patch_embed", "bag"))
+    residual = {name: normal(shape) for name, shape in sublayers(replace(convolving, convolutions="3"))["patch_embed"].items()}
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
     targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside
     total = int((targets != 0).sum())
@@ -211,6 +212,8 @@ def cases():
         ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3), stride=2)),
         ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2),
                                                             stride=2)),
+        ("stem", "a residual convolution alone", dict(x=normal((4, 4, 3)), p={name: value for name, value in residual.items()
+                                                                              if name.startswith("conv.")})),
         ("stem", "three convolutions, one residual", dict(x=normal((2, 8, 8, 3)), p={name: value for name, value in convolved.items()
                                                                      if name.startswith("conv.")})),
         ("binary_cross_entropy", "a batch", dict(logits=4 * normal((2, 5)), targets=words, total=2)),
