@@ -41,7 +41,7 @@ def markdown(result):
     drawn = np.sort(np.random.default_rng(SEED).choice(len(captions), min(DRAWN, len(captions)), replace=False))
     order = np.argsort([caption[way]["cider_d"] or 0 for caption in captions], kind="stable")
     for title, chosen in [(f"numpy.random.default_rng({SEED}).choice({len(captions)}, {DRAWN}, replace=False)", drawn),
-                          ("the best by CIDEr-D", order[::-1][:EXTREMES]), ("the worst", order[:EXTREMES])]:
+                          ("the best by CIDEr-D", order[::-1][:EXTREMES]), ("of the worst, which are many, the first", order[:EXTREMES])]:
         yield f"\n{title} ({way}):\n\n| photograph | the model says | CIDEr-D |\n|---|---|---|"
         for i in chosen:
             found = captions[i][way]
@@ -64,7 +64,7 @@ def curves(logs, out):
         loss.plot(epochs, [b * row["train"] for b, row in zip(bits, rows)], color=colour, linestyle=":")
         loss.plot(epochs, [row["val_bits_per_character"] for row in rows], color=colour, label=name)
         gap.plot(epochs, [b * (row["val_shuffled"] - row["val"]) for b, row in zip(bits, rows)], color=colour, label=name)
-    loss.set(xlabel="epoch", ylabel="bits per character", title="loss: validation, and dotted training", ylim=(0.9, 2))
+    loss.set(xlabel="epoch", ylabel="bits per character", title="loss: validation, and dotted training", ylim=(0.7, 2))
     gap.set(xlabel="epoch", ylabel="bits per character", title="what looking is worth: shuffled minus validation loss")
     for axes in (loss, gap):
         axes.grid(alpha=0.3)
