@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from npcaption import kernels
+from npcaption import kernels, layers
+from npcaption.gradcheck import relative_error
 from npcaption.kernels import matmul
 from npcaption.kernels.sublayers import Matrix
 
@@ -66,3 +67,36 @@ def weights(seed, **shapes):
 def attention_weights(channels, **more):
     return weights(1, norm__weight=(channels,), norm__bias=(channels,), proj__weight=(channels, channels),
                    proj__bias=(channels,), **{name: (channels, times * channels) for name, times in more.items()})
+
+
+def in_float64(value):
+    if isinstance(value, dict):
+        return {name: in_float64(entry) for name, entry in value.items()}
+    return value.astype(float) if getattr(value, "dtype", None) == np.float32 else value
+
+
+def errors(layer, tolerance=TOLERANCE, **arguments):
+    """Run a pair of both modules -> {what: relative error} where it exceeds the tolerance; {} is good."""
+    def run(module, arguments, p, dtype):
+        out, cache = getattr(module, f"{layer}_forward")(**arguments | {"p": p})
+        out = np.array(out)                                  # an engine's backward may write over its cache
+        dout = np.random.default_rng(9).standard_normal(out.shape).astype(dtype) if out.ndim else 1.5
+        g = {name: normal(8, *w.shape).astype(dtype) for name, w in arguments["p"].items()}  # the backward must add
+        back = getattr(module, f"{layer}_backward")(dout, cache, g)  # which, in the engine, may write over dout
+        back = back if isinstance(back, tuple) else (back,)
+        return {"out": out} | {f"d{i}": d for i, d in enumerate(back)} | g
+
+    p, found = prepared(arguments["p"]), []
+    for _ in range(3):                                       # at last in memory that is full of what came before
+        kernels.arena().reset()
+        found.append({name: None if value is None else np.array(value)
+                      for name, value in run(kernels, arguments, p, np.float32).items()})
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[2][name], value)
+    found = found[0]
+    exact = run(layers, in_float64(arguments), in_float64(arguments["p"]), float)
+    assert found.keys() == exact.keys()
+    assert [name for name in found if (found[name] is None) != (exact[name] is None)] == []
+    assert {name: np.shape(value) for name, value in found.items()} == {name: np.shape(value) for name, value in exact.items()}
+    apart = {name: relative_error(exact[name], found[name]) for name in found if found[name] is not None}
+    return {name: error for name, error in apart.items() if not error < tolerance}

@@ -4,12 +4,12 @@ import inspect
 import numba
 import numpy as np
 import pytest
-from kernel_checks import CANARY, EPS, TOLERANCE, assert_close, attention_weights, compiled, guarded, normal, packed, prepared, weights  # noqa: F401 (compiled is a fixture)
+from kernel_checks import (  # noqa: F401 (compiled is a fixture)
+    CANARY, EPS, TOLERANCE, assert_close, attention_weights, compiled, errors, guarded, normal, packed, prepared, weights)
 
 from npcaption import kernels, layers, optim
 from npcaption.gradcheck import relative_error
-from npcaption.kernels import (
-    attention, convolution, cross_entropy, dropout, embedding, exponential, gelu, layernorm, matmul, simd)
+from npcaption.kernels import attention, cross_entropy, dropout, exponential, gelu, layernorm, matmul, simd
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
 from npcaption.layers.dropout import keep_mask
 
@@ -168,39 +168,6 @@ def test_the_engine_offers_no_other_pairs():
     assert offered == {f"{pair}_{way}" for pair in PAIRS for way in ("forward", "backward")}
 
 
-def in_float64(value):
-    if isinstance(value, dict):
-        return {name: in_float64(entry) for name, entry in value.items()}
-    return value.astype(float) if getattr(value, "dtype", None) == np.float32 else value
-
-
-def errors(layer, tolerance=TOLERANCE, **arguments):
-    """Run a pair of both modules -> {what: relative error} where it exceeds the tolerance; {} is good."""
-    def run(module, arguments, p, dtype):
-        out, cache = getattr(module, f"{layer}_forward")(**arguments | {"p": p})
-        out = np.array(out)                                  # an engine's backward may write over its cache
-        dout = np.random.default_rng(9).standard_normal(out.shape).astype(dtype) if out.ndim else 1.5
-        g = {name: normal(8, *w.shape).astype(dtype) for name, w in arguments["p"].items()}  # the backward must add
-        back = getattr(module, f"{layer}_backward")(dout, cache, g)  # which, in the engine, may write over dout
-        back = back if isinstance(back, tuple) else (back,)
-        return {"out": out} | {f"d{i}": d for i, d in enumerate(back)} | g
-
-    p, found = prepared(arguments["p"]), []
-    for _ in range(3):                                       # at last in memory that is full of what came before
-        kernels.arena().reset()
-        found.append({name: None if value is None else np.array(value)
-                      for name, value in run(kernels, arguments, p, np.float32).items()})
-    for name, value in found[0].items():
-        np.testing.assert_array_equal(found[2][name], value)
-    found = found[0]
-    exact = run(layers, in_float64(arguments), in_float64(arguments["p"]), float)
-    assert found.keys() == exact.keys()
-    assert [name for name in found if (found[name] is None) != (exact[name] is None)] == []
-    assert {name: np.shape(value) for name, value in found.items()} == {name: np.shape(value) for name, value in exact.items()}
-    apart = {name: relative_error(exact[name], found[name]) for name in found if found[name] is not None}
-    return {name: error for name, error in apart.items() if not error < tolerance}
-
-
 WIDTHS = [(6, 6), (20, 4), (33, 3), (96, 2), (128, 4)]       # channels, heads
 
 
@@ -230,79 +197,6 @@ def test_the_mlp_is_the_textbooks(channels, hidden, rate):
                 down__weight=(hidden, channels), down__bias=(channels,))
     for tokens in (1, 2, 7, 47, 64):
         assert errors("mlp", x=normal(tokens, tokens, channels), p=p, rate=rate, key=np.uint32(5)) == {}, tokens
-
-
-@pytest.mark.parametrize("size, patch", [(4, 2), (24, 8), (15, 5), (16, 16), (64, 8)])
-def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
-    p = weights(1, proj__weight=(3 * patch * patch, 20), proj__bias=(20,), position=((size // patch) ** 2, 20))
-    bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-    floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
-    for image in (bytes, bytes[::-1], floats, floats.swapaxes(0, 1)):
-        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
-
-
-@pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
-                                                (64, (32, 32, 32, 64), 4)])
-def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
-    p, inputs = {}, 3
-    for i, outputs in enumerate(widths):
-        p |= {f"conv.{i}.{name}": value for name, value in weights(
-            i, weight=(9 * inputs, outputs), bias=(outputs,), norm__weight=(outputs,), norm__bias=(outputs,)).items()}
-        inputs = outputs
-    side = size // (patch << sum(a != b for a, b in zip((3, *widths), widths)))
-    p |= weights(1, proj__weight=(inputs * patch * patch, 20), proj__bias=(20,), position=(side * side, 20))
-    bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-    floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
-    for image in (bytes, bytes[::-1], floats):
-        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("side, channels", [(1, 1), (2, 3), (5, 4), (8, 17)])
-def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels, stride):
-    x, n = normal(1, side, side, channels), -(-side // stride)
-    exact, cache = layers.windows_forward(x, convolution.SIZE, stride)
-    around, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
-    convolution.windows(x, stride, around)
-    np.testing.assert_array_equal(around.reshape(exact.shape), exact)
-    assert (beside() == CANARY).all()
-    daround = normal(2, n * n, 9 * channels)
-    dx, beside = guarded(np.zeros(x.shape), CANARY)
-    convolution.windows_backward(daround, stride, dx)
-    np.testing.assert_allclose(dx, layers.windows_backward(daround.reshape(exact.shape), cache), rtol=0,
-                               atol=9 * EPS * np.abs(daround).max())  # sums of nine, in another order
-    assert (beside() == CANARY).all()
-
-
-@pytest.mark.parametrize("size, patch", [(4, 2), (24, 8), (15, 5)])
-def test_every_pixel_goes_to_the_textbooks_place_in_its_patch(size, patch):
-    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
-    pixels = image.astype(np.float32) / np.float32(127.5) - np.float32(1)
-    for scale, kind in [(embedding.scale_bytes, np.uint8), (embedding.scale_floats, np.float32)]:
-        x, around = guarded(np.full(image.shape, np.nan), CANARY)
-        scale(image.astype(kind), x)
-        np.testing.assert_allclose(x, pixels, rtol=0, atol=EPS)  # from 0 to 2, minus 1; pixels differ by 8e-3
-        assert (around() == CANARY).all()
-    exact, cache = layers.patches_forward(pixels, patch)
-    patches, around = guarded(np.full(exact.shape, np.nan), CANARY)
-    embedding.cut(pixels, patch, patches)
-    np.testing.assert_array_equal(patches, exact)
-    assert (around() == CANARY).all()
-    dx, around = guarded(np.full(image.shape, np.nan), CANARY)
-    embedding.paste(patches, patch, dx)
-    np.testing.assert_array_equal(dx, layers.patches_backward(exact, cache))
-    assert (around() == CANARY).all()
-
-
-@pytest.mark.parametrize("words", [16, 33, 100])  # so many that some are wrong: all but certain answers cost eps
-def test_the_words_loss_is_the_textbooks(words):
-    for patches, channels in [(1, 20), (9, 33), (64, 128)]:
-        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, words),
-                    linear__bias=(words,))
-        held = np.random.default_rng(words).integers(0, 2, words, np.uint8)
-        for scale in (1, 4):                                 # the logits then go to 10 and beyond
-            scaled = p | {"linear.weight": scale * p["linear.weight"]}
-            assert errors("bag_loss", source=normal(2, patches, channels), p=scaled, words=held, total=7.0) == {}
 
 
 @pytest.mark.parametrize("ids", [[1], [1, 5, 5, 5, 2], [3] * 9, [0, 0, 0], list(range(9))])
