@@ -309,6 +309,19 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
     return errors
 
 
+def check_half(config=CONVOLVING, seed=0):
+    """{tensor: (shape, relative error)}: half of the loss must have half of the gradients. Training never asks for it."""
+    rng = np.random.default_rng(seed)
+    image = rng.uniform(0, 255, (2, config.image_size, config.image_size, 3))
+    ids, words = rng.integers(1, config.vocabulary, (2, config.max_length)), rng.integers(0, 2, (2, config.bag), np.uint8)
+    p, whole, half = initialise(config, seed, np.float64), *(Parameters(config, np.float64) for _ in range(2))
+    _, cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], ids[:, 1:], ids.size, 0.0, 0, words,
+                                  BAG_WEIGHT)
+    for dloss, g in [(1.0, whole), (0.5, half)]:
+        model.loss_backward(layers, dloss, cache, g.sublayer)
+    return {name: (g.shape, relative_error(0.5 * whole.named[name], g)) for name, g in half.named.items()}
+
+
 # ------------------------------------------------------------------------------------------------- the command line
 
 def row(first, second, shape, error, tolerance):

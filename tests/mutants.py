@@ -248,6 +248,7 @@ def findings(name):
     if not hasattr(layers, name):
         of_tensors = gradcheck.check_model(0, config=gradcheck.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
         yield from of_tensors.values()
+        yield from gradcheck.check_half().values()
     for case in gradcheck.cases():
         if f"{case.layer}_backward" == name:
             yield from gradcheck.check_case(case).values()

@@ -23,6 +23,12 @@ def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(confi
     assert {name: error for name, (_, error) in errors.items() if not error < TOLERANCE} == {}
 
 
+def test_half_of_the_loss_has_half_of_the_gradients():
+    errors = gradcheck.check_half()
+    assert len(errors) == len(gradcheck.Parameters(gradcheck.CONVOLVING).named)
+    assert max(error for _, error in errors.values()) < 1e-12
+
+
 def test_every_pair_of_the_textbook_has_cases():
     pairs = {name.removesuffix("_forward") for name in dir(layers) if name.endswith("_forward")}
     assert pairs == {case.layer for case in CASES}
