@@ -29,8 +29,6 @@ from .progress import progress
 from .tokenizers import PADDING, caption_ids
 
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
-
-
 CUT = 48  # where the post cuts captions: ids, of characters, with start and end
 
 
@@ -52,7 +50,7 @@ def losses_cut(captioner, split):
     """The loss by the post's protocol, for any tokenizer: captions cut to CUT - 2 characters.
 
     The end counts as one character, and costs nothing where a caption is cut: who is trained on captions that all end
-    there knows it. The token that reaches across the cut counts whole.  -> nats per character beside its image, and beside another
+    there knows it. The token that reaches across the cut counts whole.  -> nats per character, and beside another image
     """
     c, kept, characters = captioner, CUT - 2, 0
     sequences = encode_captions(split, c.tokenizer, c.config.max_length)
@@ -237,7 +235,8 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the newest runs/*/best.npz, or the one that ships)")
+    parser.add_argument("--checkpoint", metavar="FILE",
+                        help="a trained model (default: the newest runs/*/best.npz, or the one that ships)")
     parser.add_argument("--data", metavar="shapes|PATH", action="append",
                         help="captioned images, or several times (default: what the model was trained on)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="val")
