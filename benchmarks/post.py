@@ -5,7 +5,7 @@
 
 The post's protocol: captions cut to the model's length, one caption for each image (the first, or one at random), and the
 mean of the batches' mean losses. Ours: all captions, every token counted alike. Of a run the epoch with the lowest
-validation loss is looked at (best.npz).
+validation loss is looked at (best.npz), and what the last one has lost since (last.npz).
 """
 import argparse
 import csv
@@ -33,14 +33,21 @@ def posts_loss(captioner, images, sequences, training):
     return np.mean(found)
 
 
+def load(path, threads):
+    """-> Captioner, TrainingConfig, state"""
+    trained = checkpoint.load(path)
+    engine = make_engine("numba", trained.config.model, trained.parameters, threads)
+    captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
+    return captioner, trained.config.training, trained.state
+
+
 def row(run, data, threads):
     """What the table says of a run's folder."""
-    trained = checkpoint.load(run / "best.npz")
-    model, t = trained.config.model, trained.config.training
-    engine = make_engine("numba", model, trained.parameters, threads)
-    captioner = Captioner(model, trained.tokenizer, trained.parameters, engine)
+    captioner, t, state = load(run / "best.npz", threads)
+    last, *_ = load(run / "last.npz", threads)
+    model = captioner.config
     dataset = load_dataset(data, model.image_size, t.seed, looked_at=("train", "val"))
-    train, val = (encode_captions(split, trained.tokenizer, model.max_length) for split in (dataset.train, dataset.val))
+    train, val = (encode_captions(split, captioner.tokenizer, model.max_length) for split in (dataset.train, dataset.val))
     ours = {name: losses(captioner, split.images, sequences, f"{name}, all captions")
             for name, split, sequences in [("train", dataset.train, train), ("val", dataset.val, val)]}
     sentences = decode_all(captioner, dataset.val.images, decoding.greedy, "greedy")
@@ -48,9 +55,9 @@ def row(run, data, threads):
     references = [[metrics.tokenize(text) for text in texts] for texts in dataset.val.captions]
     with open(run / "log.csv") as file:
         log = list(csv.DictReader(file))
-    return [run.name, f"{trained.state['best_epoch']} of {len(log)}",
+    return [run.name, f"{state['best_epoch']} of {len(log)}",
             f"{posts_loss(captioner, dataset.train.images, train, t):.3f}",
-            f"{posts_loss(captioner, dataset.val.images, val, t):.3f}",
+            *(f"{posts_loss(model_of, dataset.val.images, val, t):.3f}" for model_of in (captioner, last)),
             f"{ours['train'].loss:.3f}", f"{ours['val'].loss:.3f}", f"{ours['val'].shuffled:.3f}",
             f"{ours['val'].bits_per_character:.3f}", f"{float(log[-1]['val']):.3f}",
             f"{100 * metrics.cider_d(candidates, references).corpus:.1f}",
@@ -59,8 +66,8 @@ def row(run, data, threads):
             f"{sum(float(epoch['seconds']) for epoch in log) / 60:.0f}"]
 
 
-COLUMNS = ["run", "best epoch", "train, post's", "val, post's", "train, ours", "val, ours", "shuffled", "bits per character",
-           "val, last epoch", "CIDEr-D", "BLEU-4", "ROUGE-L", "distinct", "minutes"]
+COLUMNS = ["run", "best epoch", "train, post's", "val, post's", "last epoch, post's", "train, ours", "val, ours", "shuffled",
+           "bits per character", "last epoch, ours", "CIDEr-D", "BLEU-4", "ROUGE-L", "distinct", "minutes"]
 
 
 def main():

@@ -1,8 +1,9 @@
 """What docs/results.md shows of a run: tables, captions of photographs drawn by a rule, the best and the worst, curves.
 
     python -m npcaption.evaluate --checkpoint npcaption/models/flickr8k.npz --data flickr8k --split test --json test.json
-    python -m benchmarks.results --scores test.json                          markdown, to standard output
-    python -m benchmarks.results --logs runs/*/log.csv --out docs/curves.png   a picture (pip install -e '.[plot]')
+    python -m benchmarks.results --scores test.json                           markdown, to standard output
+    python -m benchmarks.results --spread seed0.json seed1.json seed2.json     markdown: a recipe's mean over seeds
+    python -m benchmarks.results --logs docs/logs/*.csv --out docs/curves.png   a picture (pip install -e '.[plot]')
 
 No text of the data set's is printed, only what the model says.
 """
@@ -48,6 +49,30 @@ def markdown(result):
             yield f"| {captions[i]['image']} | {found['caption']} | {cell(found['cider_d'], 0, 100)} |"
 
 
+def figures(result):
+    """What is aimed at, and what comes with it -> (name, value, digits) of each figure"""
+    nats = {row["name"]: row["nats_per_character"] for row in result["losses"]}
+    yield "loss, nats per character", nats["the model"], 3
+    yield "shuffled-image gap", nats["the model, beside another photograph"] - nats["the model"], 3
+    yield "loss, captions cut at 48", nats["the model, captions cut at 48"], 3
+    yield "its gap", nats["the same, beside another photograph"] - nats["the model, captions cut at 48"], 3
+    for row in result["scores"]:
+        if row["name"].startswith(("greedy", "beam")):
+            for name, value in [("CIDEr-D", row["cider_d"]), ("BLEU-4", row["bleu"][3]), ("ROUGE-L", row["rouge_l"])]:
+                yield f"{name}, {row['name']}", 100 * value, 1
+            yield f"distinct, {row['name']}", row["distinct"], 0
+
+
+def spread(results):
+    """results: {name: what evaluate wrote} of one recipe with several seeds -> lines; s is the sample's standard deviation"""
+    yield f"| | {' | '.join(results)} | mean | s |"
+    yield "|---" * (len(results) + 3) + "|"
+    for rows in zip(*map(figures, results.values())):
+        name, values, digits = rows[0][0], [value for _, value, _ in rows], rows[0][2]
+        cells = [f"{value:.{digits}f}" for value in (*values, np.mean(values), np.std(values, ddof=1))]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
 def curves(logs, out):
     """Bits per character of training and validation, and what looking is worth, by epoch."""
     try:
@@ -59,7 +84,8 @@ def curves(logs, out):
     for colour, path in zip(cycle(COLOURS), logs):
         with open(path) as file:
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        epochs, name = [row["epoch"] for row in rows], Path(path).parent.name
+        epochs, path = [row["epoch"] for row in rows], Path(path)
+        name = path.parent.name if path.stem == "log" else path.stem
         bits = [row["val_bits_per_character"] / row["val"] for row in rows]  # of a nat per token
         loss.plot(epochs, [b * row["train"] for b, row in zip(bits, rows)], color=colour, linestyle=":")
         loss.plot(epochs, [row["val_bits_per_character"] for row in rows], color=colour, label=name)
@@ -76,13 +102,19 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", metavar="FILE", help="what evaluate --json wrote")
+    parser.add_argument("--spread", nargs="+", metavar="FILE", default=[],
+                        help="what it wrote of the same recipe, two seeds or more")
     parser.add_argument("--logs", nargs="+", metavar="FILE", default=[], help="log.csv of some runs")
     parser.add_argument("--out", metavar="FILE", default="curves.png", help="where the curves go")
     options = arguments(parser)
-    if not options.scores and not options.logs:
-        raise ConfigError("There is nothing to show: name --scores, or --logs.")
+    if not options.scores and not options.spread and not options.logs:
+        raise ConfigError("There is nothing to show: name --scores, --spread or --logs.")
+    if len(options.spread) == 1:
+        raise ConfigError("--spread takes two files or more: one seed has no spread.")
     if options.scores:
         print("\n".join(markdown(json.loads(Path(options.scores).read_text()))))
+    if options.spread:
+        print("\n".join(spread({Path(path).stem: json.loads(Path(path).read_text()) for path in options.spread})))
     if options.logs:
         curves(options.logs, options.out)
 
