@@ -31,7 +31,7 @@ def make(views, folder):
                     for batch in epoch_batches(data.train.images, sequences, BATCH, "random", 0, epoch, 0, views))
 
     def work():
-        for images, ids in islice(batches, STEPS):
+        for images, ids, _ in islice(batches, STEPS):
             trainer.step(images, ids, 1, 3e-4)
     return work
 

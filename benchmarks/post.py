@@ -27,7 +27,7 @@ def posts_loss(captioner, images, sequences, training):
     """Mean over the batches of an epoch, without dropout and augmentation."""
     batches = epoch_batches(images, sequences, training.batch_size, training.captions, training.seed, 0)
     count, found = -(-len(images) // training.batch_size), []
-    for pictures, ids in progress(batches, count, "the post's protocol", "batches"):
+    for pictures, ids, _ in progress(batches, count, "the post's protocol", "batches"):
         nats = captioner.engine.decode_loss(captioner.engine.encode(pictures), np.arange(len(ids)), ids)
         found.append(nats / (ids[:, 1:] != PADDING).sum())
     return np.mean(found)

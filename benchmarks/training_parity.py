@@ -45,7 +45,7 @@ def main():
     for epoch in range(min(options.epochs, len(rows))):
         nats = tokens = 0
         batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch)
-        for images, ids in progress(batches, -(-len(data.train.names) // t.batch_size), f"epoch {epoch + 1}", "steps"):
+        for images, ids, _ in progress(batches, -(-len(data.train.names) // t.batch_size), f"epoch {epoch + 1}", "steps"):
             ids = torch.from_numpy(ids)
             loss = network.loss(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, ids)
             optimiser.zero_grad()

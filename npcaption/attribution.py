@@ -65,5 +65,5 @@ def saliency(captioner, image, ids):
     images = np.repeat(image[None].astype(parameters.flat.dtype), len(found), axis=0)  # (W, S, S, 3)
     read = np.repeat(ids[None, :-1], len(found), axis=0)     # (W, T - 1)
     _, cache = model.loss_forward(layers, captioner.config, parameters.sublayer, images, read, targets, 1, 0.0, 0)
-    dimages = model.loss_backward(layers, 1.0, cache, Parameters(captioner.config, parameters.flat.dtype).sublayer)
+    dimages = model.loss_backward(layers, (1.0, 0.0), cache, Parameters(captioner.config, parameters.flat.dtype).sublayer)
     return [Look(word.text, np.abs(dimage).sum(-1)) for word, dimage in zip(found, dimages)]

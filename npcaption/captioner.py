@@ -64,7 +64,7 @@ class Captioner:
         images, ids = self._batch(images, captions)
         gradients = Parameters(self.config, self.parameters.flat.dtype)
         keys = np.zeros(len(ids), np.uint32)
-        loss, dimage = self.engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
+        (loss, _), dimage = self.engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
         return loss, gradients.named | ({} if dimage is None else {"image": dimage})
 
     def _batch(self, images, captions):

@@ -148,13 +148,13 @@ def check(config):
         for name in names.split():
             if getattr(part, name) < 1:
                 raise ConfigError(f"{name} is {getattr(part, name)}; it must be at least 1.")
-    if not re.fullmatch(r"([1-9]\d{0,4}( [1-9]\d{0,4}){0,9})?", m.convolutions):
-        raise ConfigError(f"convolutions is '{m.convolutions}'; it must be whole numbers above 0, a space between them, or "
-                          f"empty.")
+    if not re.fullmatch(r"([1-9]\d{0,3}( [1-9]\d{0,3}){0,9})?", m.convolutions):
+        raise ConfigError(f"convolutions is '{m.convolutions}'; it must be at most ten whole numbers from 1 to 9999, a space "
+                          f"between them, or empty.")
     patch = m.patch_pixels
     if m.image_size % patch:
-        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {patch}"
-                          f"{', the convolutions counted in' * bool(m.widths)}: choose, say, "
+        times = f" times {patch // m.patch_size}, as the convolutions make as many pixels one" if m.widths else ""
+        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}: choose, say, "
                           f"{max(1, m.image_size // patch) * patch}.")
     if m.bag < 0:
         raise ConfigError(f"bag is {m.bag}; it must not be negative.")
@@ -168,6 +168,8 @@ def check(config):
         raise ConfigError(f"dropout is {m.dropout}; it must be at least 0 and below 1.")
     if not 0 < t.learning_rate < float("inf"):
         raise ConfigError(f"learning_rate is {t.learning_rate}; it must be above 0 and finite.")
+    if not 0 <= t.weight_decay < float("inf"):
+        raise ConfigError(f"weight_decay is {t.weight_decay}; it must be at least 0 and finite.")
     if t.limit < 0 or t.threads < 0:
         raise ConfigError(f"limit ({t.limit}) and threads ({t.threads}) must not be negative.")
     if not 0 <= t.bag_weight < float("inf") or t.bag_least < 1:

@@ -76,17 +76,19 @@ class NumpyEngine:
         self.layers = watched(layers, self.parameters.sublayer, gradients.sublayer)
 
     def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
-        """-> loss in nats per target token, and the image's gradient (None for uint8); gradients are overwritten
+        """-> the losses, and the image's gradient (None for uint8); gradients are overwritten
 
-        The gradients are also those of `weight` times the nats an image that `words` cost, the loss is without them.
+        The losses are the captions' in nats per target token, and that of `words` in nats an image, 0 without; the
+        gradients are those of the first plus `weight` times the second.
         """
         targets = ids[:, 1:]
         total = max(1, int((targets != PADDING).sum()))
         gradients.flat[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):   # what is not finite shows in the loss or in the norm
-            _, cache = model.loss_forward(self.layers, self.config, self.parameters.sublayer, images, ids[:, :-1],
-                                          targets, total, rate, keys, words, weight / len(ids))
-            return float(cache.captions), model.loss_backward(self.layers, 1.0, cache, gradients.sublayer)
+            losses, cache = model.loss_forward(self.layers, self.config, self.parameters.sublayer, images, ids[:, :-1],
+                                               targets, total, rate, keys, words, len(ids))
+            dimages = model.loss_backward(self.layers, (1.0, weight), cache, gradients.sublayer)
+        return tuple(map(float, losses)), dimages
 
     def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
         """One step of AdamW -> the gradients' norm before it was clipped to clip_norm. Their values are lost.
@@ -158,20 +160,20 @@ class NumbaEngine:
         check_batch(self.config, ids, images)
         self._make_parts(gradients)
         targets = ids[:, 1:]
-        total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros(len(ids)), [None] * len(ids)
+        total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros((2, len(ids))), [None] * len(ids)
 
         def mine(thread):
             self.parts[thread] = 0
             g = self.buffers[thread].sublayer
             for i in range(thread, len(ids), self.threads):
                 self.kernels.arena().reset()
-                _, cache = model.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1], targets[i], total,
-                                              rate, keys[i], None if words is None else words[i], weight / len(ids))
-                losses[i] = cache.captions
-                dimages[i] = model.loss_backward(self.layers, 1.0, cache, g)
+                losses[:, i], cache = model.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1],
+                                                         targets[i], total, rate, keys[i],
+                                                         None if words is None else words[i], len(ids))
+                dimages[i] = model.loss_backward(self.layers, (1.0, weight), cache, g)
         self._share(mine)
         self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
-        return float(losses.sum()), None if dimages[0] is None else np.stack(dimages)
+        return tuple(map(float, losses.sum(1))), None if dimages[0] is None else np.stack(dimages)
 
     def _range(self, thread):
         """A thread's part of the flat buffers, first and last + 1"""

@@ -60,6 +60,10 @@ def command(main):
         status = 130
     except BrokenPipeError:                                  # whoever read the output has seen enough: `| head`
         status = 141
+    except MemoryError as error:
+        print(f"Not enough memory ({str(error).rstrip('.') or 'none left'}). Choose a smaller model, image or batch.",
+              file=sys.stderr)
+        status = 2
     except OSError as error:                                 # such as a full disk behind the output
         print(f"{error.filename or 'The output'}: {error.strerror}.", file=sys.stderr)
         status = 2

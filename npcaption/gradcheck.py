@@ -298,8 +298,9 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
     total = int((ids[:, 1:] != 0).sum())
 
     def loss():
-        return model.loss_forward(layers, config, exact.sublayer, image, ids[:, :-1], ids[:, 1:], total,
-                                  config.dropout, key, words, BAG_WEIGHT / 3)[0]
+        (captions, bag), _ = model.loss_forward(layers, config, exact.sublayer, image, ids[:, :-1], ids[:, 1:], total,
+                                                config.dropout, key, words, len(ids))
+        return captions + BAG_WEIGHT * bag
 
     errors = {}
     for name, x, dx in [("image", image, dimage)] + [(name, exact.named[name], g.named[name]) for name in g.named]:
@@ -310,15 +311,15 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, seed=0):
 
 
 def check_half(config=CONVOLVING, seed=0):
-    """{tensor: (shape, relative error)}: half of the loss must have half of the gradients. Training never asks for it."""
+    """{tensor: (shape, relative error)}: half of the losses must have half of the gradients. Training never asks for it."""
     rng = np.random.default_rng(seed)
     image = rng.uniform(0, 255, (2, config.image_size, config.image_size, 3))
     ids, words = rng.integers(1, config.vocabulary, (2, config.max_length)), rng.integers(0, 2, (2, config.bag), np.uint8)
     p, whole, half = initialise(config, seed, np.float64), *(Parameters(config, np.float64) for _ in range(2))
     _, cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], ids[:, 1:], ids.size, 0.0, 0, words,
-                                  BAG_WEIGHT)
-    for dloss, g in [(1.0, whole), (0.5, half)]:
-        model.loss_backward(layers, dloss, cache, g.sublayer)
+                                  len(ids))
+    for share, g in [(1.0, whole), (0.5, half)]:
+        model.loss_backward(layers, (share, share * BAG_WEIGHT), cache, g.sublayer)
     return {name: (g.shape, relative_error(0.5 * whole.named[name], g)) for name, g in half.named.items()}
 
 

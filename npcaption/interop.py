@@ -33,7 +33,7 @@ def pairs(config):
     """
     if config.convolutions or config.bag:
         raise ConfigError("The original PyTorch model has no convolutions and no bag of words, so a model with them has no "
-                          "state that it could load. Without its bag of words, training keeps a model in best.npz.")
+                          "state that it could load. Of a bag of words best.npz is free, which last.npz is not.")
     blocks = [(f"encoder.{i}.", f"encoder_blocks.{i}.", ENCODER, ENCODER_HEADS) for i in range(config.encoder_blocks)]
     blocks += [(f"decoder.{i}.", f"decoder_blocks.{i}.", DECODER, DECODER_HEADS) for i in range(config.decoder_blocks)]
     yield "patch_embed.position", ["patch_embed.pos_embd"]

@@ -61,40 +61,27 @@ def decode_backward(layers, dx, cache, g):
     return dsource
 
 
-class LossCache(NamedTuple):
-    encoder: tuple
-    decoder: tuple
-    output: tuple
-    bag: tuple | None
-    share: float
-    captions: float             # their part of the loss
+def loss_forward(layers, config, p, image, ids, targets, total, rate, key, words=None, images=1):
+    """The two losses of captioning `image`, in nats, and the cache.
 
-
-def loss_forward(layers, config, p, image, ids, targets, total, rate, key, words=None, share=0.0):
-    """The loss of captioning `image`: after each of `ids` comes the one of `targets`, 0 where there is none.
-
-    image (..., S, S, 3), ids and targets (..., T) -> nats, summed over the targets and divided by `total`
-
-    words (..., W), 0 or 1: those that the image's captions hold. The encoder is then asked for them, too, and `share` of
-    what its answers cost in nats is added.
+    After each of `ids` comes the one of `targets`, 0 where there is none: summed over these, divided by their `total`.
+    Which of `words` the captions hold, told from the image alone: summed, divided by the number of `images`; 0 without.
+    image (..., S, S, 3), ids and targets (..., T), words (..., W) 0 or 1 or None -> (scalar, scalar)
     """
     source, encoder = encode_forward(layers, config, p, image, rate, key)
     x, decoder = decode_forward(layers, config, p, ids, source, rate, key)
     captions, output = layers.output_loss_forward(x, p["output"], targets, total)
-    loss, bag = captions, None
-    if words is not None:
-        told, bag = layers.bag_loss_forward(source, p["bag"], words, 1)
-        loss = captions + share * told
-    return loss, LossCache(encoder, decoder, output, bag, share, captions)
+    bag, bag_cache = (0.0, None) if words is None else layers.bag_loss_forward(source, p["bag"], words, images)
+    return (captions, bag), (encoder, decoder, output, bag_cache)
 
 
-def loss_backward(layers, dloss, cache, g):
-    """dloss scalar -> dimage (..., S, S, 3); every parameter's gradient is added into g"""
-    encoder, decoder, output, bag, share, _ = cache
-    dx = layers.output_loss_backward(dloss, output, g["output"])
+def loss_backward(layers, dlosses, cache, g):
+    """dlosses (scalar, scalar), one for each loss -> dimage (..., S, S, 3); every parameter's gradient is added into g"""
+    (dcaptions, dbag), (encoder, decoder, output, bag) = dlosses, cache
+    dx = layers.output_loss_backward(dcaptions, output, g["output"])
     dsource = decode_backward(layers, dx, decoder, g)
-    if bag is not None:
-        dsource = dsource + layers.bag_loss_backward(dloss * share, bag, g["bag"])
+    if bag is not None:                                      # both losses looked at the same source
+        dsource = dsource + layers.bag_loss_backward(dbag, bag, g["bag"])
     return encode_backward(layers, dsource, encoder, g)
 
 

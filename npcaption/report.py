@@ -26,9 +26,10 @@ def describe(data, sequences, tokenizer, max_length):
     return "\n".join(lines)
 
 
-def log_row(epoch, state, val, rate, images):
-    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate"""
-    return {"epoch": epoch, "step": state["step"], "train": state["nats"] / state["counted"], "val": val.loss,
+def log_row(epoch, state, val, rate, images, bag):
+    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate, bag how many words"""
+    asked = {"train_bag": state["bag_nats"] / images} if bag else {}  # nats an image
+    return {"epoch": epoch, "step": state["step"], "train": state["nats"] / state["counted"], **asked, "val": val.loss,
             "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": rate,
             "images_per_second": images / state["seconds"], "seconds": state["seconds"]}
 
@@ -38,8 +39,9 @@ def epoch_line(row, epochs, better, seconds_left):
     return (f"epoch {row['epoch']:>3}/{epochs}  train {row['train']:.4f}  val {row['val']:.4f} "
             f"({bits * row['train']:.4f} and {row['val_bits_per_character']:.4f} bits per character)"
             + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
-               if row["val_shuffled"] == row["val_shuffled"] else "") + f"{'  best' if better else ''}  "
-            f"{row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
+               if row["val_shuffled"] == row["val_shuffled"] else "")
+            + (f", words {row['train_bag']:.1f} nats an image" if "train_bag" in row else "")
+            + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 
 
 def samples(captioner, split, epoch):

@@ -71,7 +71,7 @@ def write_log(path, rows):
     rows: dicts of numbers and strings with the same keys.
     """
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0])
+    writer = csv.DictWriter(text, rows[-1])
     writer.writeheader()
     writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
                      for row in rows)

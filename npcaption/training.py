@@ -25,7 +25,7 @@ from .tokenizers import PADDING
 
 SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
 BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
-             "nats": 0.0, "counted": 0, "seconds": 0.0}      # of the epoch that is under way
+             "nats": 0.0, "counted": 0, "bag_nats": 0.0, "seconds": 0.0}  # of the epoch that is under way
 
 
 class Trainer:
@@ -40,24 +40,23 @@ class Trainer:
         self.decay = optim.decay_of(parameters, config.training.weight_decay, config.training.decay)
 
     def step(self, images, ids, number, learning_rate, words=None):
-        """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> (loss before it, tokens counted)
+        """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> the losses before it, and tokens counted
 
-        words (B, W) or None: what the encoder is to tell by itself; the loss that comes back is without it.
-
+        words (B, W) or None: what the encoder is to tell by itself. The losses are nats a token, and for words nats an image.
         TrainingError, and nothing is changed, if the loss or a gradient is not finite.
         """
         t = self.config.training
         keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,), for dropout
         batch = images, ids, self.config.model.dropout, keys, self.gradients, words, t.bag_weight
         try:
-            loss, _ = self.engine.loss_and_gradients(*batch)
+            losses, _ = self.engine.loss_and_gradients(*batch)
         except TrainingError as error:                       # by an engine that is watched
             raise TrainingError(f"In step {number} {error}.") from error
         norm = self.engine.update(self.gradients, *self.moments, self.decay, number, learning_rate, t.clip_norm,
-                                  t.beta1, t.beta2, t.epsilon) if math.isfinite(loss) else math.nan
+                                  t.beta1, t.beta2, t.epsilon) if math.isfinite(sum(losses)) else math.nan
         if not math.isfinite(norm):
-            raise TrainingError(f"In step {number} the loss is {loss:.6g} and {self._where_not_finite(batch)}.")
-        return loss, int((ids[:, 1:] != PADDING).sum())
+            raise TrainingError(f"In step {number} the loss is {losses[0]:.6g} and {self._where_not_finite(batch)}.")
+        return losses, int((ids[:, 1:] != PADDING).sum())
 
     def _where_not_finite(self, batch):
         """What a person wants to know of a step that went wrong: it is done once more, with every sublayer watched."""
@@ -102,8 +101,8 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
         if config.model.bag:
             sequences = sequences._replace(words=words)
         else:
-            notes.append(f"No word is in the captions of {t.bag_least} images, so the encoder is not asked for any; "
-                         f"--bag-least 5 would ask for those in the captions of 5.")
+            notes.append(f"No word is in the captions of {t.bag_least} images or more, so the encoder is not asked for any. "
+                         f"A smaller --bag-least would ask for rarer ones.")
     say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))
     say("\n" + table(config.model) + "\n")
 
@@ -113,7 +112,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     if debug_nan:
         trainer.engine.watch(trainer.gradients)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
-    state = resumed.state if resumed else {**BEGINNING, "log": [], "data": fingerprint(data)}
+    state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data)}
 
     def save(name, kept=lambda checkpoint: checkpoint):
         checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments)))
@@ -134,17 +133,17 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             start = time.perf_counter() - state["seconds"]
             batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done,
                                     Views(t.flip, t.crop, t.colour))
-            for images, ids, *words in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
+            for images, ids, words in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
                 number = state["step"] + 1
                 rate = optim.learning_rate_at(number, steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
                 try:
-                    loss, tokens = trainer.step(images, ids, number, rate, *words)
+                    (loss, bag), tokens = trainer.step(images, ids, number, rate, words)
                 except TrainingError as error:
                     raise TrainingError(f"{error} Training stops; {last_good(out)} Begin anew with a lower --learning-rate "
                                         f"(it was {t.learning_rate}).") from error
                 now = time.perf_counter()
                 state |= {"step": number, "nats": state["nats"] + loss * tokens, "counted": state["counted"] + tokens,
-                          "seconds": now - start}
+                          "bag_nats": state["bag_nats"] + bag * len(ids), "seconds": now - start}
                 if number < (epoch + 1) * steps and (interrupts.noted or now - saved >= 60 * save_minutes):
                     save("last.npz")
                     saved = now
@@ -154,9 +153,10 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             if not math.isfinite(val.loss):
                 raise TrainingError(f"The validation loss of epoch {epoch + 1} is {val.loss}. Training stops; "
                                     f"{last_good(out)}")
-            row = report.log_row(epoch + 1, state, val, rate, len(data.train.names))
+            row = report.log_row(epoch + 1, state, val, rate, len(data.train.names), config.model.bag)
             better = val.loss < state["best"]
-            state |= {"epoch": epoch + 1, "nats": 0.0, "counted": 0, "seconds": 0.0, "log": state["log"] + [row]}
+            state |= {"epoch": epoch + 1, "nats": 0.0, "counted": 0, "bag_nats": 0.0, "seconds": 0.0,
+                      "log": state["log"] + [row]}
             if better:
                 state |= {"best": val.loss, "best_epoch": epoch + 1}
                 save("best.npz", checkpoints.to_caption)

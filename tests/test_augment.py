@@ -79,7 +79,7 @@ def batches(views, epoch=0, done=0, seed=0):
 def test_an_image_whose_caption_names_a_side_is_never_mirrored_and_others_every_second_time():
     mirrored = {True: [], False: []}
     for epoch in range(40):
-        for (images, ids), (plain, _) in zip(batches(Views(True, 0.0, 0.0), epoch), batches(NO_VIEWS, epoch)):
+        for (images, ids, _), (plain, *_) in zip(batches(Views(True, 0.0, 0.0), epoch), batches(NO_VIEWS, epoch)):
             for image, original, row in zip(images, plain, ids):
                 is_mirrored = not np.array_equal(image, original)
                 assert not is_mirrored or np.array_equal(image, original[:, ::-1])
@@ -89,14 +89,14 @@ def test_an_image_whose_caption_names_a_side_is_never_mirrored_and_others_every_
 
 
 def test_order_and_captions_are_the_same_with_and_without_augmentation():
-    for (_, ids), (_, plain) in zip(batches(Views(True, 0.2, 0.2)), batches(NO_VIEWS)):
+    for (_, ids, _), (_, plain, _) in zip(batches(Views(True, 0.2, 0.2)), batches(NO_VIEWS)):
         np.testing.assert_array_equal(ids, plain)
 
 
 def test_views_are_repeated_by_seed_and_epoch_wherever_an_epoch_is_entered():
     views = Views(True, 0.3, 0.2)
     whole, later = batches(views), batches(views, done=2)
-    for (images, ids), (again, same) in zip(whole[2:], later, strict=True):
+    for (images, ids, _), (again, same, _) in zip(whole[2:], later, strict=True):
         np.testing.assert_array_equal(images, again)
         np.testing.assert_array_equal(ids, same)
     assert not np.array_equal(whole[0][0], batches(views, epoch=1)[0][0])

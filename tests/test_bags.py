@@ -8,6 +8,7 @@ from npcaption import checkpoint, training
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.bags import bags_of_words
 from npcaption.data.dataset import Split, encode_captions, epoch_batches
+from npcaption.parameters import Parameters
 from npcaption.tokenizers import CharTokenizer
 
 CAPTIONS = [("A dog runs.", "the dog's ball"), ("a cat", "a black cat"), ("a dog and a cat",)]
@@ -47,9 +48,21 @@ def test_a_checkpoint_to_caption_with_is_without_what_only_training_needs(config
     assert captioner.caption(np.zeros((16, 16, 3), np.uint8))
 
 
+def test_training_asks_the_encoder_for_the_words_as_much_as_their_weight_says(config, tmp_path):
+    first = {}
+    for weight in (0.1, 0.2):
+        one = replace(config, training=replace(config.training, bag_weight=weight, batch_size=48, clip_norm=1e9))
+        training.train(one, tmp_path / str(weight), say=lambda line: None)  # an epoch is one step
+        last = checkpoint.load(tmp_path / str(weight) / "last.npz")
+        first[weight] = Parameters(last.config.model, flat=last.optimiser[0]).named["bag.linear.weight"]  # m
+        assert last.state["log"][0]["train_bag"] == pytest.approx(last.config.model.bag * np.log(2), rel=0.3)
+    assert np.abs(first[0.1]).max() > 1e-6
+    np.testing.assert_allclose(first[0.2], 2 * first[0.1], rtol=1e-4, atol=1e-9)
+
+
 def test_where_no_word_is_frequent_enough_it_is_said_and_the_encoder_is_not_asked(config, tmp_path):
     said = []
     rare = replace(config, training=replace(config.training, bag_least=49))
     training.train(rare, tmp_path / "run", say=said.append)
-    assert "No word is in the captions of 49 images" in said[0]
+    assert "No word is in the captions of 49 images or more" in said[0]
     assert checkpoint.load(tmp_path / "run" / "last.npz").config.model.bag == 0

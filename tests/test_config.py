@@ -53,10 +53,12 @@ def test_our_preset_has_at_most_1_050_000_parameters_while_it_trains():
 
 
 @pytest.mark.parametrize("settings, said", [
-    (dict(convolutions="16,32"), "whole numbers"), (dict(convolutions="16 0"), "whole numbers"),
-    (dict(convolutions=" 16"), "whole numbers"), (dict(convolutions="16 32 64 96 128", patch_size=8), "the convolutions counted in"),
+    (dict(convolutions="16,32"), "whole numbers"), (dict(convolutions="10000"), "whole numbers"),
+    (dict(convolutions="16 0"), "whole numbers"), (dict(convolutions=" 16"), "whole numbers"),
+    (dict(convolutions="16 32 64 96 128", patch_size=8), "patch_size 8 times 32"),
     (dict(bag=-1), "bag"), (dict(bag_weight=-1.0), "bag_weight"), (dict(bag_weight=float("inf")), "bag_weight"),
-    (dict(bag_least=0), "bag_least")])
+    (dict(bag_least=0), "bag_least"),
+    (dict(weight_decay=-0.1), "weight_decay"), (dict(weight_decay=float("nan")), "weight_decay")])
 def test_settings_of_convolutions_and_the_words_loss_that_cannot_work_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         check(override(preset("seed-128"), **settings))

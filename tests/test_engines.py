@@ -50,12 +50,12 @@ def textbook(config, parameters):
 
 
 def run(engine, images, ids, rate=0.0, keys=None, words=None):
-    """-> loss, {name: gradient}, the image's among them if it has one"""
+    """-> losses, {name: gradient}, the image's among them if it has one"""
     gradients = Parameters(engine.config, engine.parameters.flat.dtype)
     gradients.flat[...] = np.nan                             # what was there is overwritten
-    loss, dimage = engine.loss_and_gradients(images, ids, rate, np.zeros(len(ids), np.uint32) if keys is None else keys,
+    losses, dimage = engine.loss_and_gradients(images, ids, rate, np.zeros(len(ids), np.uint32) if keys is None else keys,
                                              gradients, words, 0.3)
-    return loss, gradients.named | ({} if dimage is None else {"image": dimage})
+    return losses, gradients.named | ({} if dimage is None else {"image": dimage})
 
 
 def assert_agree(found, exact):
@@ -78,10 +78,10 @@ def test_with_convolutions_and_the_words_loss_too_every_gradient_is_the_textbook
     assert_agree(found, exact)
     assert np.abs(found[1]["bag.linear.weight"]).max() > 0
     alone = run(engine, images.astype(kind), ids, 0.2, keys)
+    assert alone[0] == (found[0][0], 0.0) and np.abs(alone[1]["bag.linear.weight"]).max() == 0
     gradients = Parameters(config)
     engine.loss_and_gradients(images, ids, 0.2, keys, gradients, words, 0.0)  # asked, but for nothing
     assert np.abs(gradients.named["bag.linear.weight"]).max() == 0
-    assert alone[0] == found[0] and np.abs(alone[1]["bag.linear.weight"]).max() == 0  # the loss told is the captions'
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])
@@ -213,7 +213,7 @@ def test_after_an_update_the_engine_runs_the_new_parameters():
     before, _ = engine.loss_and_gradients(images, ids, 0.0, np.zeros(3, np.uint32), gradients)
     engine.update(gradients, *(np.zeros_like(parameters.flat) for _ in range(3)), 1, 1e-2, np.inf, 0.9, 0.999, 1e-8)
     after = run(engine, images, ids)
-    assert after[0] < before
+    assert after[0] < before                                 # the captions' first
     anew = run(NumbaEngine(ODD, parameters, 2), images, ids)
     assert after[0] == anew[0]
     for name in anew[1]:
@@ -290,8 +290,8 @@ def trained():
         config = Config(replace(TINY.model, vocabulary=tokenizer.size), replace(TINY.training, engine=name))
         trainer, losses = Trainer(config, initialise(config.model, 0)), []
         for epoch in range(20):
-            for images, ids in epoch_batches(data.train.images, sequences, 8, "random", 0, epoch):
-                losses.append(trainer.step(images, ids, len(losses) + 1, 3e-3)[0])
+            for images, ids, _ in epoch_batches(data.train.images, sequences, 8, "random", 0, epoch):
+                losses.append(trainer.step(images, ids, len(losses) + 1, 3e-3)[0][0])
         found[name] = np.array(losses), Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
     return found, data.test.images[:20]
 
@@ -333,10 +333,10 @@ def test_what_comes_from_outside_may_be_read_only_or_of_another_integer_type():
     config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, vocabulary=9, max_length=6)
     images, ids = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8), np.full((2, 6), 3)
     engine, keys, gradients = NumbaEngine(config, initialise(config, 0), 2), np.zeros(2, np.uint32), Parameters(config)
-    loss, _ = engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
+    losses, _ = engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
     images.flags.writeable = ids.flags.writeable = False
     for others in [(images, ids), (images.astype(np.int32), ids.astype(np.int16)), (np.asfortranarray(images), ids)]:
-        assert engine.loss_and_gradients(*others, 0.0, keys, gradients) == (loss, None)
+        assert engine.loss_and_gradients(*others, 0.0, keys, gradients) == (losses, None)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])

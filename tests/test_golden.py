@@ -30,8 +30,8 @@ def loss_and_gradients(config, p, image, ids):
     g = Parameters(config, np.float64)
     targets = ids[:, 1:]
     total = (targets != 0).sum()
-    loss, cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], targets, total, 0, 0)
-    dimage = model.loss_backward(layers, 1.0, cache, g.sublayer)
+    (loss, _), cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], targets, total, 0, 0)
+    dimage = model.loss_backward(layers, (1.0, 0.0), cache, g.sublayer)
     return loss, g, dimage
 
 

@@ -110,13 +110,14 @@ def test_the_wiring_does_not_know_whether_there_is_a_batch():
     keys, total = layers.fold_key(0, np.arange(3)), 24
 
     together, cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], ids[:, 1:], total, 0.1, keys,
-                                         words, 0.3)
-    dimage = model.loss_backward(layers, 1.0, cache, g[0].sublayer)
+                                         words, 3)
+    dimage = model.loss_backward(layers, (1.0, 0.3), cache, g[0].sublayer)
     apart = 0
     for i in range(3):
-        loss, cache = model.loss_forward(layers, config, p.sublayer, image[i], ids[i, :-1], ids[i, 1:], total, 0.1, keys[i],
-                                         words[i], 0.3)
-        np.testing.assert_allclose(model.loss_backward(layers, 1.0, cache, g[1].sublayer), dimage[i], rtol=1e-9, atol=1e-15)
-        apart += loss
+        losses, cache = model.loss_forward(layers, config, p.sublayer, image[i], ids[i, :-1], ids[i, 1:], total, 0.1,
+                                           keys[i], words[i], 3)
+        found = model.loss_backward(layers, (1.0, 0.3), cache, g[1].sublayer)
+        np.testing.assert_allclose(found, dimage[i], rtol=1e-9, atol=1e-15)
+        apart = apart + np.array(losses)
     assert apart == pytest.approx(together, rel=1e-12)
     np.testing.assert_allclose(g[1].flat, g[0].flat, rtol=1e-9, atol=1e-14)

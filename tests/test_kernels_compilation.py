@@ -97,8 +97,8 @@ key = layers.fold_key(0, 1)
 for engine, views, g, image in [
         (layers, {layer: {n: w.astype(float) for n, w in v.items()} for layer, v in p.sublayer.items()}, exact, image.astype(float)),
         (kernels, kernels.prepare(p), found, image)]:
-    loss, cache = model.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
-    dimage = model.loss_backward(engine, 1.0, cache, g.sublayer)
+    (loss, _), cache = model.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
+    dimage = model.loss_backward(engine, (1.0, 0.0), cache, g.sublayer)
     if engine is layers:
         exact_loss, exact_dimage = loss, dimage
 errors["loss"] = abs(loss - exact_loss) / exact_loss

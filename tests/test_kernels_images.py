@@ -4,7 +4,7 @@ import pytest
 from kernel_checks import CANARY, EPS, compiled, errors, guarded, normal, weights  # noqa: F401 (compiled is a fixture)
 
 from npcaption import layers
-from npcaption.kernels import convolution, embedding
+from npcaption.kernels import embedding, stem
 
 
 @pytest.mark.parametrize("size, patch", [(4, 2), (24, 8), (15, 5), (16, 16), (64, 8)])
@@ -36,16 +36,16 @@ def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
 @pytest.mark.parametrize("side, channels", [(1, 1), (2, 3), (5, 4), (8, 17)])
 def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels, stride):
     x, n = normal(1, side, side, channels), -(-side // stride)
-    exact, cache = layers.windows_forward(x, convolution.SIZE, stride)
-    around, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
-    convolution.windows(x, stride, around)
-    np.testing.assert_array_equal(around.reshape(exact.shape), exact)
+    exact, cache = layers.windows_forward(x, stem.SIZE, stride)
+    windows, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
+    stem.cut_windows(x, stride, windows)
+    np.testing.assert_array_equal(windows.reshape(exact.shape), exact)
     assert (beside() == CANARY).all()
-    daround = normal(2, n * n, 9 * channels)
+    dwindows = normal(2, n * n, 9 * channels)
     dx, beside = guarded(np.zeros(x.shape), CANARY)
-    convolution.windows_backward(daround, stride, dx)
-    np.testing.assert_allclose(dx, layers.windows_backward(daround.reshape(exact.shape), cache), rtol=0,
-                               atol=9 * EPS * np.abs(daround).max())  # sums of nine, in another order
+    stem.cut_windows_backward(dwindows, stride, dx)
+    np.testing.assert_allclose(dx, layers.windows_backward(dwindows.reshape(exact.shape), cache), rtol=0,
+                               atol=9 * EPS * np.abs(dwindows).max())  # sums of nine, in another order
     assert (beside() == CANARY).all()
 
 
@@ -54,19 +54,19 @@ def test_every_pixel_goes_to_the_textbooks_place_in_its_patch(size, patch):
     image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     pixels = image.astype(np.float32) / np.float32(127.5) - np.float32(1)
     for scale, kind in [(embedding.scale_bytes, np.uint8), (embedding.scale_floats, np.float32)]:
-        x, around = guarded(np.full(image.shape, np.nan), CANARY)
+        x, beside = guarded(np.full(image.shape, np.nan), CANARY)
         scale(image.astype(kind), x)
         np.testing.assert_allclose(x, pixels, rtol=0, atol=EPS)  # from 0 to 2, minus 1; pixels differ by 8e-3
-        assert (around() == CANARY).all()
+        assert (beside() == CANARY).all()
     exact, cache = layers.patches_forward(pixels, patch)
-    patches, around = guarded(np.full(exact.shape, np.nan), CANARY)
+    patches, windows = guarded(np.full(exact.shape, np.nan), CANARY)
     embedding.cut(pixels, patch, patches)
     np.testing.assert_array_equal(patches, exact)
-    assert (around() == CANARY).all()
-    dx, around = guarded(np.full(image.shape, np.nan), CANARY)
+    assert (beside() == CANARY).all()
+    dx, windows = guarded(np.full(image.shape, np.nan), CANARY)
     embedding.paste(patches, patch, dx)
     np.testing.assert_array_equal(dx, layers.patches_backward(exact, cache))
-    assert (around() == CANARY).all()
+    assert (beside() == CANARY).all()
 
 
 @pytest.mark.parametrize("words", [16, 33, 100])  # so many that some are wrong: all but certain answers cost eps

@@ -78,10 +78,10 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal while it does a step."""
     real = Trainer.step
 
-    def and_signal(trainer, images, ids, at, rate, *words):
+    def and_signal(trainer, images, ids, at, rate, words):
         if at == step:
             os.kill(os.getpid(), number)
-        return real(trainer, images, ids, at, rate, *words)
+        return real(trainer, images, ids, at, rate, words)
     monkeypatch.setattr(Trainer, "step", and_signal)
 
 
@@ -177,7 +177,7 @@ def learn_by_heart(images, ids, config, rate, steps=600):
     settings = TrainingConfig(beta2=0.98, weight_decay=0.0, clip_norm=1.0)
     trainer = Trainer(Config(config, settings), initialise(config, 0))
     for number in range(1, steps + 1):
-        loss, _ = trainer.step(images, ids, number, rate * min(1, number / 20))
+        (loss, _), _ = trainer.step(images, ids, number, rate * min(1, number / 20))
         if loss < 0.05:
             break
     return loss, trainer.parameters

@@ -148,8 +148,8 @@ def trim(ids):
 
 
 def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS):
-    """One epoch in random order, from batch `done` on -> batches of images (B, S, S, 3) uint8, ids (B, longest) and, if
-    the sequences have them, words (B, W).
+    """One epoch in random order, from batch `done` on -> batches of images (B, S, S, 3) uint8, ids (B, longest) and words
+    (B, W), or None if the sequences have none.
 
     captions "random" draws one of each image's, "first" takes the first; views: what may be done to the images. What is
     drawn depends on seed and epoch alone.
@@ -168,8 +168,8 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
             mirrored = views.flip & flips[batch] & ~sequences.sided[chosen[batch]]
             pictures = np.stack([augment(*each, views.crop, views.colour)
                                  for each in zip(pictures, draws[batch], mirrored)])
-        words = () if sequences.words is None else (sequences.words[batch],)
-        yield pictures, trim(sequences.ids[chosen[batch]]), *words
+        yield (pictures, trim(sequences.ids[chosen[batch]]),
+               None if sequences.words is None else sequences.words[batch])
 
 
 def ahead(batches, count=3):

@@ -2,7 +2,7 @@
 
     simd.py         the machine's vectors, how kernels are compiled and cached
     matmul.py       the product in registers, and the three products of a linear layer
-    attention.py convolution.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
+    attention.py stem.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
     exponential.py
     steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser

@@ -11,9 +11,6 @@ import numpy as np
 from .arena import LINE, Room, arena
 from .attention import BLOCK
 from .binary_cross_entropy import binary_cross_entropy_forward
-from .convolution import SIZE
-from .convolution import convolution_backward as kernel_convolution_backward
-from .convolution import convolution_forward as kernel_convolution_forward
 from .cross_attention import cross_attention_backward as kernel_cross_attention_backward
 from .cross_attention import cross_attention_forward as kernel_cross_attention_forward
 from .cross_entropy import cross_entropy_forward
@@ -25,6 +22,9 @@ from .mlp import mlp_backward as kernel_mlp_backward
 from .mlp import mlp_forward as kernel_mlp_forward
 from .self_attention import self_attention_backward as kernel_self_attention_backward
 from .self_attention import self_attention_forward as kernel_self_attention_forward
+from .stem import SIZE
+from .stem import stem_block_backward as kernel_stem_block_backward
+from .stem import stem_block_forward as kernel_stem_block_forward
 from .steps import cross_attention_step as kernel_cross_attention_step
 from .steps import cross_attention_room, pack_keys, self_attention_room
 from .steps import self_attention_step as kernel_self_attention_step
@@ -107,7 +107,7 @@ def patch_embed_forward(image, p, patch_size):
     else:
         scale_floats(np.require(image, np.float32, "CW"), x)
     for conv in (name.removesuffix(".norm.weight") for name in p if name.endswith(".norm.weight")):
-        x, block = convolution_forward(x, conv, p)
+        x, block = stem_block_forward(x, conv, p)
         blocks.append(block)
     patches = take(len(p["position"]), p["proj.weight"].w.shape[0])
     cut(x, patch_size, patches)
@@ -124,11 +124,11 @@ def patch_embed_backward(dout, cache, g):
     dx = arena().take(*shape)
     paste(linear_backward(dout, patches, matrix, g["proj.weight"], g["proj.bias"]), patch_size, dx)
     for number, block in reversed(list(enumerate(blocks))):
-        dx = convolution_backward(dx, block, g, number > 0 or dtype.kind == "f")
+        dx = stem_block_backward(dx, block, g, number > 0 or dtype.kind == "f")
     return dx / np.float32(127.5) if dtype.kind == "f" else None
 
 
-def convolution_forward(x, conv, p):
+def stem_block_forward(x, conv, p):
     """One of patch_embed's convolutions, its norm and its GELU.  x (S, S, C) -> (N, N, O)"""
     take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
     inputs, channels = matrix.w.shape
@@ -136,18 +136,18 @@ def convolution_forward(x, conv, p):
     n = -(-len(x) // stride)
     saved = (take(n * n, inputs), take(n * n, channels), take(n * n), take(n * n, channels))
     out = take(n * n, channels)
-    kernel_convolution_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], stride, *saved, out)
+    kernel_stem_block_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], stride, *saved, out)
     return out.reshape(n, n, channels), (conv, x.shape, matrix, norm_weight, stride, saved)
 
 
-def convolution_backward(dout, cache, g, wanted):
+def stem_block_backward(dout, cache, g, wanted):
     """wanted: whether dx is"""
     conv, shape, matrix, norm_weight, stride, saved = cache
     dx = arena().take(*shape) if wanted else NO_IMAGE
     scratch = arena().scratch(saved[1].shape, saved[0].shape)
-    kernel_convolution_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, stride, *saved, *scratch, dx,
-                                g[f"{conv}.weight"], g[f"{conv}.bias"], g[f"{conv}.norm.weight"], g[f"{conv}.norm.bias"],
-                                NO_VECTOR)
+    kernel_stem_block_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, stride, *saved, *scratch, dx,
+                               g[f"{conv}.weight"], g[f"{conv}.bias"], g[f"{conv}.norm.weight"], g[f"{conv}.norm.bias"],
+                               NO_VECTOR)
     return dx
 
 

@@ -8,9 +8,9 @@ from .output import output_backward, output_forward
 
 
 def bag_loss_forward(source, p, words, total):
-    """loss = binary_cross_entropy(output(mean of source), words) in nats.
+    """loss = binary_cross_entropy(output(mean of source), words) in nats, summed over all words, divided by `total`.
 
-    source (..., P, C), words (..., W), 1 for those that the captions hold, else 0 -> scalar
+    source (..., P, C), words (..., W), 1 for those that the captions hold, else 0 -> scalar, an image's mean if total is B
     """
     logits, output = output_forward(source.mean(-2), p)      # (..., W), of the mean over the patches
     loss, entropy = binary_cross_entropy_forward(logits, words, total)
@@ -18,7 +18,7 @@ def bag_loss_forward(source, p, words, total):
 
 
 def bag_loss_backward(dloss, cache, g):
-    """dloss scalar -> dsource (..., P, C): each patch had the P-th part of the mean, and gets that of its gradient."""
+    """dsource = dmean / P for every patch, as mean = sum(source) / P.  dloss scalar -> dsource (..., P, C)"""
     patches, output, entropy = cache
     dmean = output_backward(binary_cross_entropy_backward(dloss, entropy), output, g)  # (..., C)
     return (dmean / patches)[..., None, :].repeat(patches, -2)

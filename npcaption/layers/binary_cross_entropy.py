@@ -16,5 +16,5 @@ def binary_cross_entropy_forward(logits, targets, total):
 def binary_cross_entropy_backward(dloss, cache):
     """dlogits = dloss * (sigmoid(logits) - t) / total: the slope of log(1 + exp(z)) is the sigmoid."""
     logits, t, total = cache
-    p = 0.5 * (1 + np.tanh(0.5 * logits))                    # (..., W), the sigmoid
+    p = 0.5 * (1 + np.tanh(0.5 * logits))                    # (..., W), the sigmoid; exp(-z) could overflow
     return ((p - t) * (dloss / total)).astype(logits.dtype)

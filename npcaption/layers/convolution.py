@@ -10,13 +10,13 @@ def convolution_forward(x, w, b, stride):
 
     stride 1 keeps height and width, N = S; 2 halves them.
     """
-    around, cut = windows_forward(x, SIZE, stride)           # (..., N, N, 9*C)
-    out, linear = linear_forward(around, w, b)               # (..., N, N, O)
+    windows, cut = windows_forward(x, SIZE, stride)          # (..., N, N, 9*C)
+    out, linear = linear_forward(windows, w, b)              # (..., N, N, O)
     return out, (cut, linear)
 
 
 def convolution_backward(dout, cache):
     """The steps in reverse: each window's gradient goes back to its pixels, where those of all windows add up."""
     cut, linear = cache
-    daround, dw, db = linear_backward(dout, linear)          # (..., N, N, 9*C)
-    return windows_backward(daround, cut), dw, db
+    dwindows, dw, db = linear_backward(dout, linear)         # (..., N, N, 9*C)
+    return windows_backward(dwindows, cut), dw, db

@@ -9,8 +9,8 @@ def windows_forward(image, size, stride):
     """
     side, margin = image.shape[-2], size // 2
     n = -(-side // stride)                                   # N, windows along a side
-    around = [(0, 0)] * (image.ndim - 3) + [(margin, margin)] * 2 + [(0, 0)]
-    padded = np.pad(image, around)                           # (..., S + 2 margin, S + 2 margin, C)
+    margins = [(0, 0)] * (image.ndim - 3) + [(margin, margin)] * 2 + [(0, 0)]
+    padded = np.pad(image, margins)                          # (..., S + 2 margin, S + 2 margin, C)
     out = np.empty((*image.shape[:-3], n, n, size, size, image.shape[-1]), image.dtype)  # (..., N, N, size, size, C)
     for y in range(size):
         for x in range(size):

@@ -1,6 +1,6 @@
-"""One image's convolution with its norm and GELU as one call; see the textbook's convolution.py and patch_embed.py.
+"""One convolution of the stem with its norm, GELU and residual as one call; see the textbook's stem.py and convolution.py.
 
-x (S, S, C), out (N*N, O), N = ceil(S / stride); around (N*N, 9*C) are the windows, slope and xhat (N*N, O), rstd (N*N,).
+x (S, S, C), out (N*N, O), N = ceil(S / stride); windows (N*N, 9*C), slope and xhat (N*N, O), rstd (N*N,).
 """
 import numpy as np
 
@@ -20,13 +20,13 @@ def reach(i, n, side, stride):
 
 
 @compiled
-def windows(x, stride, around):
-    """around[i] = the window of x around pixel (stride * row, stride * column), zeros beyond the edge"""
+def cut_windows(x, stride, windows):
+    """windows[i] = the window of x around pixel (stride * row, stride * column), zeros beyond the edge"""
     side, channels = x.shape[0], x.shape[2]
     n, pixels = (side + stride - 1) // stride, x.reshape(-1)
     for i in range(n * n):
         top, left, first, last = reach(i, n, side, stride)
-        window = around[i]
+        window = windows[i]
         if top < 0 or top + SIZE > side or last - first < SIZE:
             window[:] = 0
         for y in range(max(0, -top), min(SIZE, side - top)):  # the columns of a row lie side by side
@@ -38,13 +38,13 @@ def windows(x, stride, around):
 
 
 @compiled
-def windows_backward(daround, stride, dx):
+def cut_windows_backward(dwindows, stride, dx):
     """Adds into dx: each pixel collects from its windows."""
     side, channels = dx.shape[0], dx.shape[2]
     n, dpixels = (side + stride - 1) // stride, dx.reshape(-1)
     for i in range(n * n):
         top, left, first, last = reach(i, n, side, stride)
-        dwindow = daround[i]
+        dwindow = dwindows[i]
         for y in range(max(0, -top), min(SIZE, side - top)):
             run = (last - first) * channels
             dsource = dpixels[((top + y) * side + left + first) * channels:][:run]
@@ -54,10 +54,10 @@ def windows_backward(daround, stride, dx):
 
 
 @kernel(F3, F1, F1, F1, F1, I, F2, F2, F1, F2, F2)
-def convolution_forward(x, panels, b, norm_w, norm_b, stride, around, xhat, rstd, slope, out):
+def stem_block_forward(x, panels, b, norm_w, norm_b, stride, windows, xhat, rstd, slope, out):
     """With stride 1, x is added to what comes out."""
-    windows(x, stride, around)
-    multiply(around, panels, b, out[:0], out)
+    cut_windows(x, stride, windows)
+    multiply(windows, panels, b, out[:0], out)
     layernorm_forward(out, norm_w, norm_b, xhat, rstd, slope)
     gelu_forward(slope.reshape(-1), out.reshape(-1))
     if stride == 1:
@@ -67,8 +67,8 @@ def convolution_forward(x, panels, b, norm_w, norm_b, stride, around, xhat, rstd
 
 
 @kernel(F2, F1, F1, I, F2, F2, F1, F2, F2, F2, F3, F2, F1, F1, F1, F1)
-def convolution_backward(dout, transposed, norm_w, stride, around, xhat, rstd, slope, dmixed, daround, dx, dw, db, dnorm_w,
-                         dnorm_b, nothing):
+def stem_block_backward(dout, transposed, norm_w, stride, windows, xhat, rstd, slope, dmixed, dwindows, dx, dw, db, dnorm_w,
+                        dnorm_b, nothing):
     """dout becomes the gradient of what the norm gave; dx is (0, 0, 0) where the pixels' is not wanted."""
     if dx.size:
         dpixels, numbers = dx.reshape(-1), dout.reshape(-1)
@@ -77,7 +77,7 @@ def convolution_backward(dout, transposed, norm_w, stride, around, xhat, rstd, s
     gelu_backward(dout.reshape(-1), slope.reshape(-1))
     dmixed[:] = 0                                            # no residual path goes round the norm
     layernorm_backward(dout, xhat, rstd, norm_w, dnorm_w, dnorm_b, dmixed)
-    accumulate(around, dmixed, dw, db)
+    accumulate(windows, dmixed, dw, db)
     if dx.size:
-        multiply(dmixed, transposed, nothing, dmixed[:0], daround)
-        windows_backward(daround, stride, dx)
+        multiply(dmixed, transposed, nothing, dmixed[:0], dwindows)
+        cut_windows_backward(dwindows, stride, dx)
