@@ -1,11 +1,11 @@
 """What docs/results.md shows of a run: tables, captions of photographs drawn by a rule, the best and the worst, curves.
 
     python -m npcaption.evaluate --checkpoint npcaption/models/flickr8k.npz --data flickr8k --split test --json test.json
-    python -m benchmarks.results --scores test.json                           markdown, to standard output
-    python -m benchmarks.results --spread seed0.json seed1.json seed2.json     markdown: a recipe's mean over seeds
-    python -m benchmarks.results --logs docs/logs/*.csv --out docs/curves.png   a picture (pip install -e '.[plot]')
+    python -m benchmarks.results --scores test.json                          markdown, to standard output
+    python -m benchmarks.results --spread seed0.json seed1.json seed2.json    markdown: a recipe's mean over seeds
+    python -m benchmarks.results --logs runs/*/log.csv --out curves.png    a picture (pip install -e '.[plot]')
 
-No text of the data set's is printed, only what the model says.
+No caption of the data set's is printed, only what the model says.
 """
 import argparse
 import csv

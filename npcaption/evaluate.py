@@ -47,7 +47,7 @@ def losses(captioner, images, sequences, label="validation"):
 
 
 def losses_cut(captioner, split):
-    """The loss by the post's protocol, for any tokenizer: captions cut to CUT - 2 characters.
+    """The loss of captions of the post's length, for any tokenizer: cut to CUT - 2 characters.
 
     The end counts as one character, and costs nothing where a caption is cut: who is trained on captions that all end
     there knows it. The token that reaches across the cut counts whole.  -> nats per character, and beside another image
