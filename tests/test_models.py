@@ -46,7 +46,11 @@ def test_the_card_beside_it_says_what_it_is():
     card = SHIPPED.with_name("README.md").read_text()
     for heading in ("Training", "Data", "Scores", "Limits"):
         assert f"## {heading}" in card
-    assert "@@" not in card and f"{checkpoint.load(SHIPPED).parameters.flat.size:,} parameters" in card
+    assert f"{checkpoint.load(SHIPPED).parameters.flat.size:,} parameters" in card
+    results = (ROOT / "docs" / "results.md").read_text()
+    for split, way in [("validation", "greedy"), ("validation", "beam 4"), ("test", "greedy"), ("test", "beam 4")]:
+        scores = card.split(f"| {split} | {way} | ")[1].split(" |\n")[0]  # BLEU-4, ROUGE-L, CIDEr-D, distinct
+        assert f"| {scores} |" in results
 
 
 def test_it_scores_on_photographs_what_is_said_of_it(flickr8k):

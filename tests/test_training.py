@@ -250,10 +250,10 @@ def test_a_gradient_gone_bad_behind_a_good_loss_is_found_in_the_backward(engine,
 def test_training_stops_at_bad_numbers_and_says_what_is_still_good(tmp_path, monkeypatch):
     real = Trainer.step
 
-    def spoiled(trainer, images, ids, number, rate):
+    def spoiled(trainer, images, ids, number, *rest):
         if number == 5:
             spoil(trainer, "decoder.0.mlp.up.bias")
-        return real(trainer, images, ids, number, rate)
+        return real(trainer, images, ids, number, *rest)
     monkeypatch.setattr(Trainer, "step", spoiled)
     with pytest.raises(TrainingError, match=r"step 5.*decoder.0.mlp.*last.npz is from before.*--learning-rate"):
         training.train(TINY, tmp_path / "run", say=lambda line: None)
