@@ -32,6 +32,12 @@ def test_training_needs_no_arguments_but_time(trained):
     assert "Held-out scenes" in result.stdout
 
 
+def test_a_model_that_no_memory_holds_is_refused_with_a_sentence(tmp_path):
+    result = run("train.py", "--limit", 40, "--channels", 4 * 10 ** 6, cwd=tmp_path)  # 10^14 parameters
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert "Not enough memory" in result.stderr and "smaller model" in result.stderr
+
+
 def test_sample_prints_a_line_for_each_image_from_the_model_that_is_named(trained):
     result = run("sample.py", "grey.png", "grey.png", "--checkpoint", "runs/shapes/best.npz", cwd=trained[0])
     assert result.returncode == 0, result.stderr

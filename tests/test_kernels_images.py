@@ -59,11 +59,11 @@ def test_every_pixel_goes_to_the_textbooks_place_in_its_patch(size, patch):
         np.testing.assert_allclose(x, pixels, rtol=0, atol=EPS)  # from 0 to 2, minus 1; pixels differ by 8e-3
         assert (beside() == CANARY).all()
     exact, cache = layers.patches_forward(pixels, patch)
-    patches, windows = guarded(np.full(exact.shape, np.nan), CANARY)
+    patches, beside = guarded(np.full(exact.shape, np.nan), CANARY)
     embedding.cut(pixels, patch, patches)
     np.testing.assert_array_equal(patches, exact)
     assert (beside() == CANARY).all()
-    dx, windows = guarded(np.full(image.shape, np.nan), CANARY)
+    dx, beside = guarded(np.full(image.shape, np.nan), CANARY)
     embedding.paste(patches, patch, dx)
     np.testing.assert_array_equal(dx, layers.patches_backward(exact, cache))
     assert (beside() == CANARY).all()
