@@ -129,7 +129,7 @@ def patch_embed_backward(dout, cache, g):
 
 
 def stem_block_forward(x, conv, p):
-    """One of patch_embed's convolutions, its norm and its GELU.  x (S, S, C) -> (N, N, O)"""
+    """One of patch_embed's convolutions, its norm, its GELU and its residual path.  x (S, S, C) -> (N, N, O)"""
     take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
     inputs, channels = matrix.w.shape
     stride = 1 if inputs == SIZE * SIZE * channels else 2
