@@ -19,7 +19,7 @@ from . import files, tokenizers
 from .captioner import Captioner
 from .config import Config, check, check_types
 from .engines import compile_engine, make_engine
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, why
 from .parameters import Parameters, sublayers
 
 VERSION = 1
@@ -51,7 +51,7 @@ def save(path, checkpoint):
     try:
         files.replace(path, content.getbuffer())
     except OSError as error:
-        raise CheckpointError(f"The checkpoint {path} could not be written ({error.strerror}){before}. Free some space "
+        raise CheckpointError(f"The checkpoint {path} could not be written ({why(error)}){before}. Free some space "
                               f"or make the folder writable.") from error
 
 

@@ -34,6 +34,18 @@ class Stopped(NpcaptionError):
         self.status = 128 + signal                           # as a shell has it
 
 
+def printable(text):
+    r"""Text as it may stand in a sentence: what cannot be seen as \x1b and the like."""
+    text = str(text)
+    return text if text.isprintable() else "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def why(error):
+    """What an OSError says, in words: not all of them have a number, and only those with one have its text."""
+    return printable(getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__)
+
+
 def arguments(parser):
     """The command line's arguments by an ArgumentParser; of a flag that it doesn't know it suggests the nearest."""
     options, unknown = parser.parse_known_args()
@@ -65,7 +77,7 @@ def command(main):
               file=sys.stderr)
         status = 2
     except OSError as error:                                 # such as a full disk behind the output
-        print(f"{error.filename or 'The output'}: {error.strerror}.", file=sys.stderr)
+        print(f"{error.filename or 'The output'}: {why(error)}.", file=sys.stderr)
         status = 2
     with suppress(OSError):
         sys.stdout.flush()

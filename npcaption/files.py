@@ -1,19 +1,27 @@
 """Writing files so that nothing already made is lost."""
+import glob
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import DataError
+from .errors import DataError, why
 
 
-def replace(path, content):
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part")             # behind the name of a file that is being written
+
+
+def replace(path, content, mode=0o666):
     """Bytes into a file, all or nothing: after any failure, crash or power cut it is the new one or the earlier, whole.
 
-    They are written to `path`.part, and renamed when they are on the disk.  OSError if that fails; then nothing is left.
+    They are written to a new file beside it, and renamed when they are on the disk.  OSError if that fails; then nothing is
+    left.  mode: the permissions of the file, of which the umask takes away.
     """
-    path, unfinished, rest = Path(path), Path(f"{path}.part"), memoryview(content)
+    path, rest = Path(path), memoryview(content)
+    unfinished = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")  # a name that nobody else's file has
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
-        with open(unfinished, "wb", buffering=0) as file:    # a buffer's flush could fail again when the file is closed
+        with open(handle, "wb", buffering=0) as file:        # a buffer's flush could fail again when the file is closed
             while rest:
                 rest = rest[file.write(rest):]
             os.fsync(file.fileno())
@@ -24,6 +32,13 @@ def replace(path, content):
         raise
     with suppress(OSError):                                  # not every file system can; the file is in its place anyway
         sync_folder(path.parent)
+
+
+def clear_unfinished(path):
+    """Remove what processes that were killed while they wrote `path` left of it; nothing else ends like that."""
+    for unfinished in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        if UNFINISHED.fullmatch(unfinished.name.removeprefix(path.name)):
+            unfinished.unlink()
 
 
 def sync_folder(folder):
@@ -44,7 +59,7 @@ def write_whole(path, content):
         else:
             replace(target, content)
     except OSError as error:
-        raise DataError(f"{path} could not be written ({error.strerror}). Name a file in a folder that exists and is "
+        raise DataError(f"{path} could not be written ({why(error)}). Name a file in a folder that exists and is "
                         "writable, and see that the disk is not full.") from error
 
 

@@ -9,8 +9,8 @@ import threading
 from contextlib import contextmanager
 
 from . import checkpoint
-from .errors import CheckpointError
-from .files import write_whole
+from .errors import CheckpointError, why
+from .files import clear_unfinished, write_whole
 
 try:
     import fcntl
@@ -34,7 +34,7 @@ def folder(out, resume):
     except FileNotFoundError:
         raise CheckpointError(f"There is no folder {out} to go on from. Leave --resume out to begin there.") from None
     except OSError as error:
-        raise CheckpointError(f"The folder {out} cannot be used ({error.strerror}). Choose another (--out).") from error
+        raise CheckpointError(f"The folder {out} cannot be used ({why(error)}). Choose another (--out).") from error
     try:
         lock(descriptor, out)
         found = [name for name in FILES if (out / name).exists()]
@@ -44,10 +44,10 @@ def folder(out, resume):
         try:
             with tempfile.TemporaryFile(dir=out):
                 pass
-            for unfinished in out.glob("*.part"):            # what a process left that was killed while it wrote
-                unfinished.unlink()
+            for name in FILES:
+                clear_unfinished(out / name)
         except OSError as error:
-            raise CheckpointError(f"The folder {out} cannot be written to ({error.strerror}). Make it writable, or choose "
+            raise CheckpointError(f"The folder {out} cannot be written to ({why(error)}). Make it writable, or choose "
                                   f"another (--out).") from error
         yield
     finally:

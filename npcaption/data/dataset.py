@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from ..tokenizers import PADDING, caption_ids
 from . import shapes
 from .augment import DRAWS, augment, sided
 from .records import load_all_records
 from .store import open_store, release
-from .text import count, printable
+from .text import count
 
 HELD_OUT_SCENES = 400
 

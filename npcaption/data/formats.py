@@ -2,11 +2,10 @@
 import re
 from typing import NamedTuple
 
-from ..errors import DataError
+from ..errors import DataError, printable, why
 from .annotations import read_annotations
 from .lists import read_captions, read_flickr30k, read_json_lines
 from .parquet import read_parquet
-from .text import printable
 
 TEXT_FOLDER = "Flickr8k_text"                       # where the original archive puts its text files
 COCO_FOLDER = "annotations"
@@ -43,7 +42,7 @@ def find_caption_files(path):
                                         Format("captions", READERS.get(path.suffix, read_captions)))
         there = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     except (OSError, ValueError) as error:
-        raise DataError(f"{printable(path)} cannot be read: {getattr(error, 'strerror', None) or error}. "
+        raise DataError(f"{printable(path)} cannot be read: {why(error)}. "
                         "Give the path of a folder or of a caption file.") from error
     for pattern, kind in FORMATS.items():
         files = next(filter(None, (files_like(pattern, path / folder) for folder in FOLDERS)), [])

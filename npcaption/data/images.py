@@ -6,10 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError
+from ..errors import DataError, printable, why
 from .entries import Cell
 from .parquet import open_cell
-from .text import printable
 
 ORIENTATION = 0x0112        # EXIF's tag
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -72,7 +71,7 @@ def reason(error):
     """What went wrong, without the path, which the sentence has already."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "its format is not known, or it is empty or damaged"
-    return printable(getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__)
+    return why(error)
 
 
 def squash(image, size):

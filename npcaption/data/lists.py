@@ -3,9 +3,9 @@ import csv
 import json
 import re
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from .entries import CAPTION_COLUMNS, IMAGE_COLUMNS, Entry, Fault
-from .text import SURROGATE, clean, printable, read_text
+from .text import SURROGATE, clean, read_text
 
 NOT_UTF8 = Fault("line", "in another encoding than UTF-8")
 NOT_A_ROW = Fault("line", "without a name, a {} and a caption")

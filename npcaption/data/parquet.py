@@ -5,9 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from ..errors import DataError
+from ..errors import DataError, printable
 from .entries import CAPTION_COLUMNS, IMAGE_COLUMNS, Cell, Entry
-from .text import clean, printable
+from .text import clean
 
 TEXTS = {kind.format(text) for kind in ("{}", "list<element: {}>", "list<item: {}>", "large_list<item: {}>")
          for text in ("string", "large_string")}    # types of columns that can hold captions

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, printable, why
 from .entries import Cell, Fault
 from .formats import COCO_FOLDER, TEXT_FOLDER, find_caption_files, read_entries
-from .text import count, printable, read_text
+from .text import count, read_text
 
 IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images",
                  "flickr30k-images", ".")
@@ -171,7 +171,7 @@ def list_files(folder):
     except (OSError, ValueError) as error:          # ValueError: a null character in its name
         if getattr(error, "errno", None) in (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             return set()
-        raise DataError(f"The folder {printable(folder)} cannot be listed: {error.strerror}.") from error
+        raise DataError(f"The folder {printable(folder)} cannot be listed: {why(error)}.") from error
 
 
 def unnamed(listings, named):

@@ -20,8 +20,7 @@ import numpy as np
 import PIL
 
 from .images import decode, pil_warnings_ignored, reason
-from .text import printable
-from ..errors import DataError
+from ..errors import DataError, printable, why
 from ..progress import progress, say
 
 try:
@@ -125,7 +124,7 @@ def build(file, paths, size, workers):
                 raise
     except OSError as error:
         raise DataError(f"The image store {file} of {needed:,} bytes cannot be written: "
-                        f"{error.strerror}. {ADVICE}") from error
+                        f"{why(error)}. {ADVICE}") from error
 
 
 @contextmanager

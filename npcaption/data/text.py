@@ -2,7 +2,7 @@
 import codecs
 import re
 
-from ..errors import DataError
+from ..errors import DataError, why
 
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")     # line ends, tabs, what a terminal would obey
 SURROGATE = re.compile("[\ud800-\udfff]")                   # half a character: no encoding can write it
@@ -11,13 +11,6 @@ SURROGATE = re.compile("[\ud800-\udfff]")                   # half a character: 
 def clean(caption):
     """A caption on one line: control characters become spaces and lone surrogates U+FFFD; nothing around it."""
     return SURROGATE.sub("\ufffd", CONTROL.sub(" ", caption)).strip()
-
-
-def printable(text):
-    r"""Text as it may stand in a sentence: what cannot be seen as \x1b and the like."""
-    text = str(text)
-    return text if text.isprintable() else "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def count(number, noun):
@@ -33,7 +26,7 @@ def read_text(file, errors="strict"):
         text = data.decode("utf-16") if utf16 else data.decode("utf-8-sig", errors)
         return text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+        raise DataError(f"{file} cannot be read: {why(error)}.") from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{file}:{line} is not {'UTF-16' if utf16 else 'UTF-8'} text (byte 0x{data[error.start]:02x}). "
