@@ -1,8 +1,9 @@
 """One `.npz` file: everything needed to caption, or to go on training. Nothing in it is ever unpickled.
 
-Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can go on from it, and
-`meta`: JSON as bytes, with the format's version, the configuration, the tokenizer and the state of training. Seed,
-epoch and step are the whole random state: whatever training draws is a function of them.
+Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can go on from it, `seen.*`
+with fingerprints of the training images, and `meta`: JSON as bytes, with the format's version, the configuration, the
+tokenizer and the state of training. Seed, epoch and step are the whole random state: whatever training draws is a function
+of them.
 """
 import io
 import json
@@ -18,12 +19,14 @@ import numpy as np
 from . import files, tokenizers
 from .captioner import Captioner
 from .config import Config, check, check_types
+from .data.seen import Seen
 from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError, why
 from .parameters import Parameters, sublayers
 
-VERSION = 1
+VERSION = 2         # 1 had no fingerprints of the training images
 MOMENTS = ("optimiser.m", "optimiser.v")
+SEEN = tuple(f"seen.{name}" for name in Seen._fields)
 SHIPPED = Path(__file__).parent / "models" / "flickr8k.npz"  # trained on photographs; models/README.md says all about it
 
 
@@ -33,6 +36,7 @@ class Checkpoint(NamedTuple):
     parameters: Parameters
     state: dict                 # epoch, step, best, ...: what training wants to know again
     optimiser: tuple | None     # m and v, (N,) each
+    seen: Seen | None = None    # the training images, or None where they were generated or are not known
 
 
 def save(path, checkpoint):
@@ -46,6 +50,8 @@ def save(path, checkpoint):
     arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **checkpoint.parameters.named}
     if checkpoint.optimiser is not None:
         arrays |= zip(MOMENTS, checkpoint.optimiser)
+    if checkpoint.seen is not None:
+        arrays |= zip(SEEN, checkpoint.seen)
     content = io.BytesIO()
     np.savez(content, **arrays)
     try:
@@ -89,13 +95,14 @@ def read(archive, size):
     """The checkpoint in an open archive of `size` bytes.  If it is none, one of the errors that `load` catches."""
     members = stored_members(archive, size)
     config, tokenizer, state = read_meta(array_of("meta", archive.read(members.pop("meta")), np.uint8).tobytes())
+    seen = [members.pop(name) for name in SEEN if name in members]
     shapes = expected_shapes(config.model, members)
     arrays = {name: array_of(name, archive.read(members[name]), np.float32, shape) for name, shape in shapes.items()}
     parameters = Parameters(config.model)
     for name, view in parameters.named.items():
         view[...] = arrays[name]
     optimiser = tuple(arrays[name] for name in MOMENTS) if MOMENTS[0] in arrays else None
-    return Checkpoint(config, tokenizer, parameters, state, optimiser)
+    return Checkpoint(config, tokenizer, parameters, state, optimiser, read_seen([archive.read(member) for member in seen]))
 
 
 def stored_members(archive, size):
@@ -119,13 +126,23 @@ def stored_members(archive, size):
     return members
 
 
+def read_seen(members):
+    """The Seen in the bytes of its arrays; None if there are none.  ValueError if they are not three of equal length."""
+    if not members:
+        return None
+    arrays = [array_of(name, member, np.uint64) for name, member in zip(SEEN, members)]
+    if len(arrays) < len(SEEN) or len(set(map(len, arrays))) > 1:
+        raise ValueError("its fingerprints of the training images are not complete")
+    return Seen(*arrays)
+
+
 def array_of(name, member, dtype, shape=None):
-    """The array in the bytes of an .npy file; if no shape is expected, all of its bytes.  ValueError if it is another.
+    """The array in the bytes of an .npy file; if no shape is expected, as long as they are.  ValueError if it is another.
 
     The header is compared with the one that np.savez writes for such an array, never interpreted.
     """
     start = 10 + int.from_bytes(member[8:10], "little")      # after the magic string, the version, two bytes of length
-    shape = shape or (len(member) - start,)
+    shape = shape or ((len(member) - start) // np.dtype(dtype).itemsize,)
     found = member[10:start].rstrip().decode("latin-1")
     header = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
     if not member.startswith(b"\x93NUMPY\x01\x00") or found != header:
@@ -140,8 +157,8 @@ def read_meta(text):
     """-> config, tokenizer, state.  ValueError or ConfigError if they are not there, cannot be used or do not fit."""
     meta = json.loads(text)
     try:
-        if meta["version"] != VERSION:
-            raise ValueError(f"it has the format {meta['version']!r}, this program reads {VERSION}")
+        if meta["version"] not in range(1, VERSION + 1):
+            raise ValueError(f"it has the format {meta['version']!r}, this program reads 1 to {VERSION}")
         config, state = Config.from_json(meta["config"]), meta["state"]
         tokenizer = tokenizers.from_json(meta["tokenizer"])
     except (LookupError, TypeError, CheckpointError) as error:

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import sys
 from functools import partial
 from typing import NamedTuple
 
@@ -20,8 +21,9 @@ import numpy as np
 
 from . import attribution, checkpoint, decoding, floors, metrics, page, report
 from .captioner import GROUP, Captioner
-from .data.dataset import encode_captions, load_dataset, trim
+from .data.dataset import Split, encode_captions, load_dataset, trim
 from .data.images import open_image
+from .data.seen import seen_in
 from .engines import compile_engine, make_engine
 from .errors import ConfigError, DataError, arguments, command
 from .files import check_writable, write_whole
@@ -231,6 +233,31 @@ def looks(captioner, split, captions):
         yield [(look.word, look.map) for look in found]
 
 
+def on_training_images(seen, trained_on, options):
+    """What a score is worth whose images the model may have seen in training, as a sentence; "" if it has seen none.
+
+    seen: the checkpoint's; trained_on (N,) bool, the images of the split that are among them.
+    """
+    count, number = int(trained_on.sum()), len(trained_on)
+    if seen is None:
+        return ("The checkpoint does not say which images it was trained on, so whether some are among these was not checked."
+                if options.data else "")
+    if not count:
+        return ""
+    if options.unseen:
+        return f"Skipped {count:,} of {number:,} {options.split} images, which the model was trained on."
+    return (f"WARNING: the model was trained on {count:,} of these {number:,} {options.split} images, so the scores say how "
+            f"well it remembers, not how well it captions new images. --unseen skips them.")
+
+
+def unseen(split, trained_on):
+    """The images of a split that the model was not trained on.  DataError if there are none."""
+    keep = np.flatnonzero(~trained_on)
+    if not len(keep):
+        raise DataError(f"The model was trained on all {len(trained_on):,} images. Evaluate it on others, or without --unseen.")
+    return Split(split.images[keep], *(part and [part[i] for i in keep] for part in split[1:]))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -241,6 +268,7 @@ def main():
                         help="captioned images, or several times (default: what the model was trained on)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="val")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images of the split")
+    parser.add_argument("--unseen", action="store_true", help="skip images that the model was trained on")
     parser.add_argument("--beam", type=int, default=4, metavar="K", help="width of the beam search; 0: none (default: 4)")
     parser.add_argument("--engine", choices=["numba", "numpy"], default="numba")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the numba engine (default: one a core)")
@@ -260,14 +288,21 @@ def main():
     split = dataset._asdict()[options.split].first(options.limit)
     if not split.names:
         raise DataError(f"{data} has no {options.split} images. Choose another --split.")
+    trained_on = seen_in(trained.seen, split)
+    warning = on_training_images(trained.seen, trained_on, options)
+    if warning:
+        print(warning, file=sys.stderr, flush=True)
+    if options.unseen:
+        split = unseen(split, trained_on)
     compiled.result()
     engine = make_engine(options.engine, trained.config.model, trained.parameters, options.threads)
     captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
     train = [text for texts in dataset.train.captions for text in texts]
     result = {"checkpoint": str(path), "data": str(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),
+              "trained_on": None if trained.seen is None else 0 if options.unseen else int(trained_on.sum()),
               **evaluate(captioner, split, train, options.beam)}
-    result["notes"][:0] = dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
+    result["notes"][:0] = [warning] * bool(warning) + dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
         options.split == "train")
     if options.json:
         write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="replace"))

@@ -17,8 +17,7 @@ def describe(data, sequences, tokenizer, max_length):
     texts = [text for captions in data.train.captions for text in captions]
     cut = np.mean([len(tokenizer.encode(text.lower())) > max_length - 2 for text in texts])
     unknown = characters(data.val) - characters(data.train)
-    lines = [*data.notes,
-             f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
+    lines = [f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
              f"{len(data.val.names)} with {sum(map(len, data.val.captions))}.",
              f"{tokenizer.size} token ids; {cut:.1%} of the captions are longer than {max_length} ids and are cut."]
     if unknown:

@@ -16,6 +16,7 @@ from .captioner import Captioner
 from .checkpoint import Checkpoint
 from .data.bags import bags_of_words
 from .data.dataset import Views, ahead, encode_captions, epoch_batches, fingerprint, load_dataset
+from .data.seen import exchanged, seen_images
 from .engines import compile_engine, make_engine
 from .errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError
 from .evaluate import losses
@@ -88,8 +89,12 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     resumed, notes = run.resumable(out, config) if resume else (None, [])
     compiled = compile_engine(t.engine)                      # goes on beside what follows
 
-    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict)
-    check_data(data, t, out, resumed)
+    if notes:
+        say("\n".join(notes))
+    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict,
+                        say=lambda note: note and say(note))
+    seen = seen_images(data.train)
+    check_data(data, t, out, resumed, seen)
     tokenizer = resumed.tokenizer if resumed else tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
@@ -101,9 +106,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
         if config.model.bag:
             sequences = sequences._replace(words=words)
         else:
-            notes.append(f"No word is in the captions of {t.bag_least} images or more, so the encoder is not asked for any. "
-                         f"A smaller --bag-least would ask for rarer ones.")
-    say("\n".join(notes + [report.describe(data, sequences, tokenizer, config.model.max_length)]))
+            say(f"No word is in the captions of {t.bag_least} images or more, so the encoder is not asked for any. "
+                f"A smaller --bag-least would ask for rarer ones.")
+    say(report.describe(data, sequences, tokenizer, config.model.max_length))
     say("\n" + table(config.model) + "\n")
 
     compiled.result()
@@ -115,7 +120,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data)}
 
     def save(name, kept=lambda checkpoint: checkpoint):
-        checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments)))
+        checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments, seen)))
 
     def stop_if_asked():
         if interrupts.noted:
@@ -190,7 +195,7 @@ def first_parameters(config, sequences):
     return parameters
 
 
-def check_data(data, t, out, resumed):
+def check_data(data, t, out, resumed, seen):
     """Refuse what cannot be trained on, or is not what the run began with."""
     if not data.train.names or not data.val.names:
         raise DataError(" ".join([f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
@@ -201,6 +206,10 @@ def check_data(data, t, out, resumed):
     if resumed and resumed.state["data"] != fingerprint(data):
         raise CheckpointError(f"{out} was trained on other images or captions than {t.data} now holds. Resume with the "
                               f"data of the first run, or begin anew in another folder (--out).")
+    if resumed and resumed.seen and len(others := exchanged(resumed.seen, seen)):
+        raise CheckpointError(f"{t.data} holds other images than those that {out} was trained on: {len(others)} differ under "
+                              f"the same names, the first {data.train.names[others[0]]}. Restore them, or begin anew in "
+                              f"another folder (--out).")
 
 
 def last_good(out):

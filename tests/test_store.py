@@ -91,6 +91,63 @@ def test_a_photograph_that_changes_makes_a_new_store(paths, folder):
     assert len(os.listdir(folder)) == 3
 
 
+def twins(tmp_path):
+    """Two folders of images of the same names, lengths and times, and other pixels."""
+    found, names = [], ("a.bmp", "b.bmp")
+    for folder, colour in ("one", "blue"), ("two", "red"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image.new("RGB", (9, 9), colour).save(tmp_path / folder / name)
+            os.utime(tmp_path / folder / name, ns=(1, 1))
+        found.append([tmp_path / folder / name for name in names])
+    return found
+
+
+def test_images_of_the_same_names_lengths_and_times_in_another_folder_are_other_images(tmp_path, folder):
+    for paths in twins(tmp_path):
+        assert np.array_equal(open_store(paths, 8, folder).images[0], load_image(paths[0], 8))
+    assert len(os.listdir(folder)) == 2
+
+
+def test_images_of_the_same_names_lengths_and_times_in_the_same_folder_are_other_images(tmp_path, folder, monkeypatch):
+    one, two = twins(tmp_path)
+    before = open_store(one, 8, folder).images[0].copy()
+    os.rename(tmp_path / "one", tmp_path / "old")            # as another data set mounted in the place of the first
+    os.rename(tmp_path / "two", tmp_path / "one")
+    assert not np.array_equal(open_store(one, 8, folder).images[0], before)
+    for path in one:                                         # as an archive unpacked over it
+        Image.new("RGB", (9, 9), "green").save(path)
+        os.utime(path, ns=(1, 1))
+    assert np.array_equal(open_store(one, 8, folder).images[0], load_image(one[0], 8))
+    times = os.stat(one[0])
+    monkeypatch.setattr(os, "stat", lambda path, *_, stat=os.stat, **__: times if str(path).endswith(".bmp") else stat(path))
+    known = store_module.fingerprint(one)                    # even where no time tells, the content of some does
+    Image.new("RGB", (9, 9), "white").save(one[1])
+    assert store_module.fingerprint(one) != known
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make files of other users")
+def test_a_store_that_another_user_could_have_written_is_not_read(paths, folder):
+    right = open_store(paths, 8, folder).images.copy()
+    file = next(folder.iterdir())
+    for forge in lambda: os.chown(file, 65534, 65534), lambda: file.chmod(0o664), lambda: file.chmod(0o646):
+        file.write_bytes(file.read_bytes().replace(right[0].tobytes(), bytes(192)))
+        forge()
+        assert np.array_equal(open_store(paths, 8, folder).images, right)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {file.name, f"{file.stem}-0.npy"}        # theirs stays where it is
+
+
+def test_a_store_is_never_written_through_a_link_that_somebody_laid(paths, folder, tmp_path):
+    folder.mkdir()
+    mine = tmp_path / "mine"
+    mine.write_text("not for pixels")
+    part = f"images-8-{store_module.fingerprint(paths)}.npy.00000000.part"
+    (folder / part).symlink_to(mine)
+    open_store(paths, 8, folder)
+    assert mine.read_text() == "not for pixels"
+
+
 @pytest.mark.parametrize("damage", [
     lambda whole: whole[:-1], lambda whole: whole[:1000], lambda whole: whole + b"x", lambda whole: b"",
     lambda whole: whole.replace(b"(12, 8, 8, 3)", b"(8, 12, 8, 3)"), lambda whole: whole.replace(b"|u1", b"|i1"),
@@ -180,12 +237,13 @@ def test_two_processes_that_build_the_same_store_at_once_both_succeed(paths, fol
 def test_what_a_killed_process_left_is_removed_after_a_week(paths, folder):
     folder.mkdir()
     week = 7 * 24 * 3600
-    for name, age in ("images-8-x.npy.ab.part", week + 60), ("images-8-x.npy.cd.part", 60), ("kernels.part", week + 60):
+    store, others = f"images-8-{20 * '0'}.npy", ["kernels.part", "images-2019.part", "images-8-x.npy.00000000.part"]
+    for name, age in [(f"{store}.0000abcd.part", week + 60), (f"{store}.1111abcd.part", 60), *((o, week + 60) for o in others)]:
         (folder / name).touch()
         os.utime(folder / name, times=(time.time() - age,) * 2)
     open_store(paths, 8, folder)
-    assert sorted(path.suffix for path in folder.iterdir()) == [".npy", ".part", ".part"]
-    assert not (folder / "images-8-x.npy.ab.part").exists()
+    left = {path.name for path in folder.iterdir() if path.suffix == ".part"}
+    assert left == {f"{store}.1111abcd.part", *others}       # those of others, too, however old
 
 
 @pytest.fixture
@@ -219,7 +277,7 @@ def test_an_interrupted_store_is_gone_on_with_and_becomes_the_same(paths, folder
     assert decoded == paths[after:] and len(os.listdir(folder)) == 1
     assert found.unreadable == whole.unreadable and np.array_equal(found.images, whole.images)
     assert next(folder.iterdir()).read_bytes() == next((folder.parent / "another").iterdir()).read_bytes()
-    assert (f"gone on with: {after} of 12 images" in capsys.readouterr().err) == bool(after)
+    assert (f"Resuming the image store: {after} of 12 images" in capsys.readouterr().err) == bool(after)
 
 
 BUILD = """
@@ -347,7 +405,7 @@ def test_a_folder_that_may_only_be_read_is_told_and_a_store_in_it_is_used(paths,
 
 
 def test_a_folder_whose_files_cannot_be_mapped_is_told(paths, folder, monkeypatch):
-    monkeypatch.setattr(np.lib.format, "open_memmap", lambda *_, **__: int("no such device"))
+    monkeypatch.setattr(np, "memmap", lambda *_, **__: int("no such device"))
     with pytest.raises(DataError, match="was written but cannot be mapped into memory. Set NPCAPTION_CACHE"):
         open_store(paths, 8, folder)
 

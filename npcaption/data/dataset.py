@@ -34,26 +34,32 @@ class Dataset(NamedTuple):
     train: Split
     val: Split
     test: Split
-    notes: list                 # sentences to say aloud before training
+    notes: list                 # sentences on what was read and what was skipped
     scenes: list | None         # the test scenes, if generated: they can judge a caption exactly
 
 
-def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test"), strict=False):
+def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test"), strict=False,
+                 say=lambda note: None):
     """data "shapes", or folders or files that load_all_records knows; limit: at most so many images of each split.
 
     looked_at: the splits whose images are wanted; those of files in other splits are not decoded, and None.
-    What cannot be used is left out and told in the notes; strict: it is a DataError instead. DataError, too, where no
-    image is left.
+    What cannot be used is skipped and told in the notes; strict: it is a DataError instead. DataError, too, where no
+    image is left.  say: a function that is given each note as soon as it is known; decoding the images can take hours.
     """
     if data == "shapes":
-        return _generated(image_size, seed, min(limit or scenes, scenes))
+        dataset = _generated(image_size, seed, min(limit or scenes, scenes))
+        say("\n".join(dataset.notes))
+        return dataset
     records = load_all_records(data, seed)
+    say("\n".join(records.notes))
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
         raise DataError(" ".join([f"{data} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
     store = open_store(paths, image_size)
-    left_out = records.left_out + _unreadable(paths, store.unreadable)
+    unreadable = _unreadable(paths, store.unreadable)
+    say("\n".join(unreadable))
+    left_out = records.left_out + unreadable
     if strict and left_out:
         raise DataError(" ".join([*left_out, "Mend the data, or go on without these: leave --strict away."]))
 
@@ -65,7 +71,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
         number, start = numbers.stop, start + len(splits[name])
     return Dataset(*(Split(images[name], [record.captions for record in part],
                            [record.name for record in part], [record.image for record in part])
-                     for name, part in splits.items()), records.notes + left_out[len(records.left_out):], None)
+                     for name, part in splits.items()), records.notes + unreadable, None)
 
 
 def _unreadable(paths, why):

@@ -15,6 +15,11 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: I
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
          8: Image.Transpose.ROTATE_90}
 
+
+def max_pixels():
+    return 2 * Image.MAX_IMAGE_PIXELS
+
+
 def load_image(source, size):
     """source, squashed to a square of size pixels by an antialiased bilinear resize -> (size, size, 3) uint8
 

@@ -6,12 +6,14 @@ import json
 import math
 import mmap
 import os
+import re
 import shutil
 import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -19,18 +21,24 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
-from .images import decode, pil_warnings_ignored, reason
+from .images import decode, max_pixels, pil_warnings_ignored, reason
 from ..errors import DataError, printable, why
 from ..progress import progress, say
+from ..support import caches
+from ..support.cores import usable_cores
 
 try:
     import fcntl
 except ImportError:     # Windows
     fcntl = None
 
-VERSION = 2         # raise it when `decode` changes what it returns, or the file its layout
+VERSION = 3         # raise it when `decode` changes what it returns, or the file its layout
 ABANDONED = 7 * 24 * 3600   # seconds after which nobody will go on with a part that was interrupted
 NOTE_EVERY = 15     # seconds of work that a killed process can lose
+PART = re.compile(r"images-\d+-[0-9a-f]{20}(-\d+)?\.npy\.[0-9a-f]{8}\.part")  # a store that is being built, or was
+OWN_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)  # no link to a file that is not ours
+SAMPLES = 64        # images of which some bytes are part of a store's name
+SAMPLE = 4096       # bytes of each
 ADVICE = "Make room there, or set NPCAPTION_CACHE to another folder."
 
 
@@ -42,21 +50,25 @@ class Store(NamedTuple):
 def open_store(paths, size, folder=None, workers=None):
     """The images at paths, as load_image returns them -> Store
 
-    It is built at the first call, by workers threads (one per core if None), and found again as long as the
-    images' names, lengths and times and the version of Pillow stay. If that is interrupted, the next call goes on where
-    it stopped. An image that cannot be read is left out, and
-    that is remembered too, unless the fault was the machine's (no permission, no memory): then all are read again.
-    folder is by default $NPCAPTION_CACHE, or else ~/.cache/npcaption.
-    DataError if no image can be read or the folder cannot hold the store.
+    It is built at the first call, by workers threads (one per usable core if None), and found again as long as `fingerprint`
+    gives the same name. If that is interrupted, the next call resumes where it stopped. An image that cannot be read is
+    skipped, and that is remembered too, unless the fault was the machine's (no permission, no memory): then all are read again.
+    folder is by default the first of caches.folders() that has the store, or that can be written to.
+    DataError if no image can be read or no folder can hold the store.
     """
-    folder = Path(folder or os.environ.get("NPCAPTION_CACHE") or Path.home() / ".cache" / "npcaption")
     if not len(paths):
         raise DataError("There are no images to put into an image store.")
-    file = folder / f"images-{size}-{fingerprint(paths)}.npy"
+    name = f"images-{size}-{fingerprint(paths)}.npy"
+    for place in caches.folders() if folder is None else [Path(folder)]:
+        store, lasting = open_if_whole(place / name, len(paths), size)
+        if lasting:
+            return store
+    folder = Path(folder or caches.folder_to_write() or caches.folders()[0])
     remove_abandoned(folder)
+    file = own_name(folder / name)
     store, lasting = open_if_whole(file, len(paths), size)
-    if store is None or not lasting:
-        build(file, paths, size, workers or os.cpu_count() or 1)
+    if not lasting:
+        build(file, paths, size, workers or usable_cores())
         store, _ = open_if_whole(file, len(paths), size)
     if store is None:
         raise DataError(f"The image store {file} was written but cannot be mapped into memory. Set NPCAPTION_CACHE "
@@ -75,31 +87,59 @@ def release(images):
 
 
 def fingerprint(paths):
-    """A name for these images; a photograph that changed makes another."""
-    digest = hashlib.sha256(f"{VERSION} {PIL.__version__}".encode())
-    for path in paths:
+    """A name for these images; a photograph that changed makes another.
+
+    Times alone do not tell: archives and container images set them all alike. So each image counts with its folder, name,
+    size and times, that of its last change included, which nobody can set; and some with a part of their content.
+    """
+    digest, place = hashlib.sha256(f"{VERSION} {PIL.__version__} {max_pixels()}".encode()), cache(os.path.realpath)
+    for number, path in enumerate(paths):
         try:
             stat = os.stat(path)
-            state = f"{stat.st_size} {stat.st_mtime_ns}"
+            state = f"{place(os.path.dirname(path))} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
         except (OSError, ValueError):
             state = "absent"
         digest.update(f"\0{state} {os.path.basename(str(path))}".encode(errors="surrogatepass"))
+        if number * SAMPLES // len(paths) < (number + 1) * SAMPLES // len(paths):  # SAMPLES of them, or all
+            digest.update(some_bytes(path))
     return digest.hexdigest()[:20]
+
+
+def some_bytes(path):
+    """A few from the middle of a file, where those of images differ; none if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - SAMPLE) // 2)
+            return file.read(SAMPLE)
+    except (OSError, ValueError):
+        return b""
+
+
+def own_name(file):
+    """The file, or one with the user's number in its name if another user has put a store there."""
+    foreign = file.is_file() and not caches.is_own(os.stat(file))
+    return file.with_stem(f"{file.stem}-{os.geteuid()}") if foreign else file
 
 
 def open_if_whole(file, count, size):
     """The store of `count` images in file -> (Store, whether its faults last), or (None, False) if it is damaged.
 
     The file is an .npy with JSON behind its pixels: a list of [number of a path, why it is unreadable, if for good].
+    One that another user could have written counts as damaged.
     """
+    stored = caches.open_own(file)
+    if stored is None:
+        return None, False
     try:
-        images = np.lib.format.open_memmap(file, mode="r")
-        with open(file, "rb") as stored:
+        with stored:
+            np.lib.format.read_magic(stored)
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stored)
+            images = np.memmap(stored, np.uint8, "r", stored.tell(), shape)
             stored.seek(images.offset + images.nbytes)
             unreadable = json.loads(stored.read())
-        whole = images.shape == (count - len(unreadable), size, size, 3) and images.dtype == np.uint8
+        whole = shape == (count - len(unreadable), size, size, 3) and dtype == np.uint8 and not fortran_order
         return ((Store(images, {number: why for number, why, _ in unreadable}), all(lasts for *_, lasts in unreadable))
-                if whole and images.flags.c_contiguous else (None, False))
+                if whole else (None, False))
     except Exception:                       # a damaged header can raise nearly anything inside NumPy
         return None, False
 
@@ -134,12 +174,12 @@ def claim(file):
     new = ((file.with_name(f"{file.name}.{os.urandom(4).hex()}.part"), os.O_CREAT | os.O_EXCL) for _ in repeat(None))
     for part, flags in chain(left, new):
         try:
-            handle = os.open(part, os.O_RDWR | flags, 0o666)
+            handle = os.open(part, os.O_RDWR | flags | OWN_FLAGS, 0o644)
         except OSError:
             if flags:
                 raise
             continue                        # gone, or another user's
-        if may_write(handle, part, new=bool(flags)):
+        if caches.is_own(os.fstat(handle)) and may_write(handle, part, new=bool(flags)):
             break
         os.close(handle)
     if not fcntl:
@@ -177,7 +217,7 @@ def write(out, paths, shape, decoded):
     done, unreadable = read_note(out, end, len(paths))
     check_room(out.name, (len(paths) - done) * length)
     if done:
-        say(f"The image store is gone on with: {done:,} of {len(paths):,} images were in it.", sys.stderr)
+        say(f"Resuming the image store: {done:,} of {len(paths):,} images are in it.", sys.stderr)
     noted = time.monotonic()
     out.seek(start + (done - len(unreadable)) * length)
     try:
@@ -264,7 +304,7 @@ def attempt(path, size):
 
 def remove_abandoned(folder):
     """Parts of stores that were interrupted and never gone on with."""
-    for part in folder.glob("images-*.part"):
+    for part in filter(lambda part: PART.fullmatch(part.name), folder.glob("images-*.part")):
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > ABANDONED:
                 part.unlink()
