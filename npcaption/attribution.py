@@ -1,15 +1,18 @@
 """What of the image a word of its caption comes from: where cross-attention looked, and which pixels would change it.
 
 Both by the textbook, whatever engine decodes: it keeps the attention's probabilities, and its backward reaches the pixels.
-Captions are ids with start and end, as npcaption.decoding gives them.
+An image is what load_image takes. Captions are ids with start and end, as npcaption.decoding gives them.
 """
+import operator
 import re
 from typing import NamedTuple
 
 import numpy as np
 
 from . import layers, model
-from .errors import ConfigError
+from .data.images import load_image
+from .engines import check_batch
+from .errors import ConfigError, DataError
 from .parameters import Parameters
 from .tokenizers import PADDING
 
@@ -31,16 +34,27 @@ def words(tokenizer, ids):
             for match in re.finditer(r"\S+", tokenizer.decode(ids))]
 
 
+def fitting(captioner, image, ids):
+    """-> image (S, S, 3) uint8, ids (T,).  DataError if the model does not take them."""
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise DataError("A caption must be given by its ids, (T,) integers with start and end, as Sentence.hypothesis.ids "
+                        f"has them; this is {ids.shape} {ids.dtype}.")
+    check_batch(captioner.config, ids)
+    return load_image(image, captioner.config.image_size), ids
+
+
 def attention(captioner, image, ids, layer=None, head=None):
-    """Where the decoder looked while it wrote each word.  image (S, S, 3) uint8, ids (T,) -> list of Looks
+    """Where the decoder looked while it wrote each word.  ids (T,) -> list of Looks
 
     A map (n, n) holds the share of each patch, summing to 1: the mean over the word's tokens, over the heads and over the
     decoder's blocks, unless `layer` or `head` (counted from 0) chooses one.
     """
     config, p = captioner.config, captioner.parameters.sublayer
     for name, chosen, count in [("layer", layer, config.decoder_blocks), ("head", head, config.heads)]:
-        if chosen is not None and not 0 <= chosen < count:
+        if chosen is not None and not (hasattr(chosen, "__index__") and 0 <= operator.index(chosen) < count):
             raise ConfigError(f"There is no {name} {chosen}: this model's decoder has {count}, numbered from 0.")
+    image, ids = fitting(captioner, image, ids)
     source = captioner.engine.encode(image[None])            # (1, P, C)
     _, (_, blocks) = model.decode_forward(layers, config, p, ids[None, :-1], source, 0.0, 0)
     shares = np.stack([layers.cross_attention_map(cross)[0] for _, cross, _ in blocks])  # (blocks, H, T, P)
@@ -54,8 +68,9 @@ def attention(captioner, image, ids, layer=None, head=None):
 def saliency(captioner, image, ids):
     """How much each pixel matters for each word: |d log p(word | image, words before) / d pixel|, summed over the colours.
 
-    image (S, S, 3) uint8, ids (T,) -> list of Looks, maps (S, S).  Simonyan et al. 2013, arXiv:1312.6034
+    ids (T,) -> list of Looks, maps (S, S).  Simonyan et al. 2013, arXiv:1312.6034
     """
+    image, ids = fitting(captioner, image, ids)
     found, parameters = words(captioner.tokenizer, ids), captioner.parameters
     if not found:
         return []

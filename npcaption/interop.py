@@ -6,12 +6,15 @@ from the views exports, writing to them imports, and those of gradients have tor
 """
 import math
 import re
+import warnings
+from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from .captioner import Captioner
 from .config import Config, ModelConfig, check
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, printable
 from .parameters import Parameters
 
 OUTSIDE = {"patch_embed.proj": "patch_embed.proj", "output.norm": "ln_f", "output.linear": "lm_head"}
@@ -23,6 +26,10 @@ DECODER = {"self_attention.norm": "ln1", "self_attention.proj": "self_attn.proj"
 ENCODER_HEADS = {"attention.qkv": ("mha", "query key value")}
 DECODER_HEADS = {"self_attention.qkv": ("self_attn", "query key value"),
                  "cross_attention.q": ("cross_attn", "query"), "cross_attention.kv": ("cross_attn", "key value")}
+BUFFERS = {"tril", "triu", "mask", "bias_mask", "masked_bias", "attn_mask", "attention_mask", "causal_mask",
+           "position_ids", "n_averaged"}                     # last parts of the names of what is saved beside the weights
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "model"}  # what wraps a module
+NESTS = "state_dict", "model_state_dict", "model"           # where a training's file may hold the state
 TABLES = {"token_embed.weight": "token_embed.weight", "token_embed.position": "pos_embed.weight"}
 
 
@@ -62,26 +69,35 @@ def torch_views(parameters, config):
 
 
 def to_torch_state(captioner):
-    """The captioner's parameters as torch's load_state_dict takes them, once each is a tensor.  -> {name: array}"""
+    """The captioner's parameters as torch's load_state_dict takes them, once each is a tensor.  -> {name: array}
+
+    Buffers, such as the original's masks, are not among them: module.load_state_dict(module.state_dict() | tensors).
+    """
     views = torch_views(captioner.parameters, captioner.config)
     return {name: np.array(view, order="C") for name, view in views.items()}
 
 
-def from_torch_state(state, tokenizer):
-    """The captioner that a state_dict and its tokenizer make; CheckpointError if they do not fit."""
-    config, parameters = parameters_from_torch_state(state)
+def from_torch_state(state, tokenizer, say=warnings.warn):
+    """The captioner that a state_dict and its tokenizer make; CheckpointError if they do not fit.
+
+    state, say: as for parameters_from_torch_state.
+    """
+    config, parameters = parameters_from_torch_state(state, say)
     if tokenizer.size != config.vocabulary:
         raise CheckpointError(f"The state has a vocabulary of {config.vocabulary} tokens, the tokenizer one of "
                               f"{tokenizer.size}: give the tokenizer that the model was trained with.")
     return Captioner(config, tokenizer, parameters)
 
 
-def parameters_from_torch_state(state):
-    """{name: array or CPU tensor} -> (ModelConfig, Parameters): float64 if any entry is, else float32
+def parameters_from_torch_state(state, say=warnings.warn):
+    """{name: array or tensor} -> (ModelConfig, Parameters): float64 if any entry is, else float32
 
+    state may be what a training saved around it, {"state_dict": ...} or {"model": ...}, and the names may have what
+    DataParallel, torch.compile and others put before them. Buffers (BUFFERS: masks and the like) hold no weights and
+    are ignored; say is called with a sentence that names them, by default as a warning.
     CheckpointError names the first entry that is missing, not known, or not of the shape that the others imply.
     """
-    state = {name: np.asarray(value) for name, value in state.items()}
+    state, ignored = weights(unwrapped(state))
     config = config_of(state)
     double = any(value.dtype == np.float64 for value in state.values())
     parameters = Parameters(config, np.float64 if double else np.float32)
@@ -91,14 +107,64 @@ def parameters_from_torch_state(state):
             raise CheckpointError(f"The state has no '{name}'; expected an array of shape {views[name].shape}.")
     for name, value in state.items():
         if name not in views:
-            raise CheckpointError(f"The state has '{name}', which is no part of the model; expected are "
+            raise CheckpointError(f"The state has '{printable(name)}', which is no part of the model; expected are "
                                   f"the {len(views)} entries of its embeddings, blocks, last norm and head.")
         if value.shape != views[name].shape:
             raise CheckpointError(f"'{name}' has shape {value.shape}; expected {views[name].shape}.")
         if value.dtype not in (np.float16, np.float32, np.float64):
             raise CheckpointError(f"'{name}' holds {value.dtype}; expected float16, float32 or float64.")
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"'{name}' holds numbers that are not finite, so its training had diverged. "
+                                  "Give the state of an earlier step.")
         views[name][...] = value
+    if ignored:
+        kinds = Counter(name.rpartition(".")[2] for name in ignored)
+        say("Ignored in the state, as they are buffers and not weights: "
+            + ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
+            + f", the first '{printable(ignored[0])}'.")
     return config, parameters
+
+
+def unwrapped(state):
+    """The mapping from names to values in what a training saved, which may hold more beside it"""
+    found = [key for key in NESTS if isinstance(state, Mapping) and isinstance(state.get(key), Mapping)]
+    if len(found) > 1:
+        raise CheckpointError(f"The state holds '{found[0]}' and '{found[1]}'. Give one of them, such as "
+                              f"state['{found[0]}'].")
+    if found:
+        return unwrapped(state[found[0]])
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"The state is of type {type(state).__name__}; it must be a mapping from names to arrays "
+                              "or tensors. Of a module give module.state_dict(), of a file what torch.load makes of it.")
+    return state
+
+
+def weights(state):
+    """-> {name, as the bare model has it: array} without buffers, and the names of these"""
+    found, ignored = {}, []
+    for given, value in state.items():
+        parts = [part for part in str(given).split(".") if part not in WRAPPERS]
+        name = ".".join(parts)
+        if name in found:
+            raise CheckpointError(f"The state has '{printable(name)}' twice, as '{printable(given)}' and under another "
+                                  "prefix. Give one model's state.")
+        if parts and parts[-1] in BUFFERS:
+            ignored.append(str(given))
+        else:
+            found[name] = as_array(given, value)
+    return found, ignored
+
+
+def as_array(name, value):
+    """An array of an array or a tensor, wherever it lies and whatever gradients it has; bfloat16 as float32"""
+    try:
+        if hasattr(value, "detach"):                         # a tensor, of torch
+            value = value.detach().cpu()
+            if value.is_floating_point() and value.element_size() < 4:
+                value = value.float()
+        return np.asarray(value)
+    except Exception as error:                               # such as a tensor without memory
+        raise CheckpointError(f"'{printable(name)}' cannot be made an array: {printable(error)}") from error
 
 
 def config_of(state):

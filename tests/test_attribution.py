@@ -1,12 +1,14 @@
 """What a word comes from: attention by hand, saliency by numerical gradients."""
 import numpy as np
 import pytest
+from PIL import Image
 
 from npcaption import attribution, gradcheck, layers, model
 from npcaption.captioner import Captioner
 from npcaption.config import ModelConfig
+from npcaption.data.images import load_image
 from npcaption.engines import NumbaEngine, compile_engine
-from npcaption.errors import ConfigError
+from npcaption.errors import ConfigError, DataError
 from npcaption.parameters import initialise
 from npcaption.tokenizers import END, START, CharTokenizer, sequence
 
@@ -86,10 +88,30 @@ def test_attention_is_the_same_whichever_engine_decodes():
         np.testing.assert_allclose(a.map, b.map, rtol=1e-5)
 
 
-@pytest.mark.parametrize("chosen", [{"layer": 2}, {"layer": -1}, {"head": 2}])
+@pytest.mark.parametrize("chosen", [{"layer": 2}, {"layer": -1}, {"head": 2}, {"head": "0"}, {"layer": 0.5}])
 def test_a_layer_or_head_that_does_not_exist_is_refused(chosen):
     with pytest.raises(ConfigError, match="There is no"):
         attribution.attention(captioner(), IMAGE, ids_of("a"), **chosen)
+
+
+@pytest.mark.parametrize("way", [attribution.attention, attribution.saliency])
+@pytest.mark.parametrize("ids, sentence", [
+    ("a bed", "by its ids"), ([1.0, 2.0], "by its ids"), ([[1, 2]], "by its ids"), ([1, -1, 2], "the ids"),
+    ([1, 99, 2], "the ids"), ([1] * 17, "the ids")])
+def test_a_caption_that_is_not_of_the_models_ids_is_refused(way, ids, sentence):
+    with pytest.raises(DataError, match=f"(?i){sentence}"):
+        way(captioner(), IMAGE, ids)
+
+
+@pytest.mark.parametrize("way", [attribution.attention, attribution.saliency])
+def test_an_image_may_be_a_file_of_any_size(way, tmp_path):
+    Image.fromarray(IMAGE).resize((40, 30)).save(tmp_path / "a.png")
+    squashed = load_image(tmp_path / "a.png", CONFIG.image_size)
+    found, expected = (way(captioner(), image, ids_of("a bed")) for image in (tmp_path / "a.png", squashed))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a.map, b.map)
+    with pytest.raises(DataError, match="must be"):
+        way(captioner(), IMAGE / 255, ids_of("a bed"))
 
 
 def test_saliency_is_the_gradient_of_the_words_log_probability():

@@ -8,6 +8,7 @@ from PIL import Image, ImageEnhance
 from npcaption.data.augment import DRAWS, augment, sided
 from npcaption.data.dataset import NO_VIEWS, Split, Views, ahead, encode_captions, epoch_batches
 from npcaption.tokenizers import CharTokenizer
+from resampling import resize
 
 rng = np.random.default_rng(0)
 MIDDLE = np.full(DRAWS, 0.5)
@@ -36,6 +37,17 @@ def test_a_crop_shows_a_part_that_was_drawn_stretched_to_the_whole():
         y, x = np.meshgrid(top + (np.arange(64) + 0.5) / 64 * height, left + (np.arange(64) + 0.5) / 64 * width, indexing="ij")
         assert np.abs(found[..., 0] - 255 / 64 * (x - 0.5))[4:-4, 4:-4].max() < 6
         assert np.abs(found[..., 1] - 255 / 64 * (y - 0.5))[4:-4, 4:-4].max() < 6
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 16, 33, 64])
+@pytest.mark.parametrize("crop", [0.1, 0.3, 0.95])
+def test_the_pixels_of_a_crop_are_those_of_two_passes_in_integers_whatever_pillow_does(size, crop):
+    image = rng.integers(0, 256, (size, size, 3), np.uint8)
+    for draws in [*rng.random((3, DRAWS)), np.zeros(DRAWS), np.ones(DRAWS), np.array([1, 0.25, 1, 0, 0, 0, 0])]:
+        width, height = size * (1 - crop * draws[:2])
+        left, top = (size - width) * draws[2], (size - height) * draws[3]
+        np.testing.assert_array_equal(augment(image, draws, False, crop, 0.0),
+                                      resize(image, size, (left, top, left + width, top + height)))
 
 
 @pytest.mark.parametrize("draw, enhance", [(4, ImageEnhance.Brightness), (6, ImageEnhance.Color)])

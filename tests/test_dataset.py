@@ -138,8 +138,8 @@ def test_an_image_that_cannot_be_read_is_left_out_of_its_split_and_told_once_at_
             assert isinstance(split.images, np.memmap) and split.images.base is not None     # a slice, not a copy
             np.testing.assert_array_equal(split.images, [load_image(file, 16) for file in split.files])
             assert all(captions[0].endswith(str(int(name[:2]))) for name, captions in zip(split.names, split.captions))
-        assert data.notes == [*whole.notes, f"Left out 2 images that cannot be read, the first {folder / bad[0]} (its format "
-                              "is not known, or it is empty or damaged)."]
+        assert data.notes == [*whole.notes, f"Left out 2 images that cannot be read, the first {folder / bad[0]} (it is text, "
+                              "not an image)."]
         monkeypatch.setattr(store, "decode", None)                       # the second start need not decode
 
 
@@ -148,7 +148,7 @@ def test_reasons_of_several_kinds_are_counted(tmp_path):
     for name, cut in ("00", 500), ("01", 600), ("02", 0):
         (folder / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes()[:cut])
     note = load_dataset(folder, 16, seed=0).notes[-1]
-    assert "; reasons: 2 x image file is truncated; 1 x its format is not known, or it is empty or damaged." in note
+    assert "; reasons: 2 x image file is truncated; 1 x it is empty." in note
 
 
 def test_strict_refuses_what_would_be_left_out_and_says_all_of_it(tmp_path):
@@ -164,8 +164,8 @@ def test_strict_refuses_what_would_be_left_out_and_says_all_of_it(tmp_path):
     assert str(caught.value) == (
         f"Left out 1 image whose file is missing, with 1 caption, first at {folder}/captions.txt:33 (gone.png). "
         f"Left out 1 empty caption, first at {folder}/captions.txt:34 (04.png). "
-        f"Left out 1 image that cannot be read, the first {folder}/03.png (its format is not known, or it is empty or "
-        "damaged). Mend the data, or go on without these: leave --strict away.")
+        f"Left out 1 image that cannot be read, the first {folder}/03.png (it is text, not an image). "
+        "Mend the data, or go on without these: leave --strict away.")
 
 
 def test_where_no_image_is_left_there_is_a_sentence(tmp_path):

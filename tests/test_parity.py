@@ -1,4 +1,6 @@
 """The model agrees with an independent one in PyTorch: logits, loss, gradients, training. Their states convert."""
+import re
+import warnings
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -157,10 +159,85 @@ def test_a_state_without_any_one_of_its_entries_is_refused_by_name():
             interop.parameters_from_torch_state({other: value for other, value in state.items() if other != name})
 
 
-def test_a_state_with_one_entry_too_many_is_refused_by_name():
-    state = reference(SMALL).state_dict() | {"decoder_blocks.0.self_attn.heads.0.tril": torch.ones(9, 9)}
-    with pytest.raises(CheckpointError, match=r"'decoder_blocks\.0\.self_attn\.heads\.0\.tril', which is no part"):
+@pytest.mark.parametrize("name", [
+    "decoder_blocks.0.self_attn.heads.0.trill", "decoder_blocks.0.tril.weight", "ema.ln_f.bias", "bag.weight", "epoch",
+    "running_mean"])
+def test_a_state_with_one_entry_too_many_is_refused_by_name(name):
+    state = reference(SMALL).state_dict() | {name: torch.ones(9, 9)}
+    with pytest.raises(CheckpointError, match=f"'{re.escape(name)}', which is no part"):
         interop.parameters_from_torch_state(state)
+
+
+def test_the_originals_state_with_its_masks_is_read_and_gives_its_logits(tmp_path):
+    theirs = torch_model.with_buffers(reference(SMALL), SMALL.max_length)
+    torch.save(theirs.state_dict(), tmp_path / "original.pt")
+    state, said = torch.load(tmp_path / "original.pt"), []
+    found = interop.from_torch_state(state, SimpleNamespace(size=11), said.append)
+    assert said == ["Ignored in the state, as they are buffers and not weights: "
+                    f"{SMALL.heads * (SMALL.encoder_blocks + 2 * SMALL.decoder_blocks)} x tril, "
+                    "the first 'encoder_blocks.0.mha.heads.0.tril'."]
+    image, ids = torch_model.example(SMALL.image_size, SMALL.max_length, SMALL.vocabulary)
+    with torch.no_grad():
+        expected = theirs(torch_model.pixels(image), ids[:, :-1])
+    logits = logits_of(found.config, found.parameters, image.detach().numpy(), ids.numpy())
+    assert error(logits, expected) < TOLERANCE
+    back = {name: torch.from_numpy(value) for name, value in interop.to_torch_state(found).items()}
+    theirs.load_state_dict(theirs.state_dict() | back)       # strict
+    assert bits(theirs.state_dict()) == bits(state)
+
+
+def test_buffers_are_ignored_with_a_warning_where_nothing_else_is_asked_for():
+    state = reference(SMALL).state_dict()
+    buffers = {"position_ids": torch.arange(9), "encoder_blocks.0.attn_mask": None}
+    with pytest.warns(UserWarning, match="not weights: 1 x position_ids, 1 x attn_mask, the first 'position_ids'"):
+        _, p = interop.parameters_from_torch_state(buffers | state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, plain = interop.parameters_from_torch_state(state)
+    assert p.flat.tobytes() == plain.flat.tobytes()
+
+
+WRAPPED = {
+    "DataParallel": lambda m: torch.nn.DataParallel(m).state_dict(),
+    "compiled": lambda m: torch.compile(m).state_dict(),
+    "compiled and parallel": lambda m: torch.nn.DataParallel(torch.compile(m)).state_dict(),
+    "a compiled part": lambda m: {name.replace("encoder_blocks.0.", "encoder_blocks.0._orig_mod."): value
+                                  for name, value in m.state_dict().items()},
+    "averaged": lambda m: torch.optim.swa_utils.AveragedModel(m).state_dict(),
+    "Lightning": lambda m: {"epoch": 3, "state_dict": {f"model.{name}": value
+                                                       for name, value in m.state_dict().items()}},
+    "a training's file": lambda m: {"model": m.state_dict(), "optimizer": {"state": {}}, "epoch": 3},
+    "nested twice": lambda m: {"model": {"state_dict": m.state_dict()}},
+    "parameters": lambda m: dict(m.named_parameters())}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_what_wraps_a_state_is_taken_off(wrap):
+    theirs = reference(SMALL)
+    plain = interop.parameters_from_torch_state(theirs.state_dict())
+    found = interop.parameters_from_torch_state(wrap(theirs), lambda sentence: None)
+    assert found[0] == plain[0] and found[1].flat.tobytes() == plain[1].flat.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_of_16_bits_become_the_same_of_32(dtype):
+    theirs = reference(SMALL).to(dtype)
+    _, p = interop.parameters_from_torch_state(theirs.state_dict())
+    assert p.flat.dtype == np.float32
+    found = interop.torch_views(p, SMALL)
+    assert all(np.array_equal(found[name], value.float()) for name, value in theirs.state_dict().items())
+
+
+@pytest.mark.parametrize("state, sentence", [
+    (lambda m: m, "of type TorchCaptioner; .*state_dict"), (lambda m: "model.pt", "of type str; .*torch.load"),
+    (lambda m: {"model": m.state_dict(), "state_dict": m.state_dict()}, "holds 'state_dict' and 'model'. Give one"),
+    (lambda m: m.state_dict() | {"module.ln_f.bias": m.ln_f.bias}, "'ln_f.bias' twice"),
+    (lambda m: m.state_dict() | {"ln_f.bias": m.ln_f.bias * torch.inf}, "'ln_f.bias' holds numbers .* not finite"),
+    (lambda m: m.to("meta").state_dict(), "cannot be made an array"),
+    (lambda m: {f"ema.{name}": value for name, value in m.state_dict().items()}, "no 'patch_embed.pos_embd'")])
+def test_what_is_no_state_is_refused_with_a_sentence(state, sentence):
+    with pytest.raises(CheckpointError, match=sentence):
+        interop.parameters_from_torch_state(state(reference(SMALL)))
 
 
 @pytest.mark.parametrize("name, shape, expected", [

@@ -180,7 +180,7 @@ def test_an_unreadable_image_is_left_out_and_named_without_decoding_again(paths,
     for _ in range(2):
         store = open_store(paths, 8, folder)
         assert list(store.unreadable) == [5, 7]
-        assert "format is not known" in store.unreadable[5] and "truncated" in store.unreadable[7]
+        assert "it is text" in store.unreadable[5] and "truncated" in store.unreadable[7]
         readable = [path for number, path in enumerate(paths) if number not in (5, 7)]
         assert np.array_equal(store.images, [load_image(path, 8) for path in readable])
         monkeypatch.setattr(store_module, "decode", None)                # would fail if it were called
@@ -215,7 +215,7 @@ def test_an_image_that_is_gone_is_left_out(paths, folder):
 def test_where_no_image_can_be_read_the_first_is_named_and_nothing_is_left_behind(paths, folder):
     for path in paths:
         path.write_text("no image")
-    with pytest.raises(DataError, match="None of 12 images can be read, the first .*/0.jpg: its format is not known"):
+    with pytest.raises(DataError, match="None of 12 images can be read, the first .*/0.jpg: it is text, not an image"):
         open_store(paths, 8, folder)
     assert not os.listdir(folder)
 

@@ -122,6 +122,14 @@ def scattered(model):
     return model
 
 
+def with_buffers(model, length):
+    """Beside each head's weights the causal mask, as the original has it; the forward pass does not need it."""
+    for module in model.modules():
+        if isinstance(module, Head):
+            module.register_buffer("tril", torch.ones(length, length).tril())
+    return model
+
+
 def example(image_size, length, vocabulary, batch=3):
     """image (B, S, S, 3) float64, 0 to 255, and ids (B, L): a full caption, a short one, one all padding"""
     image = 255 * torch.rand(batch, image_size, image_size, 3, dtype=torch.float64)

@@ -27,14 +27,33 @@ def augment(image, draws, mirror, crop, colour):
     size = len(image)
     if not crop and not colour:
         return image[:, ::-1] if mirror else image
-    picture = Image.frombuffer("RGB", (size, size), image, "raw", "RGB", 0, 1)
     if crop:
         width, height = size * (1 - crop * draws[:2])
         left, top = (size - width) * draws[2], (size - height) * draws[3]
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + width, top + height))
+        picture = stretched(image, left, top, left + width, top + height)
+    else:
+        picture = picture_of(image)
     if colour:
         picture = picture.convert("RGB", colour_matrix(*(1 + colour * (2 * draws[4:] - 1))))
     return np.asarray(picture)[:, ::-1] if mirror else np.asarray(picture)
+
+
+def stretched(image, left, top, right, bottom):
+    """The part of image (S, S, 3) within these edges, stretched to S x S -> a PIL image
+
+    Width first, of the rows that the part needs, then height: see images.squash.
+    """
+    size = len(image)
+    top, bottom = np.float32([top, bottom])                  # as Pillow takes them: so exact less `first`, too
+    first, last = max(0, int(top) - 1), min(size, int(bottom) + 2)
+    rows = picture_of(image[first:last])
+    rows = rows.resize((size, last - first), Image.Resampling.BILINEAR, (left, 0, right, last - first))
+    return rows.resize((size, size), Image.Resampling.BILINEAR, (0, top - first, size, bottom - first))
+
+
+def picture_of(image):
+    """(H, W, 3) uint8 -> a PIL image of the same memory"""
+    return Image.frombuffer("RGB", image.shape[1::-1], image, "raw", "RGB", 0, 1)
 
 
 def colour_matrix(brightness, contrast, saturation):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
-from .images import decode, max_pixels, pil_warnings_ignored, reason
+from .images import load_image as decode, max_pixels, reason
 from ..errors import DataError, printable, why
 from ..progress import progress, say
 from ..support import caches
@@ -156,7 +156,7 @@ def build(file, paths, size, workers):
         file.parent.mkdir(parents=True, exist_ok=True)
         with claim(file) as part:
             try:
-                with open(part, "r+b") as out, pil_warnings_ignored(), ThreadPoolExecutor(workers) as pool:
+                with open(part, "r+b") as out, ThreadPoolExecutor(workers) as pool:
                     write(out, paths, shape, lambda rest: decode_in_order(pool, rest, size, 4 * workers))
                 os.replace(part, file)
             except Exception:               # an interrupt is none: then the part stays
