@@ -23,9 +23,10 @@ from .captioner import GROUP, Captioner
 from .data.dataset import encode_captions, load_dataset, trim
 from .data.images import open_image
 from .engines import compile_engine, make_engine
-from .errors import ConfigError, DataError, arguments, command
+from .errors import ConfigError, DataError
 from .files import check_writable, write_whole
 from .progress import progress
+from .support.command import arguments, command
 from .tokenizers import PADDING, caption_ids
 
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
