@@ -14,7 +14,7 @@ try:
     from npcaption import config, training
     from npcaption.errors import ConfigError
     from npcaption.support.command import arguments, command
-except KeyboardInterrupt:                                    # Ctrl-C needs no traceback even now
+except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS that can start no threads, and says so
     raise SystemExit(130) from None
 
 

@@ -176,6 +176,8 @@ def check(config):
         for field in fields(part):
             if field.type in (int, float):
                 check_number(field.name, getattr(part, field.name))
+    if not t.data:
+        raise ConfigError("data is empty; it must be shapes, or the path of captioned images.")
     if not re.fullmatch(r"([1-9]\d{0,3}( [1-9]\d{0,3}){0,9})?", m.convolutions, re.ASCII):
         raise ConfigError(f"convolutions is '{m.convolutions}'; it must be at most ten whole numbers from 1 to 9999, a space "
                           f"between them, or empty.")

@@ -24,14 +24,14 @@ def arguments(parser, words=None):
     ConfigError for those that it refuses; of a flag that it does not know the nearest is suggested.
     """
     def refuse(message):
-        raise ConfigError(f"{message[0].upper()}{message[1:].rstrip('.')}. --help lists all arguments.")
+        raise ConfigError(f"{message[0].upper()}{message[1:]}{'' if message[-1] in '.?' else '.'} --help lists all arguments.")
 
     parser.error = refuse
     options, unknown = parser.parse_known_args(words)
     if unknown:
         known = re.findall(r"--[\w-]+", parser.format_usage())
         near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
-        refuse(f"Unrecognised argument '{unknown[0]}'" + (f"; did you mean {near[0]}?" if near else "."))
+        refuse(f"Unrecognised argument '{unknown[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
     return options
 
 
@@ -71,8 +71,8 @@ def outcome(main):
     except BrokenPipeError:                                  # whoever read the output has seen enough: `| head`
         return 141, ""
     except MemoryError as error:
-        return 2, (f"Not enough memory ({printable(error).rstrip('.') or 'none left'}). Choose a smaller model, image or "
-                   "batch.")
+        return 2, (f"Not enough memory ({printable(error).rstrip('.') or 'none left'}). Choose a smaller model, image, "
+                   "batch or beam.")
     except OSError as error:                                 # such as a full disk behind the output
         return 2, f"{printable(error.filename)}: {why(error)}." if error.filename else f"{why(error)}."
     except ImportError as error:
