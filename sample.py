@@ -16,7 +16,7 @@ try:
     from npcaption.captioner import GROUP
     from npcaption.errors import ConfigError, DataError
     from npcaption.support.command import arguments, command
-except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS that can start no threads, and says so
+except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
     raise SystemExit(130) from None
 
 

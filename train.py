@@ -14,7 +14,7 @@ try:
     from npcaption import config, training
     from npcaption.errors import ConfigError
     from npcaption.support.command import arguments, command
-except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS that can start no threads, and says so
+except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
     raise SystemExit(130) from None
 
 

@@ -20,9 +20,11 @@ from .progress import note, progress, say
 MAPS = {"attention": attribution.attention, "saliency": attribution.saliency}
 
 # Images that Pillow cannot read, or only with a plug-in: told if a folder holds them, as somebody expects a caption.
-OTHER_KINDS = frozenset(".heic .heif .hif .avif .jxl .jp2 .webp .tif .tiff .psd .psb .xcf .svg .svgz .pdf .ai .eps .3fr .arw .cr2 "
-                        ".cr3 .crw .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw "
-                        ".x3f".split())
+OTHER_KINDS = frozenset("""
+    .heic .heif .hif .avif .jxl .jp2 .webp .tif .tiff .psd .psb .xcf .svg .svgz .pdf .ai .eps
+    .3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw
+    .x3f
+    """.split())
 
 
 def find_images(names):
@@ -45,7 +47,7 @@ def images_in(folder):
 
     DataError if there are none.
     """
-    files = sorted(file for file in Path(folder).iterdir() if not file.name.startswith("."))  # macOS hides some beside images
+    files = sorted(file for file in Path(folder).iterdir() if not file.name.startswith("."))  # as macOS hides some
     images = [os.path.join(folder, file.name) for file in files if is_image(file)]
     others = Counter(file.suffix.lower() for file in files
                      if file.suffix.lower() in OTHER_KINDS and file.is_file() and not is_image(file))
@@ -55,8 +57,9 @@ def images_in(folder):
         left.append(f"Skipped {count(sum(others.values()), 'file')} of {folder} that cannot be read here "
                     f"({', '.join(sorted(others))}): convert them to JPEG.")
     if folders:
-        left.append(f"Skipped {count(len(folders), 'folder')} in {folder} ({', '.join(folders[:3])}{', ...' * (len(folders) > 3)}): "
-                    f"name them, or a pattern such as '{os.path.join(folder, '**', '*.jpg')}'.")
+        few = ", ".join(folders[:3] + ["..."] * (len(folders) > 3))
+        left.append(f"Skipped {count(len(folders), 'folder')} in {folder} ({few}): name them, or a pattern such as "
+                    f"'{os.path.join(folder, '**', '*.jpg')}'.")
     if not images:
         raise DataError(" ".join([f"{folder} is a folder without images.", *left]
                                  + ["Name images, folders of images, or patterns."] * (not left)))
@@ -123,10 +126,10 @@ def json_line(value):
 
 
 def check_pictures(outs, paths, taken=()):
-    """Before any work: DataError if a picture could not be saved, or would be saved over a file that is not ours to lose.
+    """Before any work: DataError if a picture could not be saved, or would be saved over a file that must stay.
 
-    That is an image, one of `taken`, another picture, and of the pictures that are numbered every file that is there, but
-    for earlier ones of ours: nobody named them.
+    That is an image, one of `taken`, or another picture.  Where pictures are numbered, so that nobody gave their names, it
+    is every file but earlier pictures of ours.
     """
     taken = {*map(identity, paths), *map(identity, taken)}
     for out in outs:
@@ -138,7 +141,8 @@ def check_pictures(outs, paths, taken=()):
             if identity(file) in taken:
                 raise DataError(f"{file} would be written over. Give the picture another name.")
             if len(paths) > 1 and os.path.lexists(file) and not pictures.is_ours(file):
-                raise DataError(f"{file} exists and would be written over. Give the pictures another name, or remove it.")
+                raise DataError(f"{file} exists and would be written over. Give the pictures another name, or remove "
+                                f"it.")
             taken.add(identity(file))
 
 

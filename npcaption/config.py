@@ -132,18 +132,20 @@ def override(config, **settings):
     return Config(replace(config.model, **parts["model"]), replace(config.training, **parts["training"]))
 
 
-WHOLE = 2 ** 31 - 1  # the most that a count can be
+WHOLE = 2 ** 31 - 1  # the most that a count can be; a size is less, so that a product of three is a number of bytes still
 RANGES = [(names.split(), allowed, words) for names, allowed, words in [
-    ("image_size patch_size channels heads hidden encoder_blocks decoder_blocks epochs batch_size scenes min_count bag_least",
-     lambda x: 1 <= x <= WHOLE, f"at least 1 and at most {WHOLE}"),
+    ("image_size patch_size", lambda x: 1 <= x <= 65535, "at least 1 and at most 65535"),
+    ("channels heads hidden", lambda x: 1 <= x <= 10 ** 7, "at least 1 and at most 10000000"),
+    ("encoder_blocks decoder_blocks", lambda x: 1 <= x <= 1000, "at least 1 and at most 1000"),
+    ("epochs batch_size scenes min_count bag_least", lambda x: 1 <= x <= WHOLE, f"at least 1 and at most {WHOLE}"),
     ("threads", lambda x: 0 <= x <= 1024, "at least 0 and at most 1024"),
     ("vocabulary unknown bag limit warmup_steps", lambda x: 0 <= x <= WHOLE, f"at least 0 and at most {WHOLE}"),
-    ("max_length", lambda x: 3 <= x <= WHOLE, f"at least 3, for start, end and a token, and at most {WHOLE}"),
+    ("max_length", lambda x: 3 <= x <= 10 ** 7, "at least 3, for start, end and a token, and at most 10000000"),
     ("vocabulary_size", lambda x: 259 <= x <= WHOLE, "at least 259, for all bytes, padding, start and end"),
     ("seed", lambda x: 0 <= x < 2 ** 32, "at least 0 and at most 4294967295"),
     ("dropout crop", lambda x: 0 <= x < 1, "at least 0 and below 1"),
     ("colour", lambda x: 0 <= x <= 1, "at least 0 and at most 1"),
-    ("beta1 beta2", lambda x: 0 <= x <= 0.999999, "at least 0 and at most 0.999999"),  # in float32 what is nearer to 1 is 1
+    ("beta1 beta2", lambda x: 0 <= x <= 0.999999, "at least 0 and at most 0.999999"),  # in float32 more is 1
     ("epsilon", lambda x: 1e-30 <= x < inf, "at least 1e-30 and finite"),  # in float32 not 0
     ("learning_rate", lambda x: 0 < x < inf, "above 0 and finite"),
     ("weight_decay bag_weight save_minutes", lambda x: 0 <= x < inf, "at least 0 and finite"),

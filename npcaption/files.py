@@ -19,7 +19,7 @@ def replace(path, content, mode=0o666):
     left.  mode: the permissions of the file, of which the umask takes away.
     """
     path, rest = Path(path), memoryview(content)
-    unfinished = path.with_name(f"{beginning(path.name)}.{os.urandom(4).hex()}.part")  # a name that nobody else's file has
+    unfinished = path.with_name(f"{beginning(path.name)}.{os.urandom(4).hex()}.part")  # as nobody else names files
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with open(handle, "wb", buffering=0) as file:        # a buffer's flush could fail again when the file is closed

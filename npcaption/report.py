@@ -51,8 +51,8 @@ def samples(captioner, split, epoch):
     count = min(SAMPLES, len(split.names))
     chosen = (np.arange(count) + epoch * count) % len(split.names)
     captions = captioner.captions(split.images[chosen])
-    return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n        person: {split.captions[i][0].lower()}"
-                     for i, caption in zip(chosen, captions))
+    return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n"
+                     f"        person: {split.captions[i][0].lower()}" for i, caption in zip(chosen, captions))
 
 
 def judged(captioner, data, folder):
@@ -81,8 +81,8 @@ def evaluation(result):
     def cell(value, digits, factor=1):
         return "-" if value is None else f"{factor * value:.{digits}f}"
 
-    lines = [printable(f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images with "
-                       f"{result['references']:,} captions"), "",
+    lines = [printable(f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images "
+                       f"with {result['references']:,} captions"), "",
              f"{'':<42}{'nats per token':>15}{'perplexity':>12}{'nats per character':>20}{'bits':>8}"]
     lines += [f"{row['name']:<42}{cell(row['nats_per_token'], 4):>15}{cell(row['perplexity'], 2):>12}"
               f"{cell(row['nats_per_character'], 4):>20}{cell(row['bits_per_character'], 4):>8}" for row in result["losses"]]

@@ -46,7 +46,7 @@ def folder(out, resume, names=FILES):
             raise CheckpointError(f"The folder {out} cannot be used ({why(error)}). Choose another (--out).") from error
         found = [name for name in names if os.path.lexists(out / name)]
         if found and not resume:
-            raise CheckpointError(f"{out} already holds {', '.join(found)}. Resume the training that is there (--resume), or "
+            raise CheckpointError(f"{out} already holds {', '.join(found)}. Resume the training there (--resume), or "
                                   f"choose another folder (--out).")
         try:
             with tempfile.TemporaryFile(dir=out):

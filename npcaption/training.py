@@ -1,5 +1,6 @@
 """The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
 import math
+import os
 import signal
 import sys
 import time
@@ -214,6 +215,6 @@ def last_good(out):
 
 def resuming_command():
     """The command that began this process, with --resume"""
-    if Path(sys.argv[0]).name != "train.py":                 # Python code called `train`
+    if os.path.basename(sys.argv[0]) != "train.py":          # Python code called `train`
         return "train(..., resume=True)"
     return quoted(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])

@@ -33,8 +33,9 @@ def in_command(body):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_file_opened_where_streams_are_closed_is_not_printed_into(closed, tmp_path):
     file = tmp_path / "data"
-    done = run(in_command(f"with open({str(file)!r}, 'w') as data:\n    print('lines')\n    print('notes', file=sys.stderr)\n"
-                          f"    os.write(1, b'bytes'); os.write(2, b'bytes')\n    data.write('kept')"), closed)
+    done = run(in_command(f"with open({str(file)!r}, 'w') as data:\n    print('lines')\n"
+                          "    print('notes', file=sys.stderr)\n    os.write(1, b'bytes'); os.write(2, b'bytes')\n"
+                          "    data.write('kept')"), closed)
     assert done.returncode == 0 and file.read_text() == "kept" and b"Traceback" not in done.stderr
 
 
@@ -68,8 +69,8 @@ def test_a_full_disk_behind_stdout_is_told_and_one_behind_stderr_ends_nothing():
 def test_a_reader_that_has_seen_enough_ends_a_command_with_141_and_no_word(body):
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-c", in_command(body)], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=writer,
-                          stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run([sys.executable, "-c", in_command(body)], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          stdout=writer, stderr=subprocess.PIPE, timeout=60)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 
@@ -88,13 +89,13 @@ def test_lines_are_in_a_log_as_soon_as_they_are_printed(tmp_path):
 def test_a_terminal_that_went_away_ends_nothing():
     pty = pytest.importorskip("pty", reason="needs a terminal")
     master, slave = pty.openpty()
-    code = in_command("sys.stdin.readline()\nprint('line')\nprint('note', file=sys.stderr)\nopen(os.environ['DONE'], 'w')")
+    code = in_command("sys.stdin.readline()\nprint('line')\nprint('note', file=sys.stderr)\nreturn 7")
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=slave, stderr=slave,
-                          env=os.environ | {"PYTHONPATH": str(ROOT), "DONE": os.devnull}) as process:
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
         os.close(slave)
         os.close(master)
         process.communicate(b"go on\n", timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 7
 
 
 class Notebook(io.StringIO):
@@ -229,20 +230,19 @@ def test_ctrl_c_while_modules_are_imported_needs_no_traceback(tmp_path):
 
 # ----------------------------------------------------------------------------------------------------- no more threads
 
-LIMITED = """import threading
+LIMITED = """import runpy, sys, threading
 def refuse(self):
     raise RuntimeError("can't start new thread")
 threading.Thread.start = refuse
-import runpy
-runpy.run_path(sys.argv[1], run_name='__main__')
+sys.argv[:1] = []
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
 def test_where_no_thread_can_be_started_training_says_so(engine, tmp_path):
-    code = "import sys\nsys.argv[:1] = []\n" + LIMITED.replace("sys.argv[1]", "sys.argv[0]")
-    done = subprocess.run([sys.executable, "-c", code, ROOT / "train.py", "--limit", "16", "--image-size", "16", "--engine",
-                           engine, "--out", "run"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
-                          capture_output=True, text=True, timeout=120)
+    train = [ROOT / "train.py", "--limit", "16", "--image-size", "16", "--engine", engine, "--out", "run"]
+    done = subprocess.run([sys.executable, "-c", LIMITED, *train], cwd=tmp_path,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stderr.startswith("No more threads can be started.")
     assert "Traceback" not in done.stderr

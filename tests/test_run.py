@@ -95,13 +95,14 @@ def test_a_signal_that_is_ignored_stays_ignored(number):
 
 def test_a_hangup_may_come_several_times_and_another_signal_beside_it():
     with run.Interrupts() as interrupts:
-        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):  # the shell's, the system's, a shutdown's
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):  # of shell, system, shutdown
             os.kill(os.getpid(), number)
         assert interrupts.noted == signal.SIGHUP
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second SIGTERM would act at once
 
 
-@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), RuntimeError("reentrant call"), ValueError("closed")])
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), RuntimeError("reentrant call"),
+                                   ValueError("closed")])
 def test_a_stderr_that_fails_does_not_keep_a_signal_from_being_noted(fault, monkeypatch):
     class Lost:
         def write(self, text):
@@ -124,8 +125,8 @@ def test_a_terminal_that_goes_away_ends_training_with_a_checkpoint(tmp_path):
     pty = pytest.importorskip("pty", reason="needs a terminal")
     out, (process, terminal) = tmp_path / "run", pty.fork()
     if process == 0:
-        os.execv(sys.executable, [sys.executable, ROOT / "train.py", *SMALL, "--out", out, "--epochs", "200", "--save-minutes",
-                                  "1000"])
+        os.execv(sys.executable, [sys.executable, ROOT / "train.py", *SMALL, "--out", out, "--epochs", "200",
+                                  "--save-minutes", "1000"])
     shown = b""
     while b"epoch   1/200" not in shown:
         shown += os.read(terminal, 4096)

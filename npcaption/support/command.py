@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ..errors import ConfigError, NpcaptionError, printable, why
 
-OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; line ends and tabs may stay
+OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; not line ends and tabs
 UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.exe nor PowerShell takes for its own
 
 
@@ -24,7 +24,8 @@ def arguments(parser, words=None):
     ConfigError for those that it refuses; of a flag that it does not know the nearest is suggested.
     """
     def refuse(message):
-        raise ConfigError(f"{message[0].upper()}{message[1:]}{'' if message[-1] in '.?' else '.'} --help lists all arguments.")
+        end = "" if message[-1] in ".?" else "."
+        raise ConfigError(f"{message[0].upper()}{message[1:]}{end} --help lists all arguments.")
 
     parser.error = refuse
     options, unknown = parser.parse_known_args(words)
@@ -44,7 +45,7 @@ def command(main):
     open_descriptors()
     sys.stdout, sys.stderr = Output(sys.stdout, True), Output(sys.stderr, False)
     try:
-        status, sentence = outcome(main)                     # with the error its generators are gone, and their bars closed
+        status, sentence = outcome(main)                     # the error is gone, and so are the bars of its generators
         if own:
             with suppress(ValueError):                       # not in the main thread
                 signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be interrupted with a traceback
@@ -80,8 +81,8 @@ def outcome(main):
     except RuntimeError as error:
         if "new thread" not in str(error):
             raise
-        return 2, ("No more threads can be started. Raise the limit on processes (ulimit -u, or the container's), or pass a "
-                   "smaller --threads.")
+        return 2, ("No more threads can be started. Raise the limit on processes (ulimit -u, or the container's), or "
+                   "pass a smaller --threads.")
     except SystemExit as end:                                # argparse's, after --help
         return (end.code, "") if isinstance(end.code, int) else (int(bool(end.code)), printable(end.code or ""))
 
@@ -122,9 +123,8 @@ def open_descriptors():
 class Output:
     """A standard stream that takes any text, whatever it is: a terminal, a file, a notebook's, closed, or None.
 
-    Lines are flushed as they are printed. What the encoding lacks, and what a terminal would obey, is escaped.  A
-    terminal that went away drops what is written; so does every failure of a stream that is not `vital`, and of one that
-    is it raises the OSError.
+    Lines are flushed as they are printed. What the encoding lacks, and what a terminal would obey, is escaped.  After a
+    failure nothing more is written. Of a stream that is `vital` it raises the OSError, unless its terminal went away.
     """
 
     def __init__(self, stream, vital):
