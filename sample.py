@@ -10,10 +10,14 @@
 import argparse
 from functools import partial
 
-import npcaption
-from npcaption import captioning, decoding
-from npcaption.captioner import GROUP
-from npcaption.errors import ConfigError, DataError, arguments, command
+try:
+    import npcaption
+    from npcaption import captioning, decoding
+    from npcaption.captioner import GROUP
+    from npcaption.errors import ConfigError, DataError
+    from npcaption.support.command import arguments, command
+except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
+    raise SystemExit(130) from None
 
 
 def decoder(options):
@@ -64,7 +68,8 @@ def main():
     options = arguments(parser)
 
     decode, paths = decoder(options), captioning.find_images(options.images)
-    captioning.check_pictures([out for out in (options.attention, options.saliency) if out], paths)
+    captioning.check_pictures([out for out in (options.attention, options.saliency) if out], paths,
+                              [options.checkpoint] if options.checkpoint else [])
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
     captioner = npcaption.load(options.checkpoint, engine)
     failed = 0

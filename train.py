@@ -10,8 +10,12 @@
 import argparse
 import os
 
-from npcaption import config, training
-from npcaption.errors import ConfigError, arguments, command
+try:
+    from npcaption import config, training
+    from npcaption.errors import ConfigError
+    from npcaption.support.command import arguments, command
+except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
+    raise SystemExit(130) from None
 
 
 def main():

@@ -17,7 +17,7 @@ from npcaption import checkpoint, decoding, metrics
 from npcaption.captioner import Captioner
 from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
 from npcaption.engines import compile_engine, make_engine
-from npcaption.errors import arguments, command
+from npcaption.support.command import arguments, command
 from npcaption.evaluate import decode_all, losses
 from npcaption.progress import progress
 from npcaption.tokenizers import PADDING

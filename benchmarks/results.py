@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from npcaption.errors import ConfigError, arguments, command
+from npcaption.errors import ConfigError
+from npcaption.support.command import arguments, command
 
 SEED, DRAWN, EXTREMES = 8000, 12, 6
 COLOURS = ["#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee"]

@@ -3,6 +3,7 @@ import difflib
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
+from math import inf
 
 from .errors import ConfigError
 
@@ -70,7 +71,7 @@ class TrainingConfig:
     epsilon: float = 1e-8
     weight_decay: float = 0.01
     decay: str = "all"             # "all", as PyTorch does by default, or "matrices": not vectors and embeddings
-    clip_norm: float = float("inf")  # longest gradient over all parameters; infinite: never clipped
+    clip_norm: float = inf  # longest gradient over all parameters; infinite: never clipped
     seed: int = 0
     limit: int = 0                 # use at most so many images of each split, 0: all
 
@@ -131,6 +132,35 @@ def override(config, **settings):
     return Config(replace(config.model, **parts["model"]), replace(config.training, **parts["training"]))
 
 
+WHOLE = 2 ** 31 - 1  # the most that a count can be; a size is less, so that a product of three is a number of bytes still
+RANGES = [(names.split(), allowed, words) for names, allowed, words in [
+    ("image_size patch_size", lambda x: 1 <= x <= 65535, "at least 1 and at most 65535"),
+    ("channels heads hidden", lambda x: 1 <= x <= 10 ** 7, "at least 1 and at most 10000000"),
+    ("encoder_blocks decoder_blocks", lambda x: 1 <= x <= 1000, "at least 1 and at most 1000"),
+    ("epochs batch_size scenes min_count bag_least", lambda x: 1 <= x <= WHOLE, f"at least 1 and at most {WHOLE}"),
+    ("threads", lambda x: 0 <= x <= 1024, "at least 0 and at most 1024"),
+    ("vocabulary unknown bag limit warmup_steps", lambda x: 0 <= x <= WHOLE, f"at least 0 and at most {WHOLE}"),
+    ("max_length", lambda x: 3 <= x <= 10 ** 7, "at least 3, for start, end and a token, and at most 10000000"),
+    ("vocabulary_size", lambda x: 259 <= x <= WHOLE, "at least 259, for all bytes, padding, start and end"),
+    ("seed", lambda x: 0 <= x < 2 ** 32, "at least 0 and at most 4294967295"),
+    ("dropout crop", lambda x: 0 <= x < 1, "at least 0 and below 1"),
+    ("colour", lambda x: 0 <= x <= 1, "at least 0 and at most 1"),
+    ("beta1 beta2", lambda x: 0 <= x <= 0.999999, "at least 0 and at most 0.999999"),  # in float32 more is 1
+    ("epsilon", lambda x: 1e-30 <= x < inf, "at least 1e-30 and finite"),  # in float32 not 0
+    ("learning_rate", lambda x: 0 < x < inf, "above 0 and finite"),
+    ("weight_decay bag_weight save_minutes", lambda x: 0 <= x < inf, "at least 0 and finite"),
+    ("clip_norm", lambda x: x > 0, "above 0")]]
+
+
+def check_number(name, value):
+    """Refuse a number that a setting cannot be; NaN never can."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):  # Python takes True for 1
+        raise ConfigError(f"{name} is {value!r}; it must be a number.")
+    for names, allowed, words in RANGES:
+        if name in names and not allowed(value):
+            raise ConfigError(f"{name} is {value}; it must be {words}.")
+
+
 def check_types(config):
     """Refuse values of another type than the setting's, as a damaged or foreign file may hold."""
     for part in (config.model, config.training):
@@ -142,13 +172,15 @@ def check_types(config):
 
 def check(config):
     """Refuse what cannot work, before any work is done."""
+    check_types(config)
     m, t = config.model, config.training
-    for part, names in [(m, "image_size patch_size channels heads hidden encoder_blocks decoder_blocks"),
-                        (t, "epochs batch_size")]:
-        for name in names.split():
-            if getattr(part, name) < 1:
-                raise ConfigError(f"{name} is {getattr(part, name)}; it must be at least 1.")
-    if not re.fullmatch(r"([1-9]\d{0,3}( [1-9]\d{0,3}){0,9})?", m.convolutions):
+    for part in (m, t):
+        for field in fields(part):
+            if field.type in (int, float):
+                check_number(field.name, getattr(part, field.name))
+    if not t.data:
+        raise ConfigError("data is empty; it must be shapes, or the path of captioned images.")
+    if not re.fullmatch(r"([1-9]\d{0,3}( [1-9]\d{0,3}){0,9})?", m.convolutions, re.ASCII):
         raise ConfigError(f"convolutions is '{m.convolutions}'; it must be at most ten whole numbers from 1 to 9999, a space "
                           f"between them, or empty.")
     patch = m.patch_pixels
@@ -156,31 +188,10 @@ def check(config):
         times = f" times {patch // m.patch_size}, as the convolutions make as many pixels one" if m.widths else ""
         raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}: choose, say, "
                           f"{max(1, m.image_size // patch) * patch}.")
-    if m.bag < 0:
-        raise ConfigError(f"bag is {m.bag}; it must not be negative.")
     if m.channels % m.heads:
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
-    if m.max_length < 3:
-        raise ConfigError(f"max_length is {m.max_length}; a start, an end and a token between them make 3.")
-    if not 0 <= m.unknown <= max(0, m.vocabulary - 1):
+    if m.unknown > max(0, m.vocabulary - 1):
         raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
-    if not 0 <= m.dropout < 1:
-        raise ConfigError(f"dropout is {m.dropout}; it must be at least 0 and below 1.")
-    if not 0 < t.learning_rate < float("inf"):
-        raise ConfigError(f"learning_rate is {t.learning_rate}; it must be above 0 and finite.")
-    if not 0 <= t.weight_decay < float("inf"):
-        raise ConfigError(f"weight_decay is {t.weight_decay}; it must be at least 0 and finite.")
-    if t.limit < 0 or t.threads < 0:
-        raise ConfigError(f"limit ({t.limit}) and threads ({t.threads}) must not be negative.")
-    if not 0 <= t.bag_weight < float("inf") or t.bag_least < 1:
-        raise ConfigError(f"bag_weight ({t.bag_weight}) must be at least 0 and finite, bag_least ({t.bag_least}) at least 1.")
-    if not 0 <= t.seed < 2 ** 32:
-        raise ConfigError(f"seed is {t.seed}; it must be from 0 to 4294967295.")
-    if not 0 <= t.crop < 1 or not 0 <= t.colour <= 1:
-        raise ConfigError(f"crop ({t.crop}) must be at least 0 and below 1, colour ({t.colour}) from 0 to 1.")
-    if t.min_count < 1 or t.vocabulary_size < 259:
-        raise ConfigError(f"min_count ({t.min_count}) must be at least 1, vocabulary_size ({t.vocabulary_size}) at least 259: "
-                          f"all bytes, and padding, start and end.")
     choices = {"captions": ("random", "first"), "tokenizer": ("char", "word", "space", "bpe"), "engine": ("numba", "numpy"),
                "schedule": ("constant", "cosine"), "decay": ("all", "matrices")}
     for name, allowed in choices.items():

@@ -25,9 +25,10 @@ from .data.dataset import Split, encode_captions, load_dataset, trim
 from .data.images import open_image
 from .data.seen import seen_in
 from .engines import compile_engine, make_engine
-from .errors import ConfigError, DataError, arguments, command
+from .errors import ConfigError, DataError
 from .files import check_writable, write_whole
 from .progress import progress
+from .support.command import arguments, command
 from .tokenizers import PADDING, caption_ids
 
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page

@@ -22,8 +22,9 @@ import numpy as np
 from . import layers, model, optim
 from .config import ModelConfig
 from .engines import compile_engine, make_engine
-from .errors import ConfigError, command
+from .errors import ConfigError
 from .parameters import Parameters, initialise, sublayers
+from .support.command import arguments, command
 
 TOLERANCE = 1e-7
 TOLERANCE_FLOAT32 = 1e-5  # of the engine: its rounding, 6e-8, passes through some hundred operations a gradient
@@ -350,12 +351,13 @@ def print_model(steps, engine, tolerance, config=SMALL):
     return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in errors.items()])
 
 
-def main(arguments=None):
+def main(words=None):
     names = sorted({case.layer for case in cases()})
-    parser = argparse.ArgumentParser(prog="python -m npcaption.gradcheck", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m npcaption.gradcheck", description=__doc__.split("\n")[0],
+                                     allow_abbrev=False)
     parser.add_argument("--engine", choices=["numpy", "numba"], default="numpy", help="whose gradients to check")
     parser.add_argument("--layer", choices=names, metavar="NAME", help=f"only this one, of: {', '.join(names)}")
-    options = parser.parse_args(arguments)
+    options = arguments(parser, words)
     chosen = [case for case in cases() if options.layer in (None, case.layer)]
     check, tolerance = check_case, TOLERANCE
     if options.engine == "numba":

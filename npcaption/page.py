@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from .errors import printable
 from .files import write_whole
 from .pictures import COLOURS, SATURATION, heat
 
@@ -200,7 +201,8 @@ def sections(items):
 
 def card(caption, photo, look):
     model, greedy = shown(caption), caption["greedy"]
-    name, score = escape(caption["image"]), "" if model["cider_d"] is None else f' data-score="{model["cider_d"]:.5f}"'
+    name = escape(printable(caption["image"]))
+    score = "" if model["cider_d"] is None else f' data-score="{model["cider_d"]:.5f}"'
     said = " ".join(word_with_map(*pair) for pair in look) if look and photo else escape(model["caption"])
     parts = [f'<article data-name="{name}"{score}>']
     if photo:

@@ -19,6 +19,9 @@ COLOURS = np.stack([np.interp(np.linspace(0, len(ANCHORS) - 1, 256), range(len(A
 SATURATION = 0.1    # of the photograph below them: its own colours must not be taken for heat
 FINEST = 24         # cells a side; a finer map is speckle that nobody can see at the size of a tile
 
+SOFTWARE = 0x0131   # EXIF's tag for the program that made an image
+PROGRAM = "npcaption"
+
 MARGIN, GAP = 24, 12                                     # pixels, as are the sizes of type
 TITLE, WORD, NOTE = 30, 22, 14
 INK, FAINT, PAPER = (17, 17, 17), (110, 110, 110), (255, 255, 255)
@@ -131,13 +134,23 @@ def write(draw, corner, text, size, colour):
 
 def save(image, path):
     """The image as a file of the kind that its suffix names, such as .png.  DataError if it cannot be written."""
-    content = io.BytesIO()
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[SOFTWARE] = PROGRAM
     try:
-        image.save(content, kind_of(path))
+        image.save(content, kind_of(path), exif=exif)
     except (ValueError, OSError) as error:                   # too large for the kind
         raise DataError(f"{path} cannot hold a picture of {image.width} x {image.height} pixels ({error}). Name it "
                         f".png.") from error
     write_whole(path, content.getvalue())
+
+
+def is_ours(path):
+    """Whether a file is an image that `save` made, of a kind that can say so."""
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(SOFTWARE) == PROGRAM
+    except Exception:                                        # a damaged file can raise nearly anything
+        return False
 
 
 def kind_of(path):

@@ -1,6 +1,7 @@
 """How far a long job is: a bar on a terminal, a line now and then in a log."""
 import sys
 import time
+from contextlib import suppress
 
 EVERY = 5.0         # seconds from one line to the next
 SHORT = 2.0         # seconds; a job that is done sooner prints nothing
@@ -8,7 +9,7 @@ SHORT = 2.0         # seconds; a job that is done sooner prints nothing
 
 def progress(iterable, total, label, unit):
     """The items of iterable, total in number, with progress on stderr. unit is a plural: "images"."""
-    if sys.stderr.isatty():
+    if on_terminal():
         from tqdm import tqdm
         yield from tqdm(iterable, total=total, desc=label, unit=f" {unit}")
         return
@@ -19,17 +20,32 @@ def progress(iterable, total, label, unit):
         if now - last >= EVERY or (done == total and now - start >= SHORT):
             rate, last = done / (now - start), now
             speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
-            print(f"{label}: {done}/{total} {unit}, {speed} {unit}/s, {clock((total - done) / rate)} left",
-                  file=sys.stderr, flush=True)
+            note(f"{label}: {done}/{total} {unit}, {speed} {unit}/s, {clock(max(0, total - done) / rate)} left")
 
 
 def say(line, file=None):
     """Print a line (file: stdout) above the bar, if there is one."""
-    if sys.stderr.isatty():
+    file = file or sys.stdout
+    if file and on_terminal():
         from tqdm import tqdm
-        tqdm.write(line, file=file or sys.stdout)
-    else:
-        print(line, file=file or sys.stdout, flush=True)
+        tqdm.write(line, file=file)
+    elif file:
+        print(line, file=file, flush=True)
+
+
+def note(line):
+    """`say` on stderr, which may be closed, or a terminal that went away: no work ends for that."""
+    if sys.stderr:
+        with suppress(OSError, ValueError):
+            say(line, sys.stderr)
+
+
+def on_terminal():
+    """Whether stderr is one, and there to be written to."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):                     # None, closed
+        return False
 
 
 def clock(seconds):

@@ -3,6 +3,8 @@ import numpy as np
 from PIL import Image
 
 from .data.shapes import judge
+from .errors import printable
+from .pictures import save
 from .progress import clock
 
 SAMPLES = 3  # validation images captioned after every epoch
@@ -48,8 +50,8 @@ def samples(captioner, split, epoch):
     count = min(SAMPLES, len(split.names))
     chosen = (np.arange(count) + epoch * count) % len(split.names)
     captions = captioner.captions(split.images[chosen])
-    return "\n".join(f"    {split.names[i]}\n        model:  {caption}\n        person: {split.captions[i][0].lower()}"
-                     for i, caption in zip(chosen, captions))
+    return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n"
+                     f"        person: {split.captions[i][0].lower()}" for i, caption in zip(chosen, captions))
 
 
 def judged(captioner, data, folder):
@@ -60,9 +62,9 @@ def judged(captioner, data, folder):
     folder.mkdir(exist_ok=True)
     captions = captioner.captions(data.test.images)
     faults = [judge(caption, scene) for caption, scene in zip(captions, data.scenes)]
-    lines = [f"Held-out scenes (pictures in {folder}), each caption judged by what was drawn:"]
+    lines = [f"Held-out scenes (pictures in {printable(folder)}), each caption judged by what was drawn:"]
     for i, (caption, fault) in enumerate(list(zip(captions, faults))[:SCENES]):
-        Image.fromarray(data.test.images[i]).save(folder / f"{i}.png")
+        save(Image.fromarray(data.test.images[i]), folder / f"{i}.png")
         lines.append(f"    {i}.png: {caption}" + (f"   WRONG: {fault}" if fault else ""))
     for unseen, about in [(False, "familiar colours of shapes"),
                           (True, "a colour that its shape never has in training")]:
@@ -78,8 +80,8 @@ def evaluation(result):
     def cell(value, digits, factor=1):
         return "-" if value is None else f"{factor * value:.{digits}f}"
 
-    lines = [f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images with "
-             f"{result['references']:,} captions", "",
+    lines = [printable(f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images "
+                       f"with {result['references']:,} captions"), "",
              f"{'':<42}{'nats per token':>15}{'perplexity':>12}{'nats per character':>20}{'bits':>8}"]
     lines += [f"{row['name']:<42}{cell(row['nats_per_token'], 4):>15}{cell(row['perplexity'], 2):>12}"
               f"{cell(row['nats_per_character'], 4):>20}{cell(row['bits_per_character'], 4):>8}" for row in result["losses"]]

@@ -1,12 +1,13 @@
 """A training's folder and its end: whose it is, what is in it, and how a signal stops it without losing work."""
 import csv
+import errno
 import io
 import os
 import signal
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from . import checkpoint
 from .errors import CheckpointError, why
@@ -16,31 +17,37 @@ try:
     import fcntl
 except ImportError:                                          # Windows, where a folder cannot be locked like this
     fcntl = None
+try:
+    import msvcrt
+except ImportError:                                          # all other systems
+    msvcrt = None
 
 FILES = "best.npz", "last.npz", "log.csv"
+SCENES = "scenes"                                            # the folder of the pictures that `report.judged` makes
+LOCK = ".npcaption-lock"                                     # a file, on Windows
 
 
 @contextmanager
-def folder(out, resume):
+def folder(out, resume, names=FILES):
     """Make the folder `out`, or find it when resuming; while inside, no other training can use it.
 
-    CheckpointError if another process trains there, if it holds an earlier training (unless resuming), or cannot be
-    written to. The lock is the system's, on the folder itself: it ends with the process, however that ends.
+    CheckpointError if another process trains there, if it holds one of `names` already (unless resuming), or cannot be
+    written to.  A folder that was made is removed again if nothing came into it.
     """
+    missing, descriptor = [path for path in (out, *out.parents) if not os.path.lexists(path)], None
     try:
-        if not resume:
-            out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out, os.O_RDONLY)
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no folder {out} to go on from. Leave --resume out to begin there.") from None
-    except OSError as error:
-        raise CheckpointError(f"The folder {out} cannot be used ({why(error)}). Choose another (--out).") from error
-    try:
-        lock(descriptor, out)
-        found = [name for name in FILES if (out / name).exists()]
+        try:
+            if not resume:
+                out.mkdir(parents=True, exist_ok=True)
+            descriptor = locked(out)
+        except FileNotFoundError:
+            raise CheckpointError(f"There is no folder {out} to resume from. Omit --resume to begin there.") from None
+        except OSError as error:
+            raise CheckpointError(f"The folder {out} cannot be used ({why(error)}). Choose another (--out).") from error
+        found = [name for name in names if os.path.lexists(out / name)]
         if found and not resume:
-            raise CheckpointError(f"{out} already holds a training ({', '.join(found)}). Go on with it (--resume), or take "
-                                  f"another folder (--out).")
+            raise CheckpointError(f"{out} already holds {', '.join(found)}. Resume the training there (--resume), or "
+                                  f"choose another folder (--out).")
         try:
             with tempfile.TemporaryFile(dir=out):
                 pass
@@ -51,18 +58,36 @@ def folder(out, resume):
                                   f"another (--out).") from error
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
+            if not fcntl:
+                with suppress(OSError):                      # another process has opened it
+                    (out / LOCK).unlink()
+        for path in missing:
+            with suppress(OSError):                          # not empty: a training has begun
+                path.rmdir()
 
 
-def lock(descriptor, out):
-    if fcntl:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"Another process trains in {out}. Wait for it, stop it, or take another folder "
+def locked(out):
+    """Lock a folder until the descriptor is closed, or its process ends, however that is -> the descriptor
+
+    None where the system has no locks.
+    """
+    if not fcntl and not msvcrt:
+        os.stat(out)
+        return None
+    handle = os.open(out, os.O_RDONLY) if fcntl else os.open(out / LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except OSError as error:                                 # others than these: a file system without locks
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            os.close(handle)
+            raise CheckpointError(f"Another process trains in {out}. Wait for it, stop it, or choose another folder "
                                   f"(--out).") from None
-        except OSError:                                      # a file system without locks
-            pass
+    return handle
 
 
 def write_log(path, rows):
@@ -84,7 +109,7 @@ MAY_DIFFER = {"epochs": "the learning rate follows the new number", "engine": "r
 
 
 def resumable(out, config):
-    """The checkpoint to go on from -> (Checkpoint, sentences about settings that differ but may).
+    """The checkpoint to resume from -> (Checkpoint, sentences about settings that differ but may).
 
     CheckpointError names those that differ and may not.
     """
@@ -105,10 +130,14 @@ def resumable(out, config):
                    for name, told in differ.items()]
 
 
-class Interrupts:
-    """While entered, the first Ctrl-C or SIGTERM is only noted, so that a step can be finished and saved.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
-    After that a second one does at once what it always does. `noted` is the signal's number, or None.
+
+class Interrupts:
+    """While entered, the first Ctrl-C, SIGTERM or hangup is only noted, so that a step can be finished and saved.
+
+    After a Ctrl-C or SIGTERM a second one does at once what it always does. A hangup may come several times, from the
+    shell and the system, and is only noted each time. `noted` is the first signal's number, or None.
     """
 
     def __init__(self):
@@ -116,16 +145,21 @@ class Interrupts:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # Python allows handlers to no other
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-                           if signal.getsignal(number) != signal.SIG_IGN}  # a script's background job ignores Ctrl-C
+            self.before = {number: signal.signal(number, self._note) for number in SIGNALS
+                           if signal.getsignal(number) != signal.SIG_IGN}  # as nohup ignores hangups
         return self
 
     def _note(self, number, frame):
-        self.noted = number
-        self.__exit__()
-        print("\nStopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+        self.noted = self.noted or number
+        if number == getattr(signal, "SIGHUP", None):        # nobody reads the terminal any more
+            return
+        self._restore(lambda number: number != getattr(signal, "SIGHUP", None))
+        with suppress(OSError, ValueError, RuntimeError):    # stderr is gone, or was being written to
+            print("\nStopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+
+    def _restore(self, chosen):
+        for number in filter(chosen, list(self.before)):
+            signal.signal(number, self.before.pop(number))
 
     def __exit__(self, *error):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before = {}
+        self._restore(lambda number: True)

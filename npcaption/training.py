@@ -1,6 +1,6 @@
 """The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
 import math
-import shlex
+import os
 import signal
 import sys
 import time
@@ -18,10 +18,11 @@ from .data.bags import bags_of_words
 from .data.dataset import Views, ahead, encode_captions, epoch_batches, fingerprint, load_dataset
 from .data.seen import exchanged, seen_images
 from .engines import compile_engine, make_engine
-from .errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError
+from .errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError, printable
 from .evaluate import losses
 from .parameters import Parameters, initialise, table
 from .progress import progress
+from .support.command import quoted
 from .tokenizers import PADDING
 
 SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
@@ -79,8 +80,9 @@ def train(config, out, resume=False, say=print, save_minutes=SAVE_MINUTES, debug
     an epoch. debug_nan: check what every sublayer makes in every step. strict: leave out no image or caption silently.
     """
     configs.check(config)
-    out = Path(out)
-    with run.folder(out, resume):
+    configs.check_number("save_minutes", save_minutes)
+    out, scenes = Path(out), [run.SCENES] * (config.training.data == "shapes")
+    with run.folder(out, resume, [*run.FILES, *scenes]):
         return _train(config, out, resume, say, save_minutes, debug_nan, strict)
 
 
@@ -177,11 +179,12 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     captioner = Captioner(best.config.model, best.tokenizer, best.parameters,
                           make_engine(t.engine, best.config.model, best.parameters, t.threads))
     if data.scenes is not None:
-        say(report.judged(captioner, data, out / "scenes"))
+        say(report.judged(captioner, data, out / run.SCENES))
     bits = state["log"][best.state["best_epoch"] - 1]["val_bits_per_character"]
     say(f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character), in epoch "
-        f"{best.state['best_epoch']}. Now: "
-        f"python sample.py {out / 'scenes' / '0.png' if data.scenes else 'IMAGE'} --checkpoint {out / 'best.npz'}")
+        f"{best.state['best_epoch']}. Now: " + printable(quoted(
+            ["python", "sample.py", str(out / run.SCENES / "0.png") if data.scenes else "IMAGE", "--checkpoint",
+             str(out / "best.npz")])))
     return captioner
 
 
@@ -221,4 +224,6 @@ def last_good(out):
 
 def resuming_command():
     """The command that began this process, with --resume"""
-    return shlex.join(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])
+    if os.path.basename(sys.argv[0]) != "train.py":          # Python code called `train`
+        return "train(..., resume=True)"
+    return quoted(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])

@@ -1,5 +1,7 @@
 """Captions for files: which files, and what is told of each."""
+import io
 import json
+import sys
 from functools import partial
 
 import numpy as np
@@ -53,10 +55,39 @@ def test_a_pattern_means_what_it_matches_unless_a_file_has_its_name(folder):
     assert names(captioning.find_images([str(folder / "deeper" / "dog[1].png")])) == ["dog[1].png"]
 
 
-@pytest.mark.parametrize("name, said", [("empty", "folder without images"), ("*.gif", "matches no file")])
-def test_what_holds_no_image_is_refused(folder, name, said):
+def test_names_are_as_they_were_given(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    for given in (f"./{folder.name}", f"{folder.name}/", f"../{folder.parent.name}/{folder.name}"):
+        assert captioning.find_images([given])[0] == f"{given.rstrip('/')}/a.jpg"
+    assert captioning.find_images([f"./{folder.name}/a.jpg"]) == [f"./{folder.name}/a.jpg"]
+
+
+def test_an_image_without_a_suffix_is_found_by_its_first_bytes(folder):
+    (folder / "a.jpg").rename(folder / "download")
+    (folder / "README").write_text("no image")
+    assert names(captioning.find_images([str(folder)])) == ["b.png", "broken.png", "c.JPEG", "download"]
+
+
+def test_images_that_cannot_be_read_here_and_folders_are_told(folder, capsys):
+    for name in ("1.HEIC", "2.heic", "3.CR2", "4.svg", ".hidden.heic"):
+        (folder / name).write_bytes(b"")
+    captioning.find_images([str(folder)])
+    assert capsys.readouterr().err.splitlines() == [
+        f"Skipped 5 files of {folder} that cannot be read here (.cr2, .heic, .pdf, .svg): convert them to JPEG.",
+        f"Skipped 2 folders in {folder} (empty, folder.png): name them, or a pattern such as '{folder}/**/*.jpg'."]
+
+
+@pytest.mark.parametrize("name, said", [("empty", "folder without images. Name"), ("*.gif", "matches no file"),
+                                        ("phone", "without images. Skipped 2 files of .*heic"),
+                                        ("albums", "without images. Skipped 1 folder in .*2024.: name them, or a")])
+def test_what_holds_no_image_is_refused_and_why_is_told(folder, name, said, capsys):
+    (folder / "albums" / "2024").mkdir(parents=True)
+    (folder / "phone").mkdir()
+    for file in ("1.HEIC", "2.heic"):
+        (folder / "phone" / file).write_bytes(b"")
     with pytest.raises(DataError, match=said):
         captioning.find_images([str(folder / name)])
+    assert capsys.readouterr().err == ""
 
 
 def test_every_image_is_captioned_in_order_across_groups_and_a_bad_one_costs_only_its_own(folder, captioner, monkeypatch):
@@ -89,6 +120,29 @@ def test_why_an_image_has_no_caption_goes_to_stderr_and_into_the_json(capsys):
     assert capsys.readouterr() == ("", "It barked.\n")
     captioning.tell("dog.png", DataError("It barked."), 1, True)
     assert json.loads(capsys.readouterr().out) == {"image": "dog.png", "error": "It barked."}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252", "utf-16", None])
+@pytest.mark.parametrize("name", ["caf\xe9.jpg", "\u72d7.jpg", "caf\udce9.jpg", "a\x1b[31m\x9b\u2028\n.jpg"])
+def test_json_is_valid_and_names_come_back_in_every_encoding(encoding, name, monkeypatch):
+    file = io.BytesIO()
+    stream = io.TextIOWrapper(file, encoding, "strict") if encoding else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    captioning.tell(name, DataError(f"{name} barked."), 1, True)
+    text = file.getvalue().decode(encoding) if encoding else stream.getvalue()
+    assert json.loads(text) == {"image": name, "error": f"{name} barked."}
+    assert text.endswith("}\n") and text[:-1].isprintable()
+    assert ("\xe9" in text) == (name == "caf\xe9.jpg" and encoding != "ascii")
+
+
+def test_a_name_with_line_ends_and_escape_codes_is_one_harmless_line(folder, captioner, capsys):
+    name = str(folder / "a\x1b[31m\nb.jpg")
+    (folder / "a.jpg").rename(name)
+    [(_, _, sentences)] = captioning.captioned(captioner, [name], decoding.greedy)
+    captioning.tell(name, sentences, 1, False)
+    captioning.tell(name, DataError(f"{name} barked."), 1, False)
+    shown = str(folder / r"a\x1b[31m\nb.jpg")
+    assert capsys.readouterr() == (f"{shown}: {sentences[0].text}\n", f"{shown} barked.\n")
 
 
 @pytest.mark.parametrize("kind, chosen", [("attention", {"layer": None, "head": 1}), ("saliency", {})])
@@ -124,6 +178,27 @@ def test_pictures_that_would_fail_or_destroy_something_are_refused_before_any_wo
     with pytest.raises(DataError, match=said):
         captioning.check_pictures([str(folder / out) for out in outs], [str(folder / path) for path in paths])
     captioning.check_pictures([str(folder / "x.png"), str(folder / "y.webp")], [str(folder / "a.jpg")] * 3)
+
+
+def test_numbered_pictures_are_drawn_over_earlier_ones_of_ours_and_over_nothing_else(folder):
+    paths = [str(folder / "a.jpg"), str(folder / "b.png")]
+    for suffix in (".png", ".jpg", ".webp"):
+        captioning.pictures.save(Image.new("RGB", (8, 8)), folder / f"look-1{suffix}")
+        captioning.check_pictures([str(folder / f"look{suffix}")], paths)
+        Image.new("RGB", (8, 8)).save(folder / f"look-2{suffix}")
+        with pytest.raises(DataError, match=f"look-2{suffix} exists and would be written over"):
+            captioning.check_pictures([str(folder / f"look{suffix}")], paths)
+    captioning.check_pictures([str(folder / "b.jpg")], paths[:1])  # of one image it is named, and meant
+
+
+def test_a_picture_is_not_drawn_over_an_image_by_another_name_or_the_checkpoint(folder):
+    (folder / "link.png").symlink_to("b.png")
+    (folder / "hard.png").hardlink_to(folder / "b.png")
+    for name in ("link.png", "hard.png"):
+        with pytest.raises(DataError, match="would be written over"):
+            captioning.check_pictures([str(folder / name)], [str(folder / "b.png")])
+    with pytest.raises(DataError, match="would be written over"):
+        captioning.check_pictures([str(folder / "b.png")], [str(folder / "a.jpg")], [str(folder / "b.png")])
 
 
 def test_pictures_of_several_images_are_numbered():

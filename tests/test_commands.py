@@ -13,8 +13,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments, cwd):
-    command = [sys.executable, ROOT / arguments[0], *map(str, arguments[1:])]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, *map(str, arguments)]
+    if arguments[0] != "-m":
+        command[1] = ROOT / arguments[0]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +96,29 @@ def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
     (["train.py", "--preset", "seed128"], "seed-128"),
     (["train.py", "--preset", "seed-128"], "--data"),
     (["train.py", "--out", "x", "--image-size", "99"], "image_size 99"),
+    (["train.py", "--epochs", "many"], "Argument --epochs: invalid int value: 'many'"),
+    (["train.py", "--epochs"], "Argument --epochs: expected one argument"),
+    (["train.py", "--save-minutes", "nan", "--out", "z"], "save_minutes is nan; it must be"),
+    (["train.py", "--save-minutes", "-1", "--out", "z"], "save_minutes is -1.0; it must be"),
+    (["train.py", "--save-minutes", "inf", "--out", "z"], "save_minutes is inf; it must be"),
+    (["train.py", "--learning-rate", "nan", "--out", "z"], "learning_rate is nan"),
+    (["train.py", "--data", "", "--out", "z"], "data is empty"),
+    (["sample.py"], "required: IMAGE"),
+    (["sample.py", "grey.png", "--engine", "cuda"], "Argument --engine: invalid choice"),
+    (["sample.py", "grey.png", "--beam", 2, "--length-penalty", "nan"], "length penalty nan"),
+    (["sample.py", "grey.png", "--temperature", "nan"], "temperature nan"),
+    (["sample.py", "grey.png", "--seed", -1], "seed -1"),
+    (["sample.py", "grey.png", "--attention", "a.png", "--head", -1], "head -1"),
+    (["-m", "npcaption.gradcheck", "--layr", "mlp"], "did you mean --layer?"),
+    (["-m", "npcaption.gradcheck", "--layer", "perceptron"], "invalid choice"),
+    (["-m", "npcaption.evaluate", "--limit", "few"], "Argument --limit: invalid int value"),
     (["train.py"], "--resume")])
 def test_what_a_user_got_wrong_is_one_sentence_and_exit_status_2(trained, arguments, said):
     (trained[0] / "notes.txt").write_text("neither an image nor a model")
     result = run(*arguments, cwd=trained[0])
     assert result.returncode == 2
-    assert said in result.stderr and "Traceback" not in result.stderr
+    assert said in result.stderr and "Traceback" not in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not {"x", "y", "z"} & set(os.listdir(trained[0]))
 
 
 def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data(tmp_path):

@@ -1,9 +1,10 @@
 """Presets, overrides, and settings that cannot work."""
 import json
+from dataclasses import fields
 
 import pytest
 
-from npcaption.config import PRESETS, Config, check, override, preset
+from npcaption.config import PRESETS, Config, ModelConfig, TrainingConfig, check, check_number, override, preset
 from npcaption.errors import ConfigError
 from npcaption.parameters import components
 
@@ -42,6 +43,46 @@ def test_an_override_finds_its_part_of_the_configuration():
 def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
     with pytest.raises(ConfigError, match=said):
         check(override(preset("seed-128"), **settings))
+
+
+NUMBERS = [field.name for part in (ModelConfig, TrainingConfig) for field in fields(part) if field.type in (int, float)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_number_is_nan_true_text_or_negative(name):
+    for value in (float("nan"), True, "1", None, -1, -0.5, float("-inf")):
+        with pytest.raises(ConfigError, match=f"{name} is"):
+            check(override(preset("seed-128"), **{name: value}))
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name != "clip_norm"])
+def test_no_number_is_infinite_but_a_norm_that_is_never_clipped(name):
+    with pytest.raises(ConfigError, match=f"{name} is"):
+        check(override(preset("seed-128"), **{name: float("inf")}))
+    check(override(preset("seed-128"), clip_norm=float("inf")))
+
+
+@pytest.mark.parametrize("name", [field.name for part in (ModelConfig, TrainingConfig) for field in fields(part)
+                                  if field.type is int])
+def test_no_count_is_beyond_all_memory(name):
+    with pytest.raises(ConfigError, match=f"{name} is"):
+        check(override(preset("seed-128"), **{name: 10 ** 30}))
+
+
+@pytest.mark.parametrize("settings", [
+    dict(clip_norm=0.0), dict(epsilon=0.0), dict(epsilon=1e-46), dict(beta1=1.0), dict(beta2=0.99999999),
+    dict(scenes=0), dict(learning_rate=0.0), dict(crop=1.0), dict(colour=1.5), dict(seed=2 ** 32), dict(threads=5000),
+    dict(min_count=0), dict(data="")])
+def test_numbers_with_which_training_would_do_nothing_or_break_are_refused(settings):
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))} is"):
+        check(override(preset("seed-128"), **settings))
+
+
+def test_numbers_outside_of_the_configuration_are_checked_alike():
+    for value in (float("nan"), float("inf"), -1.0, True, "5"):
+        with pytest.raises(ConfigError, match="save_minutes is"):
+            check_number("save_minutes", value)
+    check_number("save_minutes", 0)
 
 
 def test_the_word_preset_has_the_posts_number_of_parameters():

@@ -1,15 +1,17 @@
 """Files are replaced whole or not at all."""
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from npcaption.errors import DataError
-from npcaption.files import write_whole
+from npcaption.files import check_writable, clear_unfinished, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,10 +33,33 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(earlier):
     assert earlier.read_bytes() == b"new" and os.listdir(earlier.parent) == [earlier.name]
 
 
-def test_what_a_killed_write_left_is_written_over(earlier):
-    earlier.with_name("page.html.part").write_bytes(b"the beginning of something longer")
+def test_files_beside_it_are_left_alone_whatever_their_names(earlier):
+    others = [earlier.with_name(name) for name in ("page.html.part", "page.html~", "page.html.tmp", ".page.html.swp")]
+    for other in others:
+        other.write_bytes(b"a file of the user's")
     write_whole(earlier, b"new")
-    assert earlier.read_bytes() == b"new" and os.listdir(earlier.parent) == [earlier.name]
+    assert earlier.read_bytes() == b"new" and all(other.read_bytes() == b"a file of the user's" for other in others)
+    assert len(os.listdir(earlier.parent)) == 5
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "\N{SNOWMAN}" * 83], ids=["ASCII", "of three bytes each"])
+def test_a_name_as_long_as_the_system_allows_is_written(earlier, name):
+    write_whole(earlier.with_name(name), b"new")
+    assert earlier.with_name(name).read_bytes() == b"new" and len(os.listdir(earlier.parent)) == 2
+
+
+def test_what_killed_writes_left_of_a_file_is_cleared_and_nothing_else(earlier):
+    for name in ("page.html", "x" * 250):
+        path = earlier.with_name(name)
+        half = earlier.with_name(f"{name[:128]}.0123abcd.part")
+        others = [earlier.with_name(name[:128] + end) for end in (
+            ".part", ".0123abcd.part.txt", ".0123ABCD.part", ".notes.part", ".0123abcde.part", ".0123abc.part")]
+        folder = earlier.with_name(f"{name[:128]}.76543210.part")
+        folder.mkdir()
+        for file in (half, *others):
+            file.write_bytes(b"")
+        clear_unfinished(path)
+        assert not half.exists() and folder.is_dir() and all(other.exists() for other in others)
 
 
 def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_it_returns(earlier, monkeypatch):
@@ -89,9 +114,11 @@ def test_an_interruption_just_after_the_rename_stays_one_and_leaves_the_new_file
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a device that is always full")
 def test_a_full_disk_is_told(earlier):
-    earlier.with_name("page.html.part").symlink_to("/dev/full")
-    with pytest.raises(DataError, match="No space left on device"):
-        write_whole(earlier, b"new")
+    link = earlier.with_name("link")
+    link.symlink_to("/dev/full")                             # written into, as a device is
+    with pytest.raises(DataError, match="link could not be written .No space left on device"):
+        write_whole(link, b"new")
+    link.unlink()
     assert_untouched(earlier)
 
 
@@ -133,3 +160,41 @@ def test_a_path_that_cannot_be_a_file_is_told_and_nothing_is_left(earlier, monke
     with pytest.raises(DataError, match=said):
         write_whole(name, b"new")
     assert_untouched(earlier)
+
+
+def test_an_output_is_refused_that_is_an_input_by_any_of_its_names(earlier):
+    other, link, hard = (earlier.with_name(name) for name in ("other.html", "link.html", "hard.html"))
+    link.symlink_to(earlier.name)
+    hard.hardlink_to(earlier)
+    for name in (earlier, link, hard, earlier.parent / "." / ".." / earlier.parent.name / earlier.name):
+        with pytest.raises(DataError, match="would be written over"):
+            check_writable(name, [other, earlier])
+    with pytest.raises(DataError, match="would be written over"):  # two outputs of one name, neither there yet
+        check_writable(other, [earlier.parent / "." / "other.html"])
+    check_writable(other, [earlier])
+    check_writable(os.devnull, [os.devnull])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can try what others may not do")
+def test_a_read_only_file_or_folder_is_not_written_and_that_is_told_before_the_work():
+    folder = Path(tempfile.mkdtemp())
+    file = folder / "scores.json"
+    file.write_bytes(b"earlier")
+    file.chmod(0o444)
+    try:
+        folder.chmod(0o777)
+        os.setegid(65534), os.seteuid(65534)
+        with pytest.raises(DataError, match="scores.json cannot be written: no permission"):
+            check_writable(file)
+        with pytest.raises(DataError, match="scores.json could not be written .it is read-only"):
+            write_whole(file, b"new")
+        check_writable(folder / "new.json")
+        os.seteuid(0)
+        folder.chmod(0o555)
+        os.seteuid(65534)
+        with pytest.raises(DataError, match="new.json cannot be written: no permission"):
+            check_writable(folder / "new.json")
+    finally:
+        os.seteuid(0), os.setegid(0)
+        assert file.read_bytes() == b"earlier"
+        shutil.rmtree(folder)

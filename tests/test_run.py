@@ -1,5 +1,6 @@
 """A training's folder, and how trainings end: signals, a full disk, a folder that is taken or read-only."""
 import csv
+import fcntl
 import os
 import resource
 import shlex
@@ -16,7 +17,7 @@ import pytest
 
 from npcaption import run
 from npcaption.checkpoint import load
-from npcaption.errors import CheckpointError
+from npcaption.errors import CheckpointError, DataError
 
 ROOT = Path(__file__).parent.parent
 SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
@@ -24,10 +25,12 @@ SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
 
 @pytest.fixture(autouse=True)
 def as_in_a_terminal():
-    """Who runs the tests in the background may ignore SIGINT, which processes inherit."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Who runs the tests in the background, or under nohup, may ignore these, which processes inherit."""
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+              signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def start(out, *flags, **settings):
@@ -45,7 +48,7 @@ def wait_for_steps(out, process):
 
 # ------------------------------------------------------------------------------------------------------------ signals
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_expect(number, status, tmp_path):
     process = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
     wait_for_steps(tmp_path / "run", process)
@@ -81,19 +84,55 @@ def test_two_signals_at_once_leave_a_whole_checkpoint(tmp_path):
     assert load(tmp_path / "run" / "last.npz").state["step"] > 0
 
 
-def test_a_signal_that_is_ignored_stays_ignored():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(number):
+    signal.signal(number, signal.SIG_IGN)                    # a script's background job, nohup
     with run.Interrupts() as interrupts:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(0.01)
         assert interrupts.noted is None
 
 
+def test_a_hangup_may_come_several_times_and_another_signal_beside_it():
+    with run.Interrupts() as interrupts:
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):  # of shell, system, shutdown
+            os.kill(os.getpid(), number)
+        assert interrupts.noted == signal.SIGHUP
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second SIGTERM would act at once
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), RuntimeError("reentrant call"),
+                                   ValueError("closed")])
+def test_a_stderr_that_fails_does_not_keep_a_signal_from_being_noted(fault, monkeypatch):
+    class Lost:
+        def write(self, text):
+            raise fault
+    monkeypatch.setattr(sys, "stderr", Lost())
+    with run.Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.noted == signal.SIGTERM
+
+
 def test_handlers_are_as_before_when_training_is_over():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(number) for number in run.SIGNALS]
     with run.Interrupts():
-        assert signal.getsignal(signal.SIGINT) != before[0]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+        assert not set(before) & {signal.getsignal(number) for number in run.SIGNALS}
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert [signal.getsignal(number) for number in run.SIGNALS] == before
+
+
+def test_a_terminal_that_goes_away_ends_training_with_a_checkpoint(tmp_path):
+    pty = pytest.importorskip("pty", reason="needs a terminal")
+    out, (process, terminal) = tmp_path / "run", pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, ROOT / "train.py", *SMALL, "--out", out, "--epochs", "200",
+                                  "--save-minutes", "1000"])
+    shown = b""
+    while b"epoch   1/200" not in shown:
+        shown += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 129 and load(out / "last.npz").state["step"] >= 20
 
 
 # --------------------------------------------------------------------------------------------------------- the folder
@@ -111,9 +150,85 @@ def test_a_second_training_in_one_folder_is_refused_until_the_first_is_gone(tmp_
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
-    (tmp_path / "last.npz.part").write_bytes(b"half")
+    for name in run.FILES:
+        (tmp_path / f"{name}.0123abcd.part").write_bytes(b"half")
     with run.folder(tmp_path, resume=True):
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_files_of_others_stay_as_they_are(resume, tmp_path):
+    names = ["train2017.zip.part", "notes.part", "last.npz.part", "best.npz.part", "log.csv.bak", "last.npz.notes.part",
+             "best.npz.old", "captions.txt", "0.png"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    with run.folder(tmp_path, resume):
+        pass
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
+
+
+@pytest.mark.parametrize("name", [*run.FILES, run.SCENES])
+def test_a_folder_that_holds_what_a_training_would_write_is_refused(name, tmp_path):
+    (tmp_path / name).symlink_to(tmp_path / "absent")        # though it leads nowhere
+    with pytest.raises(CheckpointError, match=f"already holds {name}.*--resume"):
+        with run.folder(tmp_path, False, [*run.FILES, run.SCENES]):
+            pass
+    assert os.path.lexists(tmp_path / name)
+
+
+def test_scenes_of_somebody_else_are_not_drawn_over(tmp_path):
+    (tmp_path / "run" / "scenes").mkdir(parents=True)
+    (tmp_path / "run" / "scenes" / "0.png").write_text("a holiday")
+    process = start(tmp_path / "run")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and "already holds scenes" in said
+    assert (tmp_path / "run" / "scenes" / "0.png").read_text() == "a holiday"
+
+
+@pytest.mark.parametrize("out", ["new", "deep/er/run", "mine", "mine/run"])
+def test_a_training_that_is_refused_leaves_no_folder_and_takes_none_away(out, tmp_path):
+    (tmp_path / "mine").mkdir()
+    done = subprocess.run([sys.executable, ROOT / "train.py", "--out", out, "--data", "nowhere"], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "nowhere" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+class Msvcrt:
+    """What Windows has in fcntl's place, made of it."""
+    LK_NBLCK = 2
+
+    @staticmethod
+    def locking(handle, mode, length):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(13, "Permission denied") from None
+
+
+def test_on_windows_a_file_in_the_folder_is_locked_and_gone_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "fcntl", None)
+    monkeypatch.setattr(run, "msvcrt", Msvcrt)
+    (tmp_path / run.LOCK).write_text("")                     # a killed process left it
+    for _ in range(2):
+        with run.folder(tmp_path, resume=True):
+            with pytest.raises(CheckpointError, match="Another process trains in"), run.folder(tmp_path, resume=True):
+                pass
+            assert (tmp_path / run.LOCK).exists()
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError), run.folder(tmp_path / "new", resume=False):
+        raise DataError("refused")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CheckpointError, match="There is no folder"), run.folder(tmp_path / "absent", resume=True):
+        pass
+
+
+def test_where_there_are_no_locks_folders_are_checked_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "fcntl", None)
+    with run.folder(tmp_path / "run", resume=False), run.folder(tmp_path / "run", resume=True):
+        pass
+    with pytest.raises(CheckpointError, match="There is no folder"), run.folder(tmp_path / "absent", resume=True):
+        pass
 
 
 def test_a_folder_that_is_a_file_or_below_one_is_refused(tmp_path):

@@ -1,0 +1,198 @@
+"""The command-line harness: arguments, standard streams of every kind, and how a command ends."""
+import atexit
+import builtins
+import difflib
+import errno
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+from ..errors import ConfigError, NpcaptionError, printable, why
+
+OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; not line ends and tabs
+UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.exe nor PowerShell takes for its own
+
+
+def arguments(parser, words=None):
+    """The arguments that an ArgumentParser finds in words, by default the command line's.
+
+    ConfigError for those that it refuses; of a flag that it does not know the nearest is suggested.
+    """
+    def refuse(message):
+        end = "" if message[-1] in ".?" else "."
+        raise ConfigError(f"{message[0].upper()}{message[1:]}{end} --help lists all arguments.")
+
+    parser.error = refuse
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        known = re.findall(r"--[\w-]+", parser.format_usage())
+        near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
+        refuse(f"Unrecognised argument '{unknown[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
+    return options
+
+
+def command(main):
+    """Run a command's main function as a person expects it, and end: one sentence for what they caused, no traceback.
+
+    The status is 2 then, 130 after Ctrl-C, 141 when the reader of the output went away, or else what main returns.
+    """
+    own, before = is_own_process(), (sys.stdout, sys.stderr)
+    open_descriptors()
+    sys.stdout, sys.stderr = Output(sys.stdout, True), Output(sys.stderr, False)
+    try:
+        status, sentence = outcome(main)                     # the error is gone, and so are the bars of its generators
+        if own:
+            with suppress(ValueError):                       # not in the main thread
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be interrupted with a traceback
+        if sentence:
+            print(sentence, file=sys.stderr)
+        sys.stderr.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+    if own and any(map(works_on, threading.enumerate())):
+        leave(status)
+    sys.exit(status)
+
+
+def outcome(main):
+    """Run main -> its exit status, and what to say of it on stderr, or "" """
+    try:
+        status = main() or 0
+        sys.stdout.flush()
+        return status, ""
+    except NpcaptionError as error:
+        return getattr(error, "status", 2), printable(error)
+    except KeyboardInterrupt:
+        return 130, "\nInterrupted."
+    except BrokenPipeError:                                  # whoever read the output has seen enough: `| head`
+        return 141, ""
+    except MemoryError as error:
+        return 2, (f"Not enough memory ({printable(error).rstrip('.') or 'none left'}). Choose a smaller model, image, "
+                   "batch or beam.")
+    except OSError as error:                                 # such as a full disk behind the output
+        return 2, f"{printable(error.filename)}: {why(error)}." if error.filename else f"{why(error)}."
+    except ImportError as error:
+        return 2, f"{why(error)}. Repair the installation: pip install -e . in the project's folder."
+    except RuntimeError as error:
+        if "new thread" not in str(error):
+            raise
+        return 2, ("No more threads can be started. Raise the limit on processes (ulimit -u, or the container's), or "
+                   "pass a smaller --threads.")
+    except SystemExit as end:                                # argparse's, after --help
+        return (end.code, "") if isinstance(end.code, int) else (int(bool(end.code)), printable(end.code or ""))
+
+
+def is_own_process():
+    """Whether the process is this command's alone, and not that of a notebook, a console or a test that calls it."""
+    return (sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__ and not sys.flags.interactive
+            and not hasattr(sys, "ps1") and not hasattr(builtins, "__IPYTHON__"))
+
+
+def works_on(thread):
+    """Whether a thread that nobody waits for still works, as one does that compiles for an engine no longer wanted."""
+    return thread.daemon and thread is not threading.current_thread() and type(thread).__name__ != "TMonitor"  # tqdm's
+
+
+def leave(status):
+    """End the process without tearing the interpreter down, which is not safe under a thread that runs in LLVM."""
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+# ----------------------------------------------------------------------------------------------------- standard streams
+
+def open_descriptors():
+    """Give the numbers 0 to 2 to /dev/null where they are closed: a data file with number 1 would be printed into."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)               # the lowest number that is free
+
+
+class Output:
+    """A standard stream that takes any text, whatever it is: a terminal, a file, a notebook's, closed, or None.
+
+    Lines are flushed as they are printed. What the encoding lacks, and what a terminal would obey, is escaped.  After a
+    failure nothing more is written. Of a stream that is `vital` it raises the OSError, unless its terminal went away.
+    """
+
+    def __init__(self, stream, vital):
+        self.stream, self.vital = stream, vital
+
+    def write(self, text):
+        if self.vital:                                       # on stderr a progress bar moves the cursor
+            text = OBEYED.sub(lambda found: printable(found[0]), text)
+        self._attempt("write", encodable(text, self.encoding))
+        if "\n" in text:
+            self.flush()
+        return len(text)
+
+    def flush(self):
+        self._attempt("flush")
+
+    def _attempt(self, method, *arguments):
+        if self.stream is None:
+            return
+        try:
+            getattr(self.stream, method)(*arguments)
+        except (OSError, ValueError) as error:               # ValueError: closed
+            silence(self.stream)
+            self.stream = None
+            if not self.vital or isinstance(error, ValueError) or error.errno == errno.EIO:
+                return
+            if os.name == "nt" and error.errno == errno.EINVAL:  # Windows' way to say that the reader went away
+                raise BrokenPipeError from error
+            error.filename = "The output"
+            raise
+
+    def isatty(self):
+        try:
+            return self.stream.isatty()
+        except (AttributeError, ValueError):                 # None, closed
+            return False
+
+    @property
+    def encoding(self):
+        return getattr(self.stream, "encoding", None)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def encodable(text, encoding):
+    """The text with escapes for what the encoding lacks; of an unknown encoding ASCII alone, of None everything."""
+    try:
+        return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+    except (LookupError, UnicodeError):
+        return text.encode("ascii", "backslashreplace").decode()
+
+
+def silence(stream):
+    """Lead a stream that failed into /dev/null, or the interpreter would try again at its end, and complain."""
+    with suppress(OSError, ValueError, AttributeError):
+        if stream in (sys.__stdout__, sys.__stderr__):
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+# ---------------------------------------------------------------------------------------------------- commands as text
+
+def quoted(words):
+    """Words as a command line that a person can paste into this system's shell."""
+    return " ".join(map(quoted_for_windows, words)) if os.name == "nt" else shlex.join(words)
+
+
+def quoted_for_windows(word):
+    text = subprocess.list2cmdline([word])
+    return text if text != word or UNQUOTED.fullmatch(word) else f'"{word}"'
