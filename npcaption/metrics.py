@@ -11,23 +11,62 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import DataError
+from .words import canonical, pattern
 
 ORDERS = np.arange(1, 5)            # n-grams of one to four tokens
 TINY, SMALL = 1e-15, 1e-9           # added to BLEU's numerators and denominators
 BETA = 1.2                          # how many times as much ROUGE-L values recall as precision
 SIGMA = 6                           # CIDEr-D's tolerance in length, in tokens
 
-ASCII = str.maketrans("‘’“”–—…", "''     ")
+SPELLINGS = str.maketrans({                                  # as PTBTokenizer has them; spaces for what is dropped
+    **dict.fromkeys("‘’", "'"), **dict.fromkeys("“”–—―…«»‹›", " "), "€": "$", "£": "#", "¢": " cents ",
+    **{digit: f" {digit} " for digit in "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
+    "¼": " 1/4 ", "½": " 1/2 ", "¾": " 3/4 ", "⅓": " 1/3 ", "⅔": " 2/3 "})
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-TOKEN = re.compile(r"""
-    \w+(?=n't\b) | n't\b | can(?=not\b)                     # do n't, can not
-  | '(?:s|m|d|re|ve|ll)\b | 'n'                             # dog 's, slip 'n' slide
-  | (?:mr|mrs|ms|dr|jr|sr|st|vs|etc)\.                      # the abbreviations that captions have
-  | (?:[a-z]\.){2,} | [a-z]\.(?=\s+\S)                      # u.s.; j. smith, but not: a big t.
-  | \d+(?:[.,:]\d+)+                                        # 8:25
-  | [dlo]'\w\w+                                             # o'clock
-  | \w+(?:[-/.]\w+)*                                        # t-shirt, skating/skiing
-  | [!?]{2,} | [^\s\w"'`.?!,:;-]                            # !!, &; single marks are dropped
+
+
+def either(words, capitalised=False):
+    """An expression for one of some words in any case; capitalised: the first letter as it is."""
+    return "|".join(f"{word[0]}(?i:{word[1:]})" if capitalised else f"(?i:{word})" for word in words.split())
+
+
+ABBREVIATIONS = either(r"""
+    mr mrs ms drs? jr sr messrs profs? gov sens? reps? pres hon rev gen col maj capt lt sgt cpl pvt adm brig insp det
+    ste? ave blvd rd bldg mt ft sq ct inc cos? corp ltd plc bros assn dept univ intl natl sys elec esq ph(?:\.d)? ed\.d
+    jan feb mar apr jun jul aug sept? oct nov dec mon tues? wed thu thurs fri est ext tel vs etc al seq cf adj adv ens
+    asst assoc alex wm jos ala ariz calif colo conn dak fla ga ind kans? ky md mich minn mo mont neb nev okla penn tenn
+    va vt wisc? wyo""")
+STATES = either("Ark Az Del Ill La Mass Miss Ore Pa Tex Wash", capitalised=True)  # not "ill." in lower case
+OPENERS = either("""
+    About According Additionally After An A As At But Earlier He Her Here However If In It Last Many More Now Once One
+    Other Our She Since So Some Such That The Their Then There These They This We When While What Yet You
+    """, capitalised=True)
+CLITIC, END = "(?i:s|m|d|re|ve|ll)", "(?![LETTER])"
+TOKEN = pattern(rf"""
+    (?![CGLWcglw])[A-Za-z]+(?=\s)                            # most words: none of what follows
+  | [LETTER]+(?=(?i:n't){END}) | (?i:n't){END}               # do n't
+  | (?i:can(?=not{END})|(?:gon|wan)(?=na{END})|got(?=ta{END})|(?:gim|lem)(?=me{END}))  # can not
+  | '{CLITIC}{END} | (?i:'(?:em|till?|cause|[2-9]0s){END}|'t(?=was|is)|'n(?:'|(?!\S)))  # dog 's, slip 'n' slide
+  | '\d\d(?!\S)                                            # '05
+  | \d{{1,4}}(?:-\d{{1,4}}/|(?:-\d{{1,4}})?\u2044)\d{{1,4}}  # 2-1/2
+  | [LETTER]+(?:-(?!\d)[LETTER]+){{0,2}}(?:/[LETTER]+(?:-(?!\d)[LETTER]+){{0,2}}){{1,2}}  # skating/skiing
+  | [LETTER]+(?:[.,]+[LETTER]+){{0,4}}[.,]*                  # t-shirt, 1,000-pound, u.s.-based
+    (?:-(?:[A-Za-z](?:\.[A-Za-z])+\.|(?:[dolDOL]'(?=[LETTER]{{2}}))?[LETTER]+))+(?:\.(?=[,;:]))?
+  | (?=[A-Za-z]+\.)(?:{ABBREVIATIONS}|{STATES})\.(?![^\W\d])  # st.
+  | (?i:ca|figs?|prop|nos?|art|pp|op)\.(?=\s?\d)            # no. 5
+  | [A-Za-z](?:\.[A-Za-z])+\.(?![^\W\d])                    # u.s.
+  | [A-Za-z]\.(?![^\W\d])(?!\s*$)(?!\s+(?:{OPENERS})\s)      # j. smith, but not: a big t.
+  | (?i:dunkin'|somethin'|ol'|nor'easter|c'mon|e'er|s'mores|ev'ry|li'l|nat'l|cap'n|c'est)
+  | [A-HJ-XZndol]'(?!{CLITIC}{END})[LETTER]{{2,}}            # o'clock
+  | [^\W\d_]+[aeiouyAEIOUY]'(?!{CLITIC}{END})[aeiouA-Z][LETTER]*  # hawai'i
+  | [djlDJL]'(?!{CLITIC}) | [yY]'(?=[^\W\d_])(?!{CLITIC})    # j' adore, y' all
+  | [A-Z]+(?:[&+][A-Z]+)+                                   # at&t
+  | (?<!-)[-+]?(?<!\.\.)\d*(?:[.:,]\d+)+ | (?<!-)[-+]\d+     # 8:25, -5
+  | (?:[^\W\d_][LETTER]*(?:[.!?][^\W\d_][LETTER]*)*|[LETTER]+)(?:\.(?=[,;:]))?  # u.s.a
+  | \#[^\W\d_]+ | @\w+ | [!?]{{2,}} | \*+                    # single ! and ? are dropped
+  | [\U0001f1e6-\U0001f1ff]{{2}}                             # a flag
+  | [^\s"'`.?!,:;LETTER-]                                    # &, or an emoji with all that belongs to it
+    (?:(?!\w)[LETTER]|(?<=\u200d)[^\sLETTER]|[\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f])*
 """, re.VERBOSE)
 
 
@@ -46,11 +85,18 @@ def tokenize(text):
     """The tokens that COCO's evaluation counts: Stanford's PTBTokenizer, lower case, without punctuation.
 
     The same as PTBTokenizer 3.4.1 and COCO's list of punctuation on all of Flickr8k's 40,455 captions and on 795 of
-    COCO's, by which the expressions were chosen. Not followed: web and mail addresses, emoticons, fractions and
-    currencies beyond ASCII, gonna, '80s, c++, AT&T, abbreviations that captions seldom have, and the glance at the
-    next caption by which PTBTokenizer decides whether a last single letter keeps its full stop: here it never does.
+    COCO's, by which the expressions were chosen, and on 23,000 invented ones with abbreviations, initials, addresses,
+    times, prices and fractions. Of COCO val2017 captions by which nothing was chosen, 24,998 of 25,014 had equal tokens
+    (99.94 %), and those identical scores; that was measured before the expressions knew abbreviations at a caption's
+    end, U.S.A, hawai'i and fractions. The next caption, by which PTBTokenizer decides whether a last single letter keeps
+    its full stop, is taken to begin with "A". Not followed: web and mail addresses, HTML, telephone numbers with
+    brackets, emoticons, c++.
+
+    What PTBTokenizer does with other scripts is followed where it is right: marks belong to words. Words are those of
+    npcaption.words: composed letters equal decomposed ones, joiners stay in their words, and an emoji is one token.
     """
-    return [BRACKETS.get(token, token) for token in TOKEN.findall(text.lower().translate(ASCII))]
+    text = canonical(text).translate(SPELLINGS)
+    return [BRACKETS.get(token, token.lower()) for token in TOKEN(text).findall(text)]
 
 
 def ngrams(tokens):
@@ -106,15 +152,19 @@ def rouge_l(candidates, references):
 
 
 def common_subsequence(a, b):
-    """The length of the longest sequence of tokens that a and b have in the same order, gaps allowed"""
-    row = [0] * (len(b) + 1)                                 # of the tokens of a so far and the first j of b
-    for x in a:
-        diagonal = 0
-        for j, y in enumerate(b, 1):
-            above = row[j]
-            row[j] = diagonal + 1 if x == y else max(above, row[j - 1])
-            diagonal = above
-    return row[-1]
+    """The length of the longest sequence of tokens that a and b have in the same order, gaps allowed
+
+    Bit j of `free` is 0 where b[j] lengthens the subsequence of what was read of a. One addition brings all bits up to
+    date, so two captions of 100,000 tokens take seconds, not hours (Hyyro 2004, Bit-parallel LCS-length computation).
+    """
+    places, free = {}, (1 << len(b)) - 1
+    for j, token in enumerate(b):
+        places[token] = places.get(token, 0) | 1 << j
+    whole = free
+    for token in a:
+        met = free & places.get(token, 0)
+        free = (free + met | free - met) & whole
+    return len(b) - free.bit_count()
 
 
 class CiderD:

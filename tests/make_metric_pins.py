@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/make_metric_pins.py
 
-with Flickr8k in $NPCAPTION_DATA. Its Python needs pycocoevalcap 1.2 and pytest beside the package's own
+with Flickr8k and COCO in $NPCAPTION_DATA. Its Python needs pycocoevalcap 1.2 and pytest beside the package's own
 dependencies, and the machine Java, in which COCO's tokenizer is written.
 """
 import json
@@ -15,7 +15,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from test_metrics import INVENTED, all_captions, checksum, constant, first_against_the_others
+from test_metrics import FRAMES, INVENTED, SPLITS, THINGS, all_captions, checksum, constant, first_against_the_others
 
 
 def coco(candidates, references):
@@ -39,12 +39,26 @@ def coco_tokens(captions):
     return [tokens[i][0].split() for i in range(len(captions))]
 
 
+def coco_tokens_of_each(captions):
+    """As each is split if a usual caption follows it: what that begins with decides about a last full stop."""
+    return coco_tokens([line for caption in captions for line in (caption, "A dog runs .")])[::2]
+
+
 def main():
-    flickr8k = Path(os.environ["NPCAPTION_DATA"]) / "flickr8k"
+    data = Path(os.environ["NPCAPTION_DATA"])
+    flickr8k, coco_file = data / "flickr8k", data / "coco_val2017_mini" / "annotations" / "captions_val2017.json"
+    texts, expected = zip(*SPLITS)
+    for text, tokens, found in zip(texts, expected, coco_tokens_of_each(texts)):
+        if found != tokens.split():
+            raise SystemExit(f"COCO splits {text!r} into {found}. Correct test_metrics.SPLITS.")
+    things = {frame: " | ".join(map(" ".join, coco_tokens_of_each([frame.format(thing) for thing in THINGS])))
+              for frame in FRAMES}
+    captions = [annotation["caption"] for annotation in json.loads(coco_file.read_text())["annotations"]]
     pins = {"invented": coco(*zip(*INVENTED.values())),
             "first_against_the_others": summed(coco(*first_against_the_others(flickr8k))),
             "constant": summed(coco(*constant(flickr8k))),
-            "tokens": checksum(coco_tokens(all_captions(flickr8k)))}
+            "tokens": checksum(coco_tokens(all_captions(flickr8k))), "coco tokens": checksum(coco_tokens(captions)),
+            "things": things}
     path = Path(__file__).with_name("metric_pins.json")
     path.write_text(json.dumps(pins, indent=1) + "\n")
     print(f"{path}: {path.stat().st_size:,} bytes")

@@ -19,6 +19,12 @@ def test_a_word_counts_once_for_an_image_however_often_and_however_written_its_c
     assert bags_of_words(CAPTIONS, 1).shape == (3, 9) and bags_of_words(CAPTIONS, 4).shape == (3, 0)
 
 
+def test_a_word_with_vowel_signs_is_a_whole_word_and_the_same_composed_or_not():
+    captions = [("एक कुत्ता", "caf\u00e9"), ("कुत्ता", "cafe\u0301")]
+    np.testing.assert_array_equal(bags_of_words(captions, 1), [[1, 1, 1], [1, 0, 1]])  # café, एक, कुत्ता
+    assert bags_of_words(captions, 1, rule=1).shape == (2, 5)  # of older checkpoints: cafe, café, एक, क, त
+
+
 def test_every_image_of_a_batch_has_its_own_words_beside_it():
     images = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
     sequences = encode_captions(Split(images, CAPTIONS, ["", "", ""]), CharTokenizer.build(["a dog"]), 8)

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -91,8 +92,40 @@ def test_a_tokenizer_survives_json():
 
 def test_its_json_can_be_read():
     assert [build(kind, ["no no"], 1, 300).to_json() for kind in KINDS] == [
-        {"kind": "char", "characters": " no"}, {"kind": "word", "words": ["no"]}, {"kind": "space", "words": ["no"]},
-        {"kind": "bpe", "merges": [["n", "o"]]}]
+        {"kind": "char", "characters": " no"}, {"kind": "word", "words": ["no"], "rule": 2},
+        {"kind": "space", "words": ["no"], "rule": 2}, {"kind": "bpe", "merges": [["n", "o"]], "rule": 2}]
+
+
+@pytest.mark.parametrize("old, text, ids, again", [
+    ({"kind": "word", "words": ["एक", "क"]}, "एक कुत्ता", [4, 5, 3, 3], "एक क UNK UNK"),
+    ({"kind": "space", "words": ["caf\u00e9"]}, "caf\u00e9 cafe\u0301", [4, 3], "caf\u00e9 UNK"),
+    ({"kind": "bpe", "merges": [["\udce0", "\udca4"], ["\udce0\udca4", "\udc95"], ["\u0915", "\udce0\udca4"]]},
+     "\u0915\u093f", [260, 259, SPECIAL + 0xbf], "\u0915\u093f")])  # the sign is a piece of its own
+def test_a_tokenizer_saved_without_a_rule_keeps_the_old_one(old, text, ids, again):
+    built = tokenizers.from_json(old)
+    assert built.encode(text) == ids and built.decode(ids) == again and built.to_json() == old
+    assert tokenizers.from_json({**old, "rule": 2}).encode(text) != ids
+    with pytest.raises(CheckpointError, match="^The tokenizer's `rule` is 3"):
+        tokenizers.from_json({**old, "rule": 3})
+
+
+def test_text_without_a_known_word_and_no_text_are_encoded_and_decoded():
+    for each in build_all([]) + build_all([""]):
+        assert each.encode("") == [] and each.decode([]) == "" and each.decode([START, END]) == ""
+        assert sequence(each.encode(""), 4).tolist() == [START, END, PADDING, PADDING]
+    for kind in "word", "space":
+        built = build(kind, [])
+        assert built.size == 4 and built.encode("A dog!")[:2] == [UNKNOWN] * 2 and built.decode([UNKNOWN] * 2) == "UNK UNK"
+
+
+def test_no_vocabulary_has_half_a_surrogate_pair():
+    built = build_all(["a \ud800 b\udfff", "\ud800 a"])
+    assert [each.to_json().get("characters", each.to_json().get("words")) for each in built[:3]] == [" ab", ["a", "b"], ["a"]]
+    for each in built:
+        each.decode(range(SPECIAL, each.size)).encode()
+    for values in {"kind": "word", "words": ["\ud800"]}, {"kind": "char", "characters": "\udfff"}:
+        with pytest.raises(CheckpointError):
+            tokenizers.from_json(values)
 
 
 @pytest.mark.parametrize("values", [
@@ -171,6 +204,22 @@ def test_an_unknown_word_is_one_token_to_a_person_to_the_metrics_and_to_itself()
         assert built.encode("a UNK dog") == built.encode("a purple dog")
 
 
+HINDI = ["एक कुत्ता दौड़ता है।", "दो कुत्ते !", "caf\u00e9 Tiếng"]
+
+
+def test_words_of_other_scripts_are_whole_and_come_back():
+    built = WordTokenizer.build("word", HINDI, min_count=1)
+    assert built.words == sorted(["एक", "कुत्ता", normalize("NFC", "दौड़ता"), "है", "दो", "कुत्ते", "!", "caf\u00e9", "tiếng"])
+    assert all(built.encode(built.decode(built.encode(text))) == built.encode(text) for text in HINDI)
+    for kind in "word", "space":
+        built = WordTokenizer.build(kind, HINDI, min_count=1)
+        assert all(UNKNOWN not in built.encode(text) == built.encode(normalize("NFD", text)) for text in HINDI)
+
+
+def test_an_ending_joins_a_word_that_ends_in_a_mark():
+    assert natural("राजू ' s गेंद .".split()) == "राजू's गेंद."
+
+
 def test_decoded_words_are_cut_into_the_same_words_again(flickr8k_captions):
     built, rng = WordTokenizer.build("word", flickr8k_captions), random.Random(0)
     at_random = [rng.choices(range(UNKNOWN, built.size), k=12) + rng.choices(built.encode(". , ! ? ; ' s t"), k=12)
@@ -199,7 +248,7 @@ def test_flickr8k_has_4453_ids_by_the_posts_rule_and_4521_by_white_space(flickr8
 
 def learn_slowly(captions, count):
     """Byte-pair encoding as it is defined: all pairs counted anew for every merge -> (merges, {piece: its tokens})"""
-    times = Counter(piece for caption in captions for piece in bpe.PIECE.findall(caption))
+    times = Counter(piece for caption in captions for piece in bpe.pieces_of(caption))
     tokens, merges = {piece: bpe.single(piece) for piece in times}, []
     for _ in range(count):
         counts = Counter(pair for piece, n in times.items() for pair in pairwise(tokens[piece]) for _ in range(n))
@@ -236,8 +285,41 @@ def test_learning_and_encoding_are_those_of_the_definition():
 
 
 def test_a_piece_is_a_word_or_marks_with_the_space_before_or_white_space():
-    assert bpe.PIECE.findall("A dog's  ball, (red)\n.'") == [
+    assert bpe.pieces_of("A dog's  ball, (red)\n.'") == [
         "A", " dog's", "  ", "ball", ",", " (", "red", ")", "\n", ".", "'"]
+
+
+def test_marks_and_joiners_stay_in_the_piece_of_their_word_or_symbol():
+    assert bpe.pieces_of("एक कुत्ता क्\u200dष ❤\ufe0f!") == ["एक", " कुत्ता", " क्\u200dष", " ❤\ufe0f!"]
+
+
+@pytest.mark.parametrize("rule", [1, 2])
+def test_a_long_word_is_several_pieces_which_are_the_whole_text(rule):
+    for text in ["a" * 200, " " + "b'" * 99, "!" * 65, " " * 130, "कि" * 100, *random_texts(300)]:
+        pieces = bpe.pieces_of(text, rule)
+        assert "".join(pieces) == text and max(map(len, pieces), default=0) <= 65
+    assert list(map(len, bpe.pieces_of("x " + "a" * 150, rule))) == [1, 65, 64, 22]
+
+
+def work(function, *arguments):
+    """How many functions, Python's and C's, a call calls: its work, if none of these has much to do"""
+    calls = Counter()
+    sys.setprofile(lambda frame, event, argument: calls.update([event]))
+    try:
+        function(*arguments)
+    finally:
+        sys.setprofile(None)
+    return calls["call"] + calls["c_call"]
+
+
+@pytest.mark.parametrize("letters", ["a", "ab", "abcdefghijklmnopqrstuvwxyz", ".,;-", "कखगिु", "'"])
+def test_the_work_for_a_long_word_is_proportional_to_its_length(letters):
+    rng = random.Random(0)
+    short, long = ("".join(rng.choices(letters, k=length)) for length in (1500, 6000))
+    assert work(bpe.learn, [long], 700) < 6 * work(bpe.learn, [short], 700)
+    merges = bpe.learn([short], 700)
+    assert work(BytePairTokenizer(merges).encode, long) < 6 * work(BytePairTokenizer(merges).encode, short)
+    assert BytePairTokenizer(merges).decode(BytePairTokenizer(merges).encode(long)) == long
 
 
 def test_no_token_belongs_to_two_words():

@@ -6,7 +6,8 @@
     bpe      byte pairs: frequent words whole, rare ones in pieces          dog 's
 
 The first three lower the case, leave out the characters or call unknown the words that training did not show, and write
-naturally what was spaced apart; byte pairs bring back any text as it was.
+naturally what was spaced apart; byte pairs bring back any text as it was. What a word is, npcaption.words says; a saved
+tokenizer keeps the `rule` that it was made by.
 
 All have `kind`, `size` (how many ids), `unknown` (the id of what is not known, or 0), `encode` (text to ids without start
 and end), `decode` (ids to the text up to the first end) and `to_json`; `from_json` makes the same tokenizer again. To

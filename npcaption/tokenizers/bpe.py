@@ -4,19 +4,24 @@ Sennrich et al. 2016 (arXiv:1508.07909), on bytes as in GPT-2: at first the toke
 two that stand side by side most often are merged into a new token, again and again. The list of merges is all that is
 learnt, and text is encoded by making the same merges in the same order.
 
-Merges stay within a *piece*: a word with its apostrophes, or a run of other marks, each with one space before it, or
+Merges stay within a *piece*: a word with its apostrophes, or a run of punctuation, each with one space before it, or
 white space. So " dog" is the same token all through a caption, no token belongs to two words, and there is little to
-count: Flickr8k's 30,000 training captions have 8,000 distinct pieces.
+count: Flickr8k's 30,000 training captions have 8,000 distinct pieces, of at most 17 characters. A longer word than 64
+characters is several pieces, so that time is proportional to the text.
 """
+import heapq
 import math
 import re
 from collections import Counter, defaultdict
 from itertools import pairwise
 
 from ..errors import CheckpointError, ConfigError
+from ..progress import progress
+from ..words import RULE, checked_rule, pattern
 from .ids import SPECIAL, of_text
 
-PIECE = re.compile(r" ?[\w']+| ?[^\w\s']+|\s+")              # together they are the whole text
+PIECES = {1: lambda text: re.compile(r" ?[\w']{1,64}| ?[^\w\s']{1,64}|\s{1,64}"),  # of npcaption.words' rules
+          2: pattern(r" ?[\w'][LETTER']{0,63}| ?[^\w\s']{1,64}|\s{1,64}")}  # together the pieces are the whole text
 BYTES = [bytes([i]) for i in range(256)]
 
 
@@ -30,9 +35,9 @@ class BytePairTokenizer:
     kind = "bpe"
     unknown = 0                                              # no id: see ModelConfig
 
-    def __init__(self, merges):
-        """merges: pairs of tokens, (bytes, bytes), each a single byte or merged before."""
-        self.tokens = BYTES + [a + b for a, b in merges]
+    def __init__(self, merges, rule=RULE):
+        """merges: pairs of tokens, (bytes, bytes), each a single byte or merged before; rule: of npcaption.words"""
+        self.tokens, self.rule = BYTES + [a + b for a, b in merges], rule
         self.merges, self.size = merges, SPECIAL + len(self.tokens)
         self._ids = {token: SPECIAL + i for i, token in enumerate(self.tokens)}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
@@ -48,7 +53,7 @@ class BytePairTokenizer:
 
     def encode(self, text):
         """Ids without start and end."""
-        return [i for piece in PIECE.findall(text) for i in self._encode_piece(piece)]
+        return [i for piece in pieces_of(text, self.rule) for i in self._encode_piece(piece)]
 
     def _encode_piece(self, piece):
         """The merges, in the order in which they were learnt."""
@@ -65,7 +70,8 @@ class BytePairTokenizer:
 
     def to_json(self):
         """Merges as text, such as [" d", "og"], in the order in which they were learnt."""
-        return {"kind": self.kind, "merges": [[readable(a), readable(b)] for a, b in self.merges]}
+        return {"kind": self.kind, "merges": [[readable(a), readable(b)] for a, b in self.merges]} | (
+            {} if self.rule == 1 else {"rule": self.rule})
 
     @staticmethod
     def from_json(values):
@@ -80,7 +86,12 @@ class BytePairTokenizer:
                     known[readable(known[a] + known[b])] = known[a] + known[b]
                 case _:
                     raise CheckpointError(f"The tokenizer's merges[{number}] does not make a new token of two before it.")
-        return BytePairTokenizer(merges)
+        return BytePairTokenizer(merges, checked_rule(values))
+
+
+def pieces_of(text, rule=RULE):
+    """The pieces of a text, within which tokens are merged.  "A dog's ball" -> A, " dog's", " ball" """
+    return PIECES[rule](text).findall(text)
 
 
 def learn(captions, count):
@@ -90,28 +101,51 @@ def learn(captions, count):
     Example: ["low lower lowest"] -> [(b"l", b"o"), (b"lo", b"w"), (b" ", b"low"), (b" low", b"e")]; the third occurs twice
     as (b"low", b"e") does, and a space comes before l.
 
-    A merge changes only the pieces that hold its pair, so only these are counted anew. Two merges never make the same
-    token: how a stretch of bytes is merged does not depend on what is around it, unless that takes a part of it.
+    Two merges never make the same token: how a stretch of bytes is merged does not depend on what is around it, unless
+    that takes a part of it. A merge costs what it changes: the places of its pair, and the pairs beside these.
     """
-    pieces = Counter(piece for caption in captions for piece in PIECE.findall(caption))
-    rows = [(single(piece), times) for piece, times in pieces.items()]
-    counts, places, merges = Counter(), defaultdict(set), []  # of each pair: how often it occurs, and in which rows
+    pieces = Counter(piece for caption in captions for piece in pieces_of(caption))
+    tokens, times = [None], [0]                              # of all pieces, None between two; how often each occurs
+    for piece, number in pieces.items():
+        tokens += [*single(piece), None]
+        times += [number] * (len(tokens) - len(times))
+    before, after = list(range(-1, len(tokens) - 1)), list(range(1, len(tokens) + 1))  # links over what is merged away
+    counts, places, merges = Counter(), defaultdict(list), []  # of each pair: how often it occurs, and where it may
 
-    def tally(row, sign):
-        tokens, times = rows[row]
-        for pair in pairwise(tokens):
-            counts[pair] += sign * times
-            places[pair].add(row)
+    def count_pair(i, sign):
+        pair = tokens[i], tokens[after[i]]
+        if None not in pair:
+            counts[pair] += sign * times[i]
+            changed.add(pair)
+            if sign > 0:
+                places[pair].append(i)
 
-    for row in range(len(rows)):
-        tally(row, 1)
-    while len(merges) < count and (most := max(counts.values(), default=0)) > 1:
-        merges.append(min(pair for pair, n in counts.items() if n == most))
-        for row in places.pop(merges[-1]):
-            tokens, times = rows[row]
-            tally(row, -1)
-            rows[row] = join(tokens, *merges[-1]), times
-            tally(row, 1)
+    changed = set()
+    for i in range(len(tokens) - 1):
+        count_pair(i, 1)
+    heap = [(-n, pair) for pair, n in counts.items()]        # each pair with its count, and earlier ones
+    heapq.heapify(heap)
+    for _ in progress(range(count), count, "byte pairs", "merges"):
+        while heap and -heap[0][0] != counts[heap[0][1]]:
+            heapq.heappop(heap)
+        if not heap or heap[0][0] > -2:
+            break
+        a, b = heapq.heappop(heap)[1]
+        merges.append((a, b))
+        changed.clear()
+        for i in sorted(places.pop((a, b))):
+            j = after[i]
+            if (tokens[i], tokens[j]) != (a, b):
+                continue                                     # one of them has been merged since
+            around = before[i], i, j
+            for place in around:
+                count_pair(place, -1)
+            tokens[i], tokens[j], after[i] = a + b, None, after[j]
+            before[after[j]] = i
+            for place in around[:2]:
+                count_pair(place, 1)
+        for pair in changed:
+            heapq.heappush(heap, (-counts[pair], pair))
     return merges
 
 

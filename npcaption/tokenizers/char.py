@@ -1,6 +1,6 @@
 """A token is a character."""
 from ..errors import CheckpointError
-from .ids import SPECIAL, of_text
+from .ids import SPECIAL, of_text, writable
 
 
 class CharTokenizer:
@@ -16,7 +16,7 @@ class CharTokenizer:
 
     @staticmethod
     def build(captions):
-        return CharTokenizer("".join(sorted(set().union(*(caption.lower() for caption in captions)))))
+        return CharTokenizer("".join(sorted(filter(writable, set().union(*(caption.lower() for caption in captions))))))
 
     def encode(self, text):
         """Ids without start and end; a character never seen in training has no id and is left out."""
@@ -32,6 +32,6 @@ class CharTokenizer:
     @staticmethod
     def from_json(values):
         characters = values.get("characters")
-        if not isinstance(characters, str) or len(set(characters)) < len(characters):
+        if not isinstance(characters, str) or len(set(characters)) < len(characters) or not writable(characters):
             raise CheckpointError("The tokenizer's `characters` are not a text of distinct characters.")
         return CharTokenizer(characters)

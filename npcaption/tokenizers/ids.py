@@ -19,3 +19,8 @@ def sequence(ids, max_length):
     """
     full = [START, *ids[:max_length - 2], END]
     return np.array(full + [PADDING] * (max_length - len(full)), np.int64)
+
+
+def writable(text):
+    """Whether UTF-8 can write a text: not with half a surrogate pair in it. No vocabulary has such a text."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
