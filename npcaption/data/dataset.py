@@ -47,7 +47,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     """
     if data == "shapes":
         return _generated(image_size, seed, min(limit or scenes, scenes))
-    records = load_all_records(data, seed)
+    records = load_all_records(data)
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
