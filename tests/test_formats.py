@@ -61,7 +61,7 @@ def test_coco_trains_on_its_train_file_and_halves_its_val_file(tmp_path, year, w
     assert {record.image.parent for record in records.train} == {tmp_path / where / f"train{year}"}
     assert sorted(names(records.val + records.test)) == [f"val{year}/{letter}.jpg" for letter in LETTERS]
     assert records.train[0].captions == ("A h 0.", "A h 1.")
-    assert ("There is no test split. Half of the validation images for test is drawn by a hash of each image's name."
+    assert ("Test, half of the validation images, is drawn by a hash of each image's name."
             in records.notes)
     assert records == load_records(tmp_path / "annotations")
 
@@ -71,7 +71,7 @@ def test_one_file_of_coco_is_split_at_random(tmp_path):
     for path in tmp_path, tmp_path / "annotations" / "captions_val2017.json":
         records = load_records(path)
         assert len(captions_of(records)) == 8 and all(records[:3]) and not records.left_out
-        assert "The files state the split val alone. An eighth each" in records.notes[1]
+        assert "The files state the split val alone. Val and test, an eighth each," in records.notes[1]
 
 
 def test_a_file_of_coco_that_is_named_may_lie_anywhere_and_have_any_name(tmp_path):
@@ -171,7 +171,7 @@ def test_a_line_that_is_no_image_with_captions_is_left_out_and_told(tmp_path, li
     rows = [json.dumps({"image": f"{letter}.jpg", "caption": "A"}) for letter in "abc"]
     records = load_records(lay_out(tmp_path, {"captions.jsonl": "\n".join([*rows, line])}, images="abc"))
     assert len(captions_of(records)) == 3
-    assert records.left_out == ["Left out 1 line that is no JSON object of an image and captions, first at "
+    assert records.left_out == ["Left out 1 line other than a JSON object of an image and captions, first at "
                                 f"{tmp_path}/captions.jsonl:4 ({line[:60]})."]
 
 

@@ -105,7 +105,7 @@ def test_without_lists_an_eighth_each_is_drawn_by_a_hash_of_the_names(tmp_path):
     records = load_records(tmp_path)
     assert sum(len(part) for part in records[:3]) == 24 and all(records[:3])
     assert names(records.train) == sorted(names(records.train))          # the order of the file
-    assert "No split is stated. An eighth each for val and test is drawn by a hash of each image's name." in records.notes
+    assert "No split is stated. Val and test, an eighth each, are drawn by a hash of each image's name." in records.notes
     lay_out(tmp_path, {"captions.txt": "".join(f"{name}.jpg,A dog\n" for name in reversed(letters))})
     assert set(names(records.val)) == set(names(load_records(tmp_path).val))
 

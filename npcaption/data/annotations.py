@@ -20,8 +20,8 @@ def read_annotations(file):
         return coco(file, content) if "annotations" in content else karpathy(file, content["images"])
     if isinstance(content, dict) and content and not {"images", "annotations"} & set(content):
         return by_name(file, content)
-    raise DataError(f"{printable(file)} has no list `images`, as Karpathy's dataset_*.json and COCO's captions_*.json have, "
-                    "nor is it a list of rows with `image` and `caption`. Give another file.")
+    raise DataError(f"{printable(file)} has no list `images`, as Karpathy's dataset_*.json and COCO's captions_*.json "
+                    "have, nor is it a list of rows with `image` and `caption`. Give another file.")
 
 
 def read_json(file):
@@ -40,8 +40,8 @@ def karpathy(file, images):
             split = stated_split(image)
             captions = [clean(sentence["raw"]) for sentence in image["sentences"]]
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{place} cannot be used ({type(error).__name__}: {printable(error)}). It needs `filename`, "
-                            "`sentences` with `raw`, and perhaps `split`.") from error
+            raise DataError(f"{place} cannot be used ({type(error).__name__}: {printable(error)}). It needs "
+                            "`filename`, `sentences` with `raw`, and perhaps `split`.") from error
         for caption in captions or [""]:
             yield Entry(place, name, caption, split)
 
@@ -54,15 +54,15 @@ def coco(file, content):
         for i, image in enumerate(content["images"]):
             row = image["file_name"].strip(), stated_split(image)
             if images.setdefault(image["id"], row) != row:
-                place = f"{place}[{i}]"
-                raise KeyError(f"two images have the id {image['id']!r}")
+                raise DataError(f"{place}[{i}] has the id {printable(image['id'])} of another image. "
+                                "Give it an id of its own.")
         for i, annotation in enumerate(content["annotations"]):
             place = f"{shown}: annotations[{i}]"
             name, split = images[annotation["image_id"]]
             yield Entry(place, name, clean(annotation["caption"]), split)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{place} cannot be used ({type(error).__name__}: {printable(error)}). An image needs an `id` of its "
-                        "own and `file_name`, and an annotation `caption` and the `image_id` of an image.") from error
+        raise DataError(f"{place} cannot be used ({type(error).__name__}: {printable(error)}). An image needs an `id` "
+                        "of its own and `file_name`, and an annotation `caption` and the `image_id` of an image.") from error
 
 
 def rows(file, content):

@@ -62,7 +62,8 @@ def stated_split(row):
 
     A word that is no split's counts in a column `split` alone. Of two columns that differ, both words: no split's.
     """
-    texts = {plain(column): str(value).strip() for column, value in row.items() if states_split(column) and value is not None}
+    texts = {plain(column): str(value).strip() for column, value in row.items()
+             if states_split(column) and value is not None}
     if "split" in texts:
         return texts["split"] or None
     found = {WORDS[text.lower()]: text for text in texts.values() if text.lower() in WORDS}

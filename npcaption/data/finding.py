@@ -10,7 +10,8 @@ from .entries import Cell, Fault
 
 IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images",
                  "flickr30k-images", ".")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jfif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2",
+            ".jfif")
 DEEPEST = 20                                        # folders in a name; deeper ones are only looked for exactly
 
 MISSING = Fault("image", "whose file is missing")
@@ -37,8 +38,10 @@ class Finder:
 
     def __init__(self, root):
         self.root = root
+        self.tops = [name for name in IMAGE_FOLDERS if os.path.isdir(root / name)]
         self.files = {}                             # {folder: names of its files}
         self.listings = {}
+        self.resolved = {(): [root]}                # {names of folders: those in any case and Unicode form}
         self.exact = {}                             # {sub-folder: its existing folders below each image folder}
         self.rough = {}                             # {parts of a sub-folder: [(what differs, folders)]}
         self.found = {}                             # {(name, below): what find returned}
@@ -46,8 +49,8 @@ class Finder:
     def find(self, name, below=""):
         """A name, which may begin with sub-folders -> the path of its file, a Respelt, or the Fault that there is none
 
-        below: the folder to which it may be relative. A name that leads elsewhere is refused: who reads a foreign data set
-        does not mean to show their own files. An image in a Parquet file is its own path.
+        below: the folder to which it may be relative. A name that leads elsewhere is refused: who reads a foreign data
+        set does not mean to show their own files. An image in a Parquet file is its own path.
         """
         if isinstance(name, Cell):
             return name
@@ -57,7 +60,8 @@ class Finder:
 
     def _find(self, name, below):
         plain = name.replace("\\", "/")
-        if any(path.anchor or ".." in path.parts for path in (PurePath(name), PurePosixPath(plain), PureWindowsPath(plain))):
+        if any(path.anchor or ".." in path.parts
+               for path in (PurePath(name), PurePosixPath(plain), PureWindowsPath(plain))):
             return OUTSIDE
         starts = [below, ""] if below else [""]
         for start in [*starts[:-1], *(f"{below}/{folder}" for folder in IMAGE_FOLDERS[:-1] if below), ""]:
@@ -77,7 +81,7 @@ class Finder:
         """The existing folders `below` each image folder, listed"""
         if below not in self.exact:
             self.exact[below] = []
-            for image_folder in IMAGE_FOLDERS:
+            for image_folder in self.tops:
                 place = self.root / image_folder / below
                 if place not in self.files:
                     self.files[place] = list_folder(place)[0]
@@ -110,24 +114,27 @@ class Finder:
         ones that are not there.
         """
         if below not in self.rough:
-            tops = [()] + [(name,) for name in IMAGE_FOLDERS[:-1]]
+            tops = [top for top in [(), *((name,) for name in IMAGE_FOLDERS[:-1])] if self._resolved(top)]
             variants = [("", [top + below for top in tops]),
-                        ("a doubled folder", [one + other + below for one in tops[1:] for other in tops[1:]]
+                        ("a doubled folder", [one + (two,) + below for one in tops[1:] for two in IMAGE_FOLDERS[:-1]]
                          + [top + below[:1] + below for top in tops if below])]
             rest = below
             while rest and not any(self._resolved(top + rest[:1]) for top in tops):
                 rest = rest[1:]
                 variants.append(("folders that are not there", [top + rest for top in tops]))
-            self.rough[below] = [(what, list(dict.fromkeys(folder for parts in each for folder in self._resolved(parts))))
-                                 for what, each in variants]
+            self.rough[below] = [
+                (what, list(dict.fromkeys(folder for parts in each for folder in self._resolved(parts))))
+                for what, each in variants]
         return self.rough[below]
 
     def _resolved(self, parts):
         """The folders of these names below the root, in any case and Unicode form"""
-        folders = [self.root]
-        for part in parts:
-            folders = [folder / name for folder in folders for name in self._listing(folder).folders.get(folded(part), [])]
-        return folders
+        if parts not in self.resolved:
+            above = self._resolved(parts[:-1])
+            key = folded(parts[-1]) if above else ""
+            self.resolved[parts] = [folder / name for folder in above
+                                    for name in self._listing(folder).folders.get(key, [])]
+        return self.resolved[parts]
 
     def _listing(self, folder):
         if folder not in self.listings:
@@ -145,7 +152,7 @@ class Finder:
     def elsewhere(self, name):
         """A folder in which there is a file of this name, though images are not looked for in it, or None"""
         folders = [self.root / folder for names in self._listing(self.root).folders.values() for folder in names]
-        return next((inside for folder in folders for inside in (folder, *(folder / image for image in IMAGE_FOLDERS[:-1]))
+        return next((inside for folder in folders for inside in (folder, *(folder / top for top in IMAGE_FOLDERS[:-1]))
                      if os.path.basename(name) in self._listing(inside).files), None)
 
     def unnamed(self, named):
@@ -186,10 +193,12 @@ def difference(name, path, elsewhere, cut):
     theirs = path.parts[-1:] if elsewhere else path.parts[-len(ours):]
     ours, theirs = "/".join(ours[-len(theirs):]), "/".join(theirs)
     if cut:
-        ours, theirs = (os.path.splitext(text)[0] if text.lower().endswith(SUFFIXES) else text for text in (ours, theirs))
+        ours, theirs = (os.path.splitext(text)[0] if text.lower().endswith(SUFFIXES) else text
+                        for text in (ours, theirs))
     composed = unicodedata.normalize("NFC", ours) == unicodedata.normalize("NFC", theirs)
     return " and ".join(filter(None, [elsewhere, "backslashes" * ("\\" in name), "the suffix" * cut,
-                                      "" if ours == theirs else "Unicode form" if composed else "upper and lower case"]))
+                                      "" if ours == theirs else "Unicode form" if composed else "upper and lower case"])
+                        ) or "upper and lower case"             # in the folder of images
 
 
 def list_folder(folder):
@@ -228,7 +237,7 @@ def unique_names(names, root):
 
 
 def spelling(name):
-    """A name without what no two images differ in: the folder of images, and how slashes and accented letters are written."""
+    """A name without what no two images differ in: the folder of images, how slashes and accented letters are written."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return unicodedata.normalize("NFC", "/".join(within(parts)))
 
@@ -246,7 +255,8 @@ def parts_inside(cell):
 def within(parts):
     """A path without the folders of images in front, nor one that is doubled"""
     parts = list(parts)
-    while len(parts) > 1 and (folded(parts[0]) in map(folded, IMAGE_FOLDERS) or parts[0] == parts[1] and len(parts) > 2):
+    tops = set(map(folded, IMAGE_FOLDERS))
+    while len(parts) > 1 and (folded(parts[0]) in tops or parts[0] == parts[1] and len(parts) > 2):
         del parts[0]
     return parts
 

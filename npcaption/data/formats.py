@@ -45,7 +45,7 @@ FORMATS = {"dataset_*.json": Format("Karpathy's JSON", read_annotations),
            "*.parquet": Format("Parquet", read_parquet, sharded=True)}      # in the order in which they are looked for
 BY_SUFFIX = {"*.csv": Format("a caption list", read_captions), "*.tsv": Format("a caption list", read_captions),
              "*.jsonl": Format("JSON lines", read_json_lines), "*.ndjson": Format("JSON lines", read_json_lines),
-             "*.json": Format("JSON", read_annotations)}                    # found by their names if these state a split
+             "*.json": Format("JSON", read_annotations)}                   # found by their names if these state a split
 NOT_CAPTIONS = "dataset_info*.json"                 # of the Hugging Face hub: it describes the columns
 
 
@@ -65,13 +65,14 @@ def find_caption_files(path):
         found = []
         for folder in sorted(list_folder(path / top)[1]):
             if split := split_named(folder):
-                each = files_of_one_kind(path, [(path / top / folder, list_folder(path / top / folder)[0])], stated=True)
+                inside = path / top / folder
+                each = files_of_one_kind(path, [(inside, list_folder(inside)[0])], stated=True)
                 found += [one._replace(split=agreed(one, split), below=folder) for one in each]
         if found:
             return found, path / top
     holds = printable(", ".join(there[:10])) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
     raise DataError(f"No captions were found in {printable(path)}: looked for {', '.join(FORMATS)} and such files as "
-                    f"train.csv, val.csv and test.csv there and in {', '.join(f'{folder}/' for folder in FOLDERS[1:])}, and "
+                    f"train.csv, val.csv and test.csv there and in {', '.join(f'{name}/' for name in FOLDERS[1:])}, and "
                     f"in folders such as train/, val/ and test/. The folder holds {holds or 'nothing'}. Give another "
                     "folder, or write a captions.txt with one line `name.jpg,caption` for each caption.")
 
@@ -100,8 +101,8 @@ def source(file, kind):
 def agreed(one, split):
     """The split of a source in a folder of one split. DataError if its name states another."""
     if one.split not in (None, split):
-        raise DataError(f"{printable(one.file)} is in a folder of the split {split} and named after the split {one.split}. "
-                        "Rename one of the two.")
+        raise DataError(f"{printable(one.file)} is in a folder of the split {split} and named after the split "
+                        f"{one.split}. Rename one of the two.")
     return split
 
 

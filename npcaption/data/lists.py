@@ -11,7 +11,7 @@ from .text import SURROGATE, clean, read_text
 NOT_UTF8 = Fault("line", "in another encoding than UTF-8")
 NOT_A_ROW = Fault("line", "without a name, a {} and a caption")
 NOT_QUOTED = Fault("line", 'whose quotes do not match (within quotes "" stands for one)')
-NOT_A_ROW_OF_JSON = Fault("line", "that is no JSON object of an image and captions")
+NOT_A_ROW_OF_JSON = Fault("line", "other than a JSON object of an image and captions")
 NOT_NUMBERED = Fault("line", "without a name, a | and a number")
 NUMBERED = re.compile(r"([^|]+)\|\s*\d+\s*\|?(.*)")     # one line of Flickr30k's file lacks its second |
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
@@ -19,13 +19,13 @@ FIRST = re.compile(r'(?:"[^"]*(?:""[^"]*)*")?[^\t,;|]*([\t,;|])')   # the first 
 INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')               # what stands in quotes, up to the one that ends it
 SPACED = r' +"([^"]*(?:""[^"]*)*)" *(?={}|$)'           # a field in quotes with spaces around them
 FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(?:#\d+)?$")
-MOST_LINES = 100                                        # of one field in quotes; or many quotes would take quadratic time
+MOST_LINES = 100                                        # of a field in quotes; or many quotes would take quadratic time
 
 
 def lines_of(file):
     """[(place, line)], where what is not UTF-8 has become surrogates"""
-    shown = printable(file)
-    return [(f"{shown}:{number}", line) for number, line in enumerate(read_text(file, "surrogateescape").split("\n"), 1)]
+    shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
+    return [(f"{shown}:{number}", line) for number, line in enumerate(lines, 1)]
 
 
 # --------------------------------------------------------------------------------------------------------------- tables
@@ -41,16 +41,16 @@ class Columns(NamedTuple):
 def read_captions(file):
     """Entries of lines `name,caption`, as RFC 4180 has them, or with tabs, semicolons or bars instead of commas.
 
-    A header, recognised by its column for captions, may name the columns in any order among others; there may be several
-    for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of the caption,
-    is dropped. If the caption is the last column, other separators belong to it, unquoted too. With other separators than
-    commas, quotes have a meaning only if the file is one in which they have. A line that is no such row becomes an entry
-    with a fault.
+    A header, recognised by its column for captions, may name the columns in any order among others; there may be
+    several for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of
+    the caption, is dropped. If the caption is the last column, other separators belong to it, unquoted too. With tabs or
+    bars, quotes enclose fields only if those of the file look like it. A line that is no such row becomes an entry with
+    a fault.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
     separator = separator_of(lines)
     not_a_row = NOT_A_ROW._replace(why=NOT_A_ROW.why.format(SEPARATORS[separator]))
-    quotes = separator == "," or has_quoted_fields(lines, separator, shown)
+    quotes = separator in ",;" or has_quoted_fields(lines, separator, shown)
     number, columns = 0, None
     while number < len(lines):
         place, line = f"{shown}:{number + 1}", lines[number]
@@ -140,7 +140,7 @@ def quoted(lines, number, separator, columns):
 
 
 def is_row(line, start, stop, separator, columns):
-    """Whether a line, of which start to stop is in quotes, looks like a row: with an image's name there, in its column."""
+    """Whether a line, in quotes from start to stop, looks like a row: with an image's name there, in its column."""
     fields = line.split(separator)
     if len(fields) < columns.width:
         return False
@@ -154,8 +154,8 @@ def is_row(line, start, stop, separator, columns):
 def has_quoted_fields(lines, separator, place):
     """Whether quotes enclose fields, as programs write them, or are only signs, as in Flickr8k's raw lists.
 
-    A program encloses a field that holds separators, quotes, which it doubles, or line ends, or else every field; Excel one
-    with commas too. It writes no quote elsewhere.
+    A program encloses a field that holds separators, quotes, which it doubles, or line ends, or else every field; Excel
+    one with commas too. It writes no quote elsewhere.
     """
     first = next((line for line in lines if line.strip()), "")
     columns = header([name.strip().strip('"') for name in first.split(separator)], place) or Columns()
@@ -171,7 +171,7 @@ def has_quoted_fields(lines, separator, place):
         else:
             signs += '"' in text
         number += taken
-    return sure >= signs if sure else not signs and perhaps > 0
+    return 4 * sure >= signs if sure else not signs and perhaps > 0      # a missing quotation mark makes two signs
 
 
 def read_flickr30k(file):
@@ -214,7 +214,8 @@ def row_of(row, place, fault, shown):
     try:
         keys = pairs_once((plain(key), value) for key, value in row.items())
         name, = (keys[key] for key in IMAGE_COLUMNS if key in keys)
-        captions = [text for key, value in keys.items() if holds_captions(key) and (value is not None or key in CAPTION_COLUMNS)
+        captions = [text for key, value in keys.items()
+                    if holds_captions(key) and (value is not None or key in CAPTION_COLUMNS)
                     for text in (value or [""] if isinstance(value, list) else [value])]
         split = stated_split({key: value for key, value in keys.items() if states_split(key)})
         if sum(key in CAPTION_COLUMNS for key in keys) > 1 or not captions:

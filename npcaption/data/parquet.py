@@ -26,11 +26,12 @@ class Columns(NamedTuple):
 
 
 def read_parquet(file):
-    """Entries of rows of an image and captions: bytes or {bytes, path}, or the name of a file in a column such as `file_name`;
-    and columns `caption`, or `caption_0` and so on, each of text or lists of text. A column `split` states the split."""
+    """Entries of rows of an image, bytes or {bytes, path} or the name of a file in a column such as `file_name`, and of
+    columns `caption`, or `caption_0` and so on, each of text or lists of text. A column `split` states the split."""
     table = open_parquet(file)
-    found, number, shown = columns(file, table.schema_arrow), 0, printable(file)
-    path = [f"{found.image}.path"] if found.image and has_field(table.schema_arrow.field(found.image).type, "path") else []
+    schema = table.schema_arrow
+    found, number, shown = columns(file, schema), 0, printable(file)
+    path = [f"{found.image}.path"] if found.image and has_field(schema.field(found.image).type, "path") else []
     wanted = [*path, *filter(None, [found.name]), *found.captions, *found.splits]
     for group in range(table.num_row_groups):
         with damage_told(file):
@@ -39,7 +40,8 @@ def read_parquet(file):
             number += 1
             place, name = f"{shown}:{number}", values[found.name] if found.name else None
             if found.image:
-                name = Cell(str(file), group, row, number, (path and (values[found.image] or {}).get("path")) or name or "")
+                inside = path and (values[found.image] or {}).get("path")
+                name = Cell(str(file), group, row, number, inside or name or "")
             split = stated_split({column: values[column] for column in found.splits}) if found.splits else None
             texts = [text for column in found.captions for text in listed(values[column])]
             for text in texts or [""]:
@@ -81,10 +83,10 @@ def columns(file, schema):
     named = [name for name in images if str(kinds[name]) in STRINGS]
     captions = [name for name in kinds if holds_captions(name) and str(kinds[name]) in TEXTS]
     if len(holding) > 1 or not (holding or named) or not captions:
-        raise DataError(f"{printable(file)} has the columns {printable(', '.join(schema.names))}. It needs one `image` of "
-                        "bytes, or of names of files, and `caption` or `caption_0`, `caption_1`, ... of text or of lists of "
-                        "text.")
-    return Columns(*holding or [None], next(iter(named), None), captions, [name for name in kinds if states_split(name)])
+        raise DataError(f"{printable(file)} has the columns {printable(', '.join(schema.names))}. It needs one `image` "
+                        "of bytes, or of names of files, and `caption` or `caption_0`, `caption_1`, ... of text or of "
+                        "lists of text.")
+    return Columns(*holding or [None], next(iter(named), None), captions, list(filter(states_split, kinds)))
 
 
 def holds_bytes(kind):

@@ -60,7 +60,8 @@ def load_all_records(data):
     records = {name: [record._replace(name=f"{label}/{record.name}") for label, part in zip(labels, parts)
                       for record in getattr(part, name)] for name in SPLITS}
     real = cache(os.path.realpath)                  # of folders: of each image it would take minutes on a network drive
-    images = Counter(image._replace(file=real(image.file)) if isinstance(image, Cell) else (real(image.parent), image.name)
+    images = Counter(image._replace(file=real(image.file)) if isinstance(image, Cell) else (real(image.parent),
+                                                                                            image.name)
                      for part in records.values() for image, *_ in part)
     if twice := [image for image, number in images.items() if number > 1]:
         first = twice[0] if isinstance(twice[0], Cell) else os.path.join(*twice[0])
@@ -73,10 +74,10 @@ def load_all_records(data):
 def load_records(path):
     """The captioned images of a data set, in the order of its caption file.
 
-    path is a folder or a caption file in it, of any of formats.FORMATS. The split is the one that the data set states: in a
-    column or key `split`, in the names of its files and folders, or in Flickr8k's lists. What it does not state is drawn by a
-    hash of each image's name, which no other image changes. What cannot be used is left out and told in the notes, each kind
-    once, with its number and first place. A caption that an image has twice counts twice: two people may agree.
+    path is a folder or a caption file in it, of any of formats.FORMATS. The split is the one that the data set states:
+    in a column or key `split`, in the names of its files and folders, or in Flickr8k's lists. What it does not state is
+    drawn by a hash of each image's name, which no other image changes. What cannot be used is left out and told in the
+    notes, each kind once, with its number and first place. A caption that an image has twice counts twice: two people may agree.
     DataError when nothing usable is there, when a split is ambiguous, or when a file is malformed.
     """
     sources, root = find_caption_files(Path(path))
@@ -86,8 +87,8 @@ def load_records(path):
     for image in finder.unnamed(found.first):
         leave_out(left_out, UNNAMED, root, image.relative_to(root), captions=0)
     others = f" and {count(len(sources) - 1, 'file')} beside it" if len(sources) > 1 else ""
-    notes = [f"Read {printable(sources[0].file)}{others} ({sources[0].kind.title}): {count(len(captions), 'image')} with "
-             f"{count(sum(map(len, captions.values())), 'caption')}."]
+    notes = [f"Read {printable(sources[0].file)}{others} ({sources[0].kind.title}): {count(len(captions), 'image')} "
+             f"with {count(sum(map(len, captions.values())), 'caption')}."]
     if not captions:
         raise DataError(" ".join([f"No captioned image is left in {printable(root)}.", *notes, *told(left_out),
                                   advice(left_out, finder)]))
@@ -110,8 +111,8 @@ def load_records(path):
 def gather(entries, find):
     """(source, entry) pairs -> Gathered
 
-    By path, as a name may be spelt in several ways: a.jpg, ./a.jpg, Images/a.jpg. A file that is spelt otherwise than its
-    name is that name's only if no other name means it.
+    By path, as a name may be spelt in several ways: a.jpg, ./a.jpg, Images/a.jpg. A file that is spelt otherwise than
+    its name is that name's only if no other name means it.
     """
     found, roughly = Gathered({}, {}, {}, set(), {}, {}), []
     for source, entry in entries:
@@ -123,8 +124,8 @@ def gather(entries, find):
             take(found, source, entry, image)
     spellings = {}
     for _, entry, image in roughly:
-        spellings.setdefault(image.image, {spelling(found.first[image.image].image)} if image.image in found.first else set()
-                             ).add(spelling(entry.image))
+        exact = [spelling(found.first[image.image].image)] if image.image in found.first else []
+        spellings.setdefault(image.image, set()).update([*exact, spelling(entry.image)])
     for source, entry, image in roughly:
         if len(spellings[image.image]) > 1:
             take(found, source, entry, SHARED)
@@ -148,11 +149,11 @@ def take(found, source, entry, image):
         return
     found.first.setdefault(image, entry)
     if split and source.split not in (None, split):
-        raise DataError(f"{entry.place} states the split {printable(entry.split)}, and the name of its file or folder the "
-                        f"split {source.split}. Correct one of them.")
+        raise DataError(f"{entry.place} states the split {printable(entry.split)}, and the name of its file or folder "
+                        f"the split {source.split}. Correct one of them.")
     if split and found.stated.setdefault(image, split) != split:
-        raise DataError(f"{entry.place}: {printable(full(entry.image))} is in the splits {found.stated[image]} and {split}. "
-                        "Leave it in one of them.")
+        raise DataError(f"{entry.place}: {printable(full(entry.image))} is in the splits {found.stated[image]} and "
+                        f"{split}. Leave it in one of them.")
     if entry.split:
         found.by_row.add(split)
     if entry.caption:
@@ -188,8 +189,8 @@ def respell(respelt, image, place, name):
 
 def differences(respelt, root):
     """A sentence for each way in which names differ from those of their files."""
-    return [f"Found {count(len(images), 'image')} whose name differs from its file's ({how}), first at {printable(place)} "
-            f"({printable(name)[:60]} is {printable(full_name(path, root))})."
+    return [f"Found {count(len(images), 'image')} whose name differs from its file's ({how}), first at "
+            f"{printable(place)} ({printable(name)[:60]} is {printable(full_name(path, root))})."
             for how, (place, name, path, images) in respelt.items()]
 
 
@@ -198,10 +199,11 @@ def advice(left_out, finder):
     if MISSING not in left_out:
         return "Correct the file, or add images."
     if folder := finder.elsewhere(left_out[MISSING][1]):
-        return f"That file is in {printable(folder)}: give that folder one of the names {', '.join(IMAGE_FOLDERS[:-1])}."
+        return (f"That file is in {printable(folder)}: give that folder one of the names "
+                f"{', '.join(IMAGE_FOLDERS[:-1])}.")
     if image := finder.example():
-        return (f"There are images, such as {printable(image.relative_to(finder.root))}, but none of these names. Give the "
-                "captions the names of the files.")
+        return (f"There are images, such as {printable(image.relative_to(finder.root))}, but none of these names. Give "
+                "the captions the names of the files.")
     return f"There are no images there. Put them there or into {', '.join(IMAGE_FOLDERS[:-1])}."
 
 
@@ -210,21 +212,22 @@ def advice(left_out, finder):
 def split_of(found, names, root, find):
     """{image: split} of the captioned images, and sentences on where it is from; adds to found.left_out
 
-    The split of the rows or of the files' names, or of Flickr8k's lists, or of the folders of the images. Files that are all
-    of one split are a part of a data set: then theirs is none.
+    The split of the rows or of the files' names, or of Flickr8k's lists, or of the folders of the images. Files that are
+    all of one split are a part of a data set: then theirs is none.
     """
     stated = {image: found.stated[image] for image in names if image in found.stated}
     folders = {image: part for image, name in names.items() if (part := split_of_folders(name))}
     folders = folders if len(set(folders.values())) > 1 else {}
-    alone = "" if found.by_row or len(set(stated.values())) != 1 else f"The files state the split {[*stated.values()][0]} alone. "
+    only = set() if found.by_row else set(stated.values())
+    alone = f"The files state the split {only.pop()} alone. " if len(only) == 1 else ""
     lists = list(read_lists(root, find))
     if stated and not alone:
         split, fault, notes = stated, UNSTATED, [
-            f"The split is that of the {'rows' if found.by_row else 'names of the files'}."]
+            f"The split is the one stated {'for each image' if found.by_row else 'by the names of the files'}."]
         for image, part, name, place in lists:
             if split.get(image, part) != part:
-                raise DataError(f"{place}: {printable(name)} is in the split {split[image]} by {found.first[image].place}. "
-                                "Correct one of them.")
+                raise DataError(f"{place}: {printable(name)} is in the split {split[image]} by "
+                                f"{found.first[image].place}. Correct one of them.")
         if other := [image for image in split if folders.get(image, split[image]) != split[image]]:
             notes.append(f"{count(len(other), 'image')} of other splits than their folders are named after, the first "
                          f"{printable(names[other[0]])} of {split[other[0]]}: the folders do not count.")
@@ -233,20 +236,20 @@ def split_of(found, names, root, find):
             f"The split is that of the lists {', '.join(SPLIT_LISTS.values())}."]
     elif folders:
         split, fault, notes = folders, UNSTATED, ["The split is that of the folders of the images."]
-    elif len(names) < 3:
-        raise DataError(" ".join([f"{count(len(names), 'captioned image')} cannot be split into train, val and test. "
+    elif (different := len(set(names.values()))) < 3:
+        raise DataError(" ".join([f"{count(different, 'captioned image')} cannot be split into train, val and test. "
                                   "Add more.", *told(found.left_out)]))
     else:
         split, drawn = completed(dict.fromkeys(names, "train"), names)
         return split, [f"{alone or 'No split is stated. '}{drawn}"]
     for image in names:
         if image not in split:
-            leave_out(found.left_out, fault, found.first[image].place, found.first[image].image, len(found.captions[image]))
+            first = found.first[image]
+            leave_out(found.left_out, fault, first.place, first.image, len(found.captions[image]))
     if fault is UNLISTED:
         return split, notes
-    absent = " and ".join(part for part in SPLITS if part not in split.values())
     split, drawn = completed(split, names)
-    return split, notes + [f"There is no {absent} split. {drawn}"] * bool(drawn)
+    return split, notes + [drawn] * bool(drawn)
 
 
 def split_of_folders(name):
@@ -256,7 +259,7 @@ def split_of_folders(name):
 
 
 def read_lists(root, find):
-    """Rows of those of Flickr8k's three lists that are there: (image, or the Fault that it has none; split; name; place)"""
+    """Rows of those of Flickr8k's three lists that are there: (image or the Fault that it has none, split, name, place)"""
     for part, file in list_files(root).items():
         for line, name in enumerate(map(str.strip, read_text(file).split("\n") if file else ()), 1):
             if name:

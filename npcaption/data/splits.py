@@ -24,40 +24,41 @@ def fraction(name, purpose=""):
 
 
 def divide(names, bounds, purpose=""):
-    """{image: name} -> a list of images below each bound of their hashes, one of the rest, and whether any had to be filled
+    """Names -> a list of those below each bound of their hashes, one of the rest; and whether any had to be filled
 
-    A list that would be empty gets the image with the next hash, so that there must be an image for each.
+    A list that would be empty gets the name with the next hash, so that there must be a name for each.
     """
-    order = sorted((fraction(name, purpose), name, number) for number, name in enumerate(names.values()))
-    images, hashes, lists, start, filled = list(names), [row[0] for row in order], [], 0, False
+    order = sorted((fraction(name, purpose), name) for name in set(names))
+    lists, start, filled = [], 0, False
     for left, bound in zip(range(len(bounds), 0, -1), bounds):
-        right = bisect_left(hashes, bound)
+        right = bisect_left(order, (bound,))
         stop = min(max(right, start + 1), len(order) - left)
         filled |= stop != right
-        lists.append([images[number] for *_, number in order[start:stop]])
+        lists.append([name for _, name in order[start:stop]])
         start = stop
-    return [*lists, [images[number] for *_, number in order[start:]]], filled
+    return [*lists, [name for _, name in order[start:]]], filled
 
 
 def completed(split, names):
-    """{image: split}, with the parts that its owner does not state drawn from those that they do; and a sentence, or none
+    """{image: split}, with the parts that its owner does not state drawn from those that they do; and a sentence, or ""
 
     Train alone gives an eighth each to val and test, train without val an eighth to val, and val without test a half to
     test. names: {image: name}. An image's part is a function of its name alone.
     """
     stated = set(split.values())
     if stated == {"train"}:
-        givers, takers, bounds, share = "train", ("val", "test"), (1 / 8, 2 / 8), "An eighth each for val and test"
+        givers, takers, bounds, share = "train", ("val", "test"), (1 / 8, 2 / 8), "Val and test, an eighth each,"
     elif stated == {"train", "test"}:
-        givers, takers, bounds, share = "train", ("val",), (1 / 8,), "An eighth of the training images for val"
+        givers, takers, bounds, share = "train", ("val",), (1 / 8,), "Val, an eighth of the training images,"
     elif "val" in stated and "test" not in stated:
-        givers, takers, bounds, share = "val", ("test",), (1 / 2,), "Half of the validation images for test"
+        givers, takers, bounds, share = "val", ("test",), (1 / 2,), "Test, half of the validation images,"
     else:
         return split, ""
-    giving = {image: names[image] for image, part in split.items() if part == givers}
+    giving = {names[image] for image, part in split.items() if part == givers}
     if len(giving) <= len(takers):
         return split, ""
     lists, filled = divide(giving, bounds, "half " * (givers == "val"))
-    drawn = {image: taker for taker, part in zip(takers, lists) for image in part}
-    return split | drawn, f"{share} is drawn by a hash of each image's name." + filled * (
-        " That alone leaves a part of so few images empty: those with the smallest hashes fill it.")
+    drawn = {name: taker for taker, part in zip(takers, lists) for name in part}
+    return ({image: drawn.get(names[image], part) if part == givers else part for image, part in split.items()},
+            f"{share} {'is' if len(takers) == 1 else 'are'} drawn by a hash of each image's name." + filled * (
+                " Where so few images leave a part empty, those with the smallest hashes fill it."))

@@ -11,10 +11,11 @@ SURROGATE = re.compile("[\ud800-\udfff]")                   # half a character: 
 UNPACK = "Unpack it, and give the folder"
 OTHER = "Give a folder of images with a file of captions, or that file"
 KINDS = [(0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Fetch it with `git lfs pull`"),
-         (0, b"\x93NUMPY", "a NumPy array", OTHER), (0, b"%PDF", "a PDF", OTHER), (0, b"\x1f\x8b", "gzip's", UNPACK),
-         (0, b"BZh", "bzip2's", UNPACK), (0, b"\xfd7zXZ", "xz's", UNPACK), (0, b"\x28\xb5\x2f\xfd", "Zstandard's", UNPACK),
+         (0, b"\x1f\x8b", "compressed with gzip", UNPACK), (0, b"BZh", "compressed with bzip2", UNPACK),
+         (0, b"\xfd7zXZ", "compressed with xz", UNPACK), (0, b"\x28\xb5\x2f\xfd", "compressed with Zstandard", UNPACK),
          (0, b"7z\xbc\xaf", "a 7-Zip archive", UNPACK), (0, b"Rar!", "a RAR archive", UNPACK),
-         (257, b"ustar", "a tar archive", UNPACK), (0, b"PAR1", "a Parquet file", "Give it a name that ends in .parquet"),
+         (257, b"ustar", "a tar archive", UNPACK), (0, b"\x93NUMPY", "a NumPy array", OTHER), (0, b"%PDF", "a PDF", OTHER),
+         (0, b"PAR1", "a Parquet file", "Give it a name that ends in .parquet"),
          (0, b"ARROW1", "an Arrow file", "Save it as Parquet"), (0, b"\x89HDF", "an HDF5 file", OTHER),
          (0, b"SQLite format 3", "an SQLite database", "Export the captions as CSV"),
          (0, b"\xd0\xcf\x11\xe0", "an old Office file", "Save it as CSV in UTF-8"),
@@ -83,8 +84,8 @@ def is_binary(head):
 
 
 def encoding_of(head):
-    """The encoding that a file's first bytes tell: by their mark, or by the null bytes that UTF-16 and UTF-32 have in the
-    place of each ASCII character's upper part."""
+    """The encoding that a file's first bytes tell: by their mark, or by the null bytes that UTF-16 and UTF-32 have as
+    the upper part of each ASCII character."""
     for encoding, mark in [("utf-32-le", codecs.BOM_UTF32_LE), ("utf-32-be", codecs.BOM_UTF32_BE),
                            ("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)]:
         if head.startswith(mark):
