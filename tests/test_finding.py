@@ -27,13 +27,15 @@ def paths(records, folder):
 
 @pytest.mark.parametrize("name, image, how", [
     (COMPOSED, f"Images/{DECOMPOSED}", "Unicode form"), (DECOMPOSED, COMPOSED, "Unicode form"),
-    ("a.JPG", "Images/a.jpg", "upper and lower case"), ("a.jpg", "Images/A.JPEG".replace("E", ""), "upper and lower case"),
+    ("a.JPG", "Images/a.jpg", "upper and lower case"), ("a.jpg", "Images/A.JPG", "upper and lower case"),
     ("Sub/a.jpg", "Images/sub/a.jpg", "upper and lower case"), ("a.jpg", "IMAGES/a.jpg", "upper and lower case"),
     ("Images\\a.jpg", "Images/a.jpg", "backslashes"), ("sub\\a.jpg", "sub/a.jpg", "backslashes"),
-    ("a", "Images/a.jpg", "the suffix"), ("a.jpg", "Images/a", "the suffix"), ("A", "a.png", "the suffix and upper and lower case"),
+    ("a", "Images/a.jpg", "the suffix"), ("a.jpg", "Images/a", "the suffix"),
+    ("A", "a.png", "the suffix and upper and lower case"),
     ("a.jpg", "Images/Images/a.jpg", "a doubled folder"), ("t/a.jpg", "t/t/a.jpg", "a doubled folder"),
     ("a.jpg", "Flickr8k_Dataset/Flicker8k_Dataset/a.jpg", "a doubled folder"),
-    ("flickr/Images/a.jpg", "Images/a.jpg", "folders that are not there"), ("Images/a.jpg", "a.jpg", "folders that are not there"),
+    ("flickr/Images/a.jpg", "Images/a.jpg", "folders that are not there"),
+    ("Images/a.jpg", "a.jpg", "folders that are not there"),
     ("x\\y\\a.JPG", "a.jpg", "folders that are not there and backslashes and upper and lower case")])
 def test_a_name_finds_the_one_file_that_is_spelt_otherwise_and_this_is_said(tmp_path, name, image, how):
     others = ["2.jpg", "3.jpg", "4.jpg"]
@@ -58,7 +60,8 @@ def test_a_name_finds_the_one_file_that_is_spelt_otherwise_and_this_is_said(tmp_
     (["\\\\host\\share\\1.jpg"], ["1.jpg"], "whose path is absolute or has `..` in it"),
     (["C:1.jpg"], ["1.jpg"], "whose path is absolute or has `..` in it"),
     (["/".join("x" * 5000) + "/1.jpg"], ["1.jpg"], "whose file is missing")], ids=lambda value: str(value)[:30])
-def test_a_name_that_may_mean_several_files_or_one_elsewhere_finds_none_and_the_cause_is_told(tmp_path, names, images, sentence):
+def test_a_name_that_may_mean_several_files_or_one_elsewhere_finds_none_and_the_cause_is_told(
+        tmp_path, names, images, sentence):
     others = [f"Images/{number}" for number in ("7.jpg", "8.jpg", "9.jpg")]
     lay_out(tmp_path, [*names, *others], [*images, *others])
     if len({os.stat(tmp_path / image).st_ino for image in images}) < len(images):

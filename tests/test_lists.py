@@ -96,10 +96,12 @@ def test_several_columns_of_captions_are_several_captions(tmp_path):
     assert rows == [("a.jpg", "A"), ("a.jpg", "B, b"), ("b.jpg", "C"), ("c.jpg", "")] and not faults
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
+                                      "utf-8-sig"])
 @pytest.mark.parametrize("text", ["größer", "犬が走る" * 9, "A dog"])
 def test_every_unicode_encoding_is_recognised_with_a_mark_and_without(tmp_path, encoding, text):
-    assert entries(tmp_path, f"image,caption\na.jpg,{text}\nb.jpg,B\n", encoding) == ([("a.jpg", text), ("b.jpg", "B")], [])
+    rows = [("a.jpg", text), ("b.jpg", "B")]
+    assert entries(tmp_path, f"image,caption\na.jpg,{text}\nb.jpg,B\n", encoding) == (rows, [])
 
 
 def test_captions_are_composed_so_that_two_spellings_are_one():
@@ -107,7 +109,8 @@ def test_captions_are_composed_so_that_two_spellings_are_one():
 
 
 def test_a_key_of_json_that_is_there_twice_loses_no_caption_unsaid(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"image": "a.jpg", "caption": "A", "caption": "B"}\n{"Image": "b.jpg", "Caption": "B"}\n')
+    lines = '{"image": "a.jpg", "caption": "A", "caption": "B"}', '{"Image": "b.jpg", "Caption": "B"}'
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
     first, second = read_json_lines(tmp_path / "a.jsonl")
     assert first.fault and (second.image, second.caption) == ("b.jpg", "B")
 
@@ -134,8 +137,9 @@ def numpy_archive():
 
 
 @pytest.mark.parametrize("content, sentence", [
-    (archive(["Images/a.jpg"]), "is a ZIP archive. Unpack it"), (archive(["[Content_Types].xml", "xl/book.xml"]), "is an Excel workb"),
-    (numpy_archive(), "is a NumPy archive"), (gzip.compress(b"a.jpg,A"), "is compressed with gzip. Unpack it"), (tar(), "a tar arch"),
+    (archive(["Images/a.jpg"]), "is a ZIP archive. Unpack it"), (numpy_archive(), "is a NumPy archive"),
+    (archive(["[Content_Types].xml", "xl/book.xml"]), "is an Excel workbook"), (tar(), "is a tar archive"),
+    (gzip.compress(b"a.jpg,A"), "is compressed with gzip. Unpack it"),
     (b"%PDF-1.7\n", "is a PDF"), (b"\xff\xd8\xff\xe0", "is an image"), (b"\0\0\0\x18ftypmp42", "is a video"),
     (b"PAR1", "is a Parquet file. Give it a name that ends in .parquet"), (b"<!doctype HTML><html>", "is a web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS, .* `git lfs pull`"),
@@ -144,7 +148,7 @@ def test_what_is_no_text_is_refused_by_its_first_bytes_whatever_its_name(tmp_pat
     for name in "captions.txt", "x.json", "x.jsonl", "x.zip":
         with open(tmp_path / name, "wb") as file:
             file.write(content)
-            file.truncate(len(content) + 2 ** 36 if os.name == "posix" else len(content) + 9)     # no memory holds that
+            file.truncate(len(content) + (2 ** 36 if os.name == "posix" else 9))                # no memory holds that
         with pytest.raises(DataError, match=sentence):
             read_text(tmp_path / name)
 

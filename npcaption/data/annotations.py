@@ -62,7 +62,8 @@ def coco(file, content):
             yield Entry(place, name, clean(annotation["caption"]), split)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{place} cannot be used ({type(error).__name__}: {printable(error)}). An image needs an `id` "
-                        "of its own and `file_name`, and an annotation `caption` and the `image_id` of an image.") from error
+                        "of its own and `file_name`, and an annotation `caption` and the `image_id` of an image."
+                        ) from error
 
 
 def rows(file, content):

@@ -237,7 +237,7 @@ def unique_names(names, root):
 
 
 def spelling(name):
-    """A name without what no two images differ in: the folder of images, how slashes and accented letters are written."""
+    """A name without that in which no two images differ: the folder of images, how slashes and accents are written."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return unicodedata.normalize("NFC", "/".join(within(parts)))
 

@@ -72,9 +72,9 @@ def find_caption_files(path):
             return found, path / top
     holds = printable(", ".join(there[:10])) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
     raise DataError(f"No captions were found in {printable(path)}: looked for {', '.join(FORMATS)} and such files as "
-                    f"train.csv, val.csv and test.csv there and in {', '.join(f'{name}/' for name in FOLDERS[1:])}, and "
-                    f"in folders such as train/, val/ and test/. The folder holds {holds or 'nothing'}. Give another "
-                    "folder, or write a captions.txt with one line `name.jpg,caption` for each caption.")
+                    f"train.csv, val.csv and test.csv there and in {', '.join(f'{name}/' for name in FOLDERS[1:])}, "
+                    f"and in folders such as train/, val/ and test/. The folder holds {holds or 'nothing'}. Give "
+                    "another folder, or write a captions.txt with one line `name.jpg,caption` for each caption.")
 
 
 def root_of(file):

@@ -43,9 +43,9 @@ def read_captions(file):
 
     A header, recognised by its column for captions, may name the columns in any order among others; there may be
     several for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of
-    the caption, is dropped. If the caption is the last column, other separators belong to it, unquoted too. With tabs or
-    bars, quotes enclose fields only if those of the file look like it. A line that is no such row becomes an entry with
-    a fault.
+    the caption, is dropped. If the caption is the last column, other separators belong to it, unquoted too. With tabs
+    or bars, quotes enclose fields only if those of the file look like it. A line that is no such row becomes an entry
+    with a fault.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
     separator = separator_of(lines)

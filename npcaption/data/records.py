@@ -77,7 +77,8 @@ def load_records(path):
     path is a folder or a caption file in it, of any of formats.FORMATS. The split is the one that the data set states:
     in a column or key `split`, in the names of its files and folders, or in Flickr8k's lists. What it does not state is
     drawn by a hash of each image's name, which no other image changes. What cannot be used is left out and told in the
-    notes, each kind once, with its number and first place. A caption that an image has twice counts twice: two people may agree.
+    notes, each kind once, with its number and first place. A caption that an image has twice counts twice: two people
+    may agree.
     DataError when nothing usable is there, when a split is ambiguous, or when a file is malformed.
     """
     sources, root = find_caption_files(Path(path))
@@ -212,8 +213,8 @@ def advice(left_out, finder):
 def split_of(found, names, root, find):
     """{image: split} of the captioned images, and sentences on where it is from; adds to found.left_out
 
-    The split of the rows or of the files' names, or of Flickr8k's lists, or of the folders of the images. Files that are
-    all of one split are a part of a data set: then theirs is none.
+    The split of the rows or of the files' names, or of Flickr8k's lists, or of the folders of the images. Files that
+    are all of one split are a part of a data set: then theirs is none.
     """
     stated = {image: found.stated[image] for image in names if image in found.stated}
     folders = {image: part for image, name in names.items() if (part := split_of_folders(name))}
@@ -259,7 +260,7 @@ def split_of_folders(name):
 
 
 def read_lists(root, find):
-    """Rows of those of Flickr8k's three lists that are there: (image or the Fault that it has none, split, name, place)"""
+    """Rows of those of Flickr8k's three lists that are there: (image, or the Fault of the name; split; name; place)"""
     for part, file in list_files(root).items():
         for line, name in enumerate(map(str.strip, read_text(file).split("\n") if file else ()), 1):
             if name:
