@@ -74,6 +74,10 @@ def test_stray_quotes_of_a_raw_tab_separated_list_stay_as_they_are(tmp_path, tex
     assert entries(tmp_path, "".join(f"{image}#0\t{text}\n" for image, text in rows)) == (rows, [])
 
 
+def test_excels_line_about_the_separator_is_none_of_the_rows(tmp_path):
+    assert entries(tmp_path, "sep=;\nimage;caption\na.jpg;A, b\n") == ([("a.jpg", "A, b")], [])
+
+
 def test_quotes_may_have_spaces_around_them(tmp_path):
     assert entries(tmp_path, 'image, caption\na.jpg, "A dog, brown"\nb.jpg, "B" says\n')[0] == [
         ("a.jpg", "A dog, brown"), ("b.jpg", '"B" says')]

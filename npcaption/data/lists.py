@@ -48,6 +48,8 @@ def read_captions(file):
     with a fault.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
+    if re.fullmatch("sep=.", lines[0].strip().lower()):     # Excel's
+        lines[0] = ""
     separator = separator_of(lines)
     not_a_row = NOT_A_ROW._replace(why=NOT_A_ROW.why.format(SEPARATORS[separator]))
     quotes = separator in ",;" or has_quoted_fields(lines, separator, shown)
