@@ -129,7 +129,21 @@ def caption_files():
     lists = {name: text.encode() for name, text in splits.items()}
     karpathy = {"images": [{"filename": name, "filepath": "", "split": ("train", "val", "test", "restval")[i % 4],
                             "sentences": [{"raw": text} for n, text in rows if n == name]} for i, name in enumerate(NAMES)]}
+    enclosed = "".join(f'"{name}";"{text}"\n' for name, text in doubled)
+    table = "".join(f'{name}\t"{text}"\t{("train", "dev", "testing")[NAMES.index(name) % 3]}\n' for name, text in doubled)
+    rows_of_json = [{"image": name, "captions": [text], "split": "dev"} for name, text in rows]
+    coco = {"images": [{"id": i, "file_name": name} for i, name in enumerate(NAMES)],
+            "annotations": [{"image_id": NAMES.index(name), "caption": text} for name, text in rows]}
+    parts = {f"part_{split}.csv": f'image,caption\n{name},"{text}"\n{name},B\n'.encode()
+             for (name, text), split in zip(doubled[::2], SPLIT_LISTS)}
     return {
+        "captions.tsv, a split": ({"captions.tsv": ("image\tcaption\tsplit\n" + table).encode()}, ["captions.tsv"]),
+        "captions.txt, semicolons": ({"captions.txt": ("image;caption\n" + enclosed).encode("utf-16-le")}, ["captions.txt"]),
+        "captions.json, rows": ({"captions.json": json.dumps(rows_of_json).encode()}, ["captions.json"]),
+        "captions.json, by name": ({"captions.json": json.dumps(dict(rows)).encode()}, ["captions.json"]),
+        "captions.json, COCO": ({"captions.json": json.dumps(coco).encode()}, ["captions.json"]),
+        "captions.jsonl": ({"captions.jsonl": "\n".join(map(json.dumps, rows_of_json)).encode()}, ["captions.jsonl"]),
+        "part_train.csv and so on": (parts, [*parts][:2]),
         "captions.txt, commas": ({"captions.txt": ("image,caption\n" + "".join(
             f'{name},"{text}"\n' for name, text in doubled)).encode()}, ["captions.txt"]),
         "captions.txt, tabs": ({"captions.txt": tabbed.replace(b"\n", b"\r\n")}, ["captions.txt"]),
@@ -151,7 +165,7 @@ def try_captions(folder):
             text.encode()
             if not text or text != text.strip() or len(text.splitlines()) > 1:
                 return f"gave the caption {text!r}"
-    if len({record.image for record in found}) < len(found):
+    if len({record.image for record in found}) < len(found) or len({record.name for record in found}) < len(found):
         return "gave an image twice"
     return "read" if all(map(str.isprintable, records.notes)) else f"noted {records.notes}"
 

@@ -50,7 +50,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
         dataset = _generated(image_size, seed, min(limit or scenes, scenes))
         say("\n".join(dataset.notes))
         return dataset
-    records = load_all_records(data, seed)
+    records = load_all_records(data)
     say("\n".join(records.notes))
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
     paths = [record.image for name in looked_at for record in splits[name]]

@@ -1,27 +1,25 @@
 """Caption formats -> records: one per image, with its captions and the split it belongs to."""
-import errno
 import os
 from collections import Counter
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from ..errors import DataError, printable, why
+from ..errors import DataError, printable
 from .entries import Cell, Fault
-from .formats import COCO_FOLDER, TEXT_FOLDER, find_caption_files, read_entries
+from .finding import IMAGE_FOLDERS, MISSING, Finder, Respelt, full_name, identities, spelling, unique_names
+from .formats import TEXT_FOLDER, find_caption_files, read_entries
+from .splits import SPLITS, WORDS, completed, split_named
 from .text import count, read_text
 
-IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images",
-                 "flickr30k-images", ".")
 SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt",
                "test": "Flickr_8k.testImages.txt"}
 
-MISSING = Fault("image", "whose file is missing")
-OUTSIDE = Fault("image", "whose path is absolute or has `..` in it")
 EMPTY = Fault("empty caption", "")
+SHARED = Fault("image", "whose name fits no file but that of another name")
 UNLISTED = Fault("image", "in none of the split lists")
+UNSTATED = Fault("image", "in none of the stated splits")
+UNKNOWN = Fault("image", "whose stated split is none of train, val and test")
 LISTED = Fault("image", "of the split lists whose file is missing")
 UNNAMED = Fault("image", "without a caption")
 
@@ -30,7 +28,7 @@ class Record(NamedTuple):
     image: Path | Cell
     captions: tuple[str, ...]                       # on one line each, stripped of white space around them
     split: str                                      # "train", "val" or "test"
-    name: str                                       # of the image, to tell a person which one is meant
+    name: str                                       # of the image: its path below the folder of images, printable
 
 
 class Records(NamedTuple):
@@ -41,85 +39,133 @@ class Records(NamedTuple):
     left_out: list[str]                             # those of the notes that tell what cannot be used
 
 
-def load_all_records(data, seed=0):
+class Gathered(NamedTuple):
+    """What the entries of a data set say."""
+    captions: dict                                  # {image: list}
+    first: dict                                     # {image: its first entry}
+    stated: dict                                    # {image: split}
+    by_row: set                                     # the splits that are stated image by image, not by files' names
+    left_out: dict                                  # as of leave_out
+    respelt: dict                                   # {how: (first place, first name, first path, {path: None})}
+
+
+def load_all_records(data):
     """load_records of one data set, or of several with os.pathsep between their paths, put together split by split."""
     paths = [data] if os.path.exists(data) else [path for path in os.fspath(data).split(os.pathsep) if path] or [data]
-    parts = [load_records(path, seed) for path in paths]
+    parts = [load_records(path) for path in paths]
     if len(parts) == 1:
         return parts[0]
     labels = [Path(path).resolve().name for path in paths]
-    labels = labels if len(set(labels)) == len(labels) else paths
+    labels = list(map(printable, labels if len(set(labels)) == len(labels) else paths))
     records = {name: [record._replace(name=f"{label}/{record.name}") for label, part in zip(labels, parts)
-                      for record in getattr(part, name)] for name in SPLIT_LISTS}
-    images = Counter(record.image for part in records.values() for record in part)
+                      for record in getattr(part, name)] for name in SPLITS}
+    real = cache(os.path.realpath)                  # of folders: of each image it would take minutes on a network drive
+    images = Counter(image._replace(file=real(image.file)) if isinstance(image, Cell) else (real(image.parent),
+                                                                                            image.name)
+                     for part in records.values() for image, *_ in part)
     if twice := [image for image, number in images.items() if number > 1]:
-        raise DataError(f"{count(len(twice), 'image')} would be there twice, the first {printable(twice[0])}. "
+        first = twice[0] if isinstance(twice[0], Cell) else os.path.join(*twice[0])
+        raise DataError(f"{count(len(twice), 'image')} would be there twice, the first {printable(first)}. "
                         "Name each data set once.")
     return Records(**records, notes=[note for part in parts for note in part.notes],
                    left_out=[note for part in parts for note in part.left_out])
 
 
-def load_records(path, seed=0):
+def load_records(path):
     """The captioned images of a data set, in the order of its caption file.
 
-    path is a folder or a caption file in it, of any of formats.FORMATS. The split is the format's own, or that of
-    Flickr8k's lists, or else drawn from seed; where the format has no test split, that is half of val, drawn from seed.
-    What cannot be used is left out and told in the notes, each kind once, with its number and first place. A caption
-    that an image has twice counts twice: two people may agree.
+    path is a folder or a caption file in it, of any of formats.FORMATS. The split is the one that the data set states:
+    in a column or key `split`, in the names of its files and folders, or in Flickr8k's lists. What it does not state is
+    drawn by a hash of each image's name, which no other image changes. What cannot be used is left out and told in the
+    notes, each kind once, with its number and first place. A caption that an image has twice counts twice: two people
+    may agree.
     DataError when nothing usable is there, when a split is ambiguous, or when a file is malformed.
     """
-    files, kind = find_caption_files(Path(path))
-    file = files[0][0]
-    root = file.parent.parent if file.parent.name in (TEXT_FOLDER, COCO_FOLDER) else file.parent
-    listings = {}
-    find = cache(lambda name: find_image(name, root, listings))
-    captions, first, left_out = gather(read_entries(files, kind), find)
-    for path in unnamed(dict(listings.values()), first):
-        leave_out(left_out, UNNAMED, root, path.relative_to(root), captions=0)
-
-    others = f" and {count(len(files) - 1, 'file')} beside it" if len(files) > 1 else ""
-    notes = [f"Read {file}{others} ({kind.title}): {count(len(captions), 'image')} with "
-             f"{count(sum(map(len, captions.values())), 'caption')}."]
+    sources, root = find_caption_files(Path(path))
+    finder = Finder(root)
+    found = gather(read_entries(sources), finder.find)
+    captions, left_out = found.captions, found.left_out
+    for image in finder.unnamed(found.first):
+        leave_out(left_out, UNNAMED, root, image.relative_to(root), captions=0)
+    others = f" and {count(len(sources) - 1, 'file')} beside it" if len(sources) > 1 else ""
+    notes = [f"Read {printable(sources[0].file)}{others} ({sources[0].kind.title}): {count(len(captions), 'image')} "
+             f"with {count(sum(map(len, captions.values())), 'caption')}."]
     if not captions:
-        advice = (f"Put the files there or into {', '.join(IMAGE_FOLDERS[:-1])}." if MISSING in left_out else
-                  "Mend the file, or add some.")
-        raise DataError(" ".join([f"No captioned image is left in {root}.", *notes, *told(left_out), advice]))
-    split = {image: first[image].split for image in captions}
-    if None in split.values():
-        split, note = (split_of_lists(root, find, captions, first, left_out)
-                       or random_split(captions, first, left_out, seed))
-        notes.append(note)
-    elif "test" not in split.values() and list(split.values()).count("val") > 1:
-        notes.append(halve(split, first, seed))
-    records = {name: [] for name in SPLIT_LISTS}
+        raise DataError(" ".join([f"No captioned image is left in {printable(root)}.", *notes, *told(left_out),
+                                  advice(left_out, finder)]))
+    names = identities(captions, root)
+    split, sentences = split_of(found, names, root, finder.find)
+    names = unique_names(names, root)
+    notes += [*differences(found.respelt, root), *sentences]
+    records = {name: [] for name in SPLITS}
     for image, texts in captions.items():
         if image in split:
-            records[split[image]].append(Record(image, tuple(texts), split[image], printable(image.name)))
+            records[split[image]].append(Record(image, tuple(texts), split[image], printable(names[image])))
     if not any(records.values()):
         raise DataError(" ".join(["No captioned image is in any split.", *notes, *told(left_out)]))
     notes += [*told(left_out), "Split: " + ", ".join(f"{len(records[name]):,} {name}" for name in records) + "."]
     return Records(**records, notes=notes, left_out=told(left_out))
 
 
-def gather(entries, find):
-    """Entries -> captions {path: list}, first {path: its first entry}, left_out as of leave_out
+# ----------------------------------------------------------------------------------------------------------- gathering
 
-    By path, as a name may be spelt in several ways: a.jpg, ./a.jpg, Images/a.jpg.
+def gather(entries, find):
+    """(source, entry) pairs -> Gathered
+
+    By path, as a name may be spelt in several ways: a.jpg, ./a.jpg, Images/a.jpg. A file that is spelt otherwise than
+    its name is that name's only if no other name means it.
     """
-    captions, first, left_out = {}, {}, {}
-    for entry in entries:
-        image = entry.fault or find(entry.image)
-        if isinstance(image, Fault):
-            leave_out(left_out, image, entry.place, entry.image)
-            continue
-        if first.setdefault(image, entry).split != entry.split:
-            raise DataError(f"{entry.place}: {printable(entry.image)} is in the splits {first[image].split} and "
-                            f"{entry.split}. Leave it in one of them.")
-        if entry.caption:
-            captions.setdefault(image, []).append(entry.caption)
+    found, roughly = Gathered({}, {}, {}, set(), {}, {}), []
+    for source, entry in entries:
+        image = entry.fault or find(entry.image, source.below)
+        if isinstance(image, Respelt):
+            found.captions.setdefault(image.image, [])                              # its place in the order
+            roughly.append((source, entry, image))
         else:
-            leave_out(left_out, EMPTY, entry.place, entry.image)
-    return captions, first, left_out
+            take(found, source, entry, image)
+    spellings = {}
+    for _, entry, image in roughly:
+        exact = [spelling(found.first[image.image].image)] if image.image in found.first else []
+        spellings.setdefault(image.image, set()).update([*exact, spelling(entry.image)])
+    for source, entry, image in roughly:
+        if len(spellings[image.image]) > 1:
+            take(found, source, entry, SHARED)
+        else:
+            respell(found.respelt, image, entry.place, entry.image)
+            take(found, source, entry, image.image)
+    for image in [image for image, texts in found.captions.items() if not texts]:
+        del found.captions[image]
+    return found
+
+
+def take(found, source, entry, image):
+    """Add an entry of an image, or of the Fault that makes it unusable, to Gathered."""
+    if isinstance(image, Fault):
+        leave_out(found.left_out, image, entry.place, entry.image)
+        return
+    split = WORDS.get(entry.split.lower()) if entry.split else source.split
+    if not split and entry.split:
+        name = entry.image.name if isinstance(entry.image, Cell) else entry.image
+        leave_out(found.left_out, UNKNOWN, entry.place, f"{name}: {entry.split}")
+        return
+    found.first.setdefault(image, entry)
+    if split and source.split not in (None, split):
+        raise DataError(f"{entry.place} states the split {printable(entry.split)}, and the name of its file or folder "
+                        f"the split {source.split}. Correct one of them.")
+    if split and found.stated.setdefault(image, split) != split:
+        raise DataError(f"{entry.place}: {printable(full(entry.image))} is in the splits {found.stated[image]} and "
+                        f"{split}. Leave it in one of them.")
+    if entry.split:
+        found.by_row.add(split)
+    if entry.caption:
+        found.captions.setdefault(image, []).append(entry.caption)
+    else:
+        leave_out(found.left_out, EMPTY, entry.place, entry.image)
+
+
+def full(thing):
+    """An image or a line as a sentence names it."""
+    return thing.name if isinstance(thing, Cell) else thing
 
 
 def leave_out(left_out, fault, place, thing, captions=1):
@@ -133,106 +179,114 @@ def told(left_out):
     for (noun, why), (place, thing, captions) in left_out.items():
         number = len(captions) if noun == "image" else captions.total()
         beside = f", with {count(captions.total(), 'caption')}" if noun == "image" and captions.total() else ""
-        thing = thing.name if isinstance(thing, Cell) else thing
-        sentences.append(f"Left out {count(number, noun)}{' ' * bool(why)}{why}{beside}, first at {place} "
-                         f"({printable(thing)[:60]}).")
+        sentences.append(f"Left out {count(number, noun)}{' ' * bool(why)}{why}{beside}, first at {printable(place)} "
+                         f"({printable(full(thing))[:60]}).")
     return sentences
 
 
-def find_image(name, root, listings):
-    """The path of an image whose name may begin with sub-folders, or the Fault that it has none.
+def respell(respelt, image, place, name):
+    respelt.setdefault(image.how, (place, name, image.image, {}))[3][image.image] = None
 
-    Each folder is listed once, into {(image folder, sub-folder): (path, names of its files)}: a stat for each
-    image takes minutes on a network drive. A name that leads elsewhere is refused: who reads a foreign data set
-    does not mean to show their own files. An image in a Parquet file is its own path.
+
+def differences(respelt, root):
+    """A sentence for each way in which names differ from those of their files."""
+    return [f"Found {count(len(images), 'image')} whose name differs from its file's ({how}), first at "
+            f"{printable(place)} ({printable(name)[:60]} is {printable(full_name(path, root))})."
+            for how, (place, name, path, images) in respelt.items()]
+
+
+def advice(left_out, finder):
+    """What to do where no image is left."""
+    if MISSING not in left_out:
+        return "Correct the file, or add images."
+    if folder := finder.elsewhere(left_out[MISSING][1]):
+        return (f"That file is in {printable(folder)}: give that folder one of the names "
+                f"{', '.join(IMAGE_FOLDERS[:-1])}.")
+    if image := finder.example():
+        return (f"There are images, such as {printable(image.relative_to(finder.root))}, but none of these names. Give "
+                "the captions the names of the files.")
+    return f"There are no images there. Put them there or into {', '.join(IMAGE_FOLDERS[:-1])}."
+
+
+# -------------------------------------------------------------------------------------------------------------- splits
+
+def split_of(found, names, root, find):
+    """{image: split} of the captioned images, and sentences on where it is from; adds to found.left_out
+
+    The split of the rows or of the files' names, or of Flickr8k's lists, or of the folders of the images. Files that
+    are all of one split are a part of a data set: then theirs is none.
     """
-    if isinstance(name, Cell):
-        return name
-    path = PurePath(name)
-    if path.anchor or ".." in path.parts:
-        return OUTSIDE
-    below, file = os.path.split(name)
-    for image_folder in IMAGE_FOLDERS:
-        if (image_folder, below) not in listings:
-            folder = root / image_folder / below
-            listings[image_folder, below] = folder, list_files(folder)
-        folder, files = listings[image_folder, below]
-        if file in files:
-            return folder / file
-    return MISSING
+    stated = {image: found.stated[image] for image in names if image in found.stated}
+    folders = {image: part for image, name in names.items() if (part := split_of_folders(name))}
+    folders = folders if len(set(folders.values())) > 1 else {}
+    only = set() if found.by_row else set(stated.values())
+    alone = f"The files state the split {only.pop()} alone. " if len(only) == 1 else ""
+    lists = list(read_lists(root, find))
+    if stated and not alone:
+        split, fault, notes = stated, UNSTATED, [
+            f"The split is the one stated {'for each image' if found.by_row else 'by the names of the files'}."]
+        for image, part, name, place in lists:
+            if split.get(image, part) != part:
+                raise DataError(f"{place}: {printable(name)} is in the split {split[image]} by "
+                                f"{found.first[image].place}. Correct one of them.")
+        if other := [image for image in split if folders.get(image, split[image]) != split[image]]:
+            notes.append(f"{count(len(other), 'image')} of other splits than their folders are named after, the first "
+                         f"{printable(names[other[0]])} of {split[other[0]]}: the folders do not count.")
+    elif lists:
+        split, fault, notes = split_of_lists(lists, root, found.left_out), UNLISTED, [
+            f"The split is that of the lists {', '.join(SPLIT_LISTS.values())}."]
+    elif folders:
+        split, fault, notes = folders, UNSTATED, ["The split is that of the folders of the images."]
+    elif (different := len(set(names.values()))) < 3:
+        raise DataError(" ".join([f"{count(different, 'captioned image')} cannot be split into train, val and test. "
+                                  "Add more.", *told(found.left_out)]))
+    else:
+        split, drawn = completed(dict.fromkeys(names, "train"), names)
+        return split, [f"{alone or 'No split is stated. '}{drawn}"]
+    for image in names:
+        if image not in split:
+            first = found.first[image]
+            leave_out(found.left_out, fault, first.place, first.image, len(found.captions[image]))
+    if fault is UNLISTED:
+        return split, notes
+    split, drawn = completed(split, names)
+    return split, notes + [drawn] * bool(drawn)
 
 
-def list_files(folder):
-    """The set of the names of the files in a folder, empty if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries
-                    if entry.is_file(follow_symlinks=False) or entry.is_symlink() and os.path.isfile(entry.path)}
-    except (OSError, ValueError) as error:          # ValueError: a null character in its name
-        if getattr(error, "errno", None) in (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-            return set()
-        raise DataError(f"The folder {printable(folder)} cannot be listed: {why(error)}.") from error
+def split_of_folders(name):
+    """The split that the folders in an image's name state, or None if none or several"""
+    found = {part for folder in name.split("/")[:-1] if (part := split_named(folder))}
+    return found.pop() if len(found) == 1 else None
 
 
-def unnamed(listings, named):
-    """The path of each file beside the named images, and of their kinds, that is not among them.
-
-    listings: {folder: names of its files}; named: paths.
-    """
-    named = {path for path in named if isinstance(path, Path)}
-    kinds = {path.suffix.lower() for path in named}
-    for folder in sorted({path.parent for path in named}):
-        for name in sorted(listings[folder]):
-            path = folder / name
-            if path.suffix.lower() in kinds and path not in named and not name.startswith("."):
-                yield path
+def read_lists(root, find):
+    """Rows of those of Flickr8k's three lists that are there: (image, or the Fault of the name; split; name; place)"""
+    for part, file in list_files(root).items():
+        for line, name in enumerate(map(str.strip, read_text(file).split("\n") if file else ()), 1):
+            if name:
+                image = find(name)
+                yield image.image if isinstance(image, Respelt) else image, part, name, f"{printable(file)}:{line}"
 
 
-def split_of_lists(root, find, captions, first, left_out):
-    """Flickr8k's three lists -> ({path: split}, a note), or None if there are no lists; adds to left_out."""
-    found = {split: next((file for file in (root / name, root / TEXT_FOLDER / name) if file.is_file()), None)
-             for split, name in SPLIT_LISTS.items()}
-    if not any(found.values()):
-        return None
-    absent = [SPLIT_LISTS[split] for split, file in found.items() if not file]
+def list_files(root):
+    """{split: file or None} of Flickr8k's three lists"""
+    return {split: next((file for file in (root / name, root / TEXT_FOLDER / name) if file.is_file()), None)
+            for split, name in SPLIT_LISTS.items()}
+
+
+def split_of_lists(rows, root, left_out):
+    """The rows of the three lists -> {path or name: split}; adds to left_out"""
+    absent = [SPLIT_LISTS[split] for split, file in list_files(root).items() if not file]
     if absent:
-        raise DataError(f"{' and '.join(absent)} missing in {root}, where the rest of the split lists is. "
+        raise DataError(f"{' and '.join(absent)} missing in {printable(root)}, where the rest of the split lists is. "
                         "Add the missing, or remove all three for a random split.")
     split, known = {}, {name for *_, names in left_out.values() for name in names}
-    for part, file in found.items():
-        for line, name in enumerate(map(str.strip, read_text(file).split("\n")), 1):
-            if not name:
-                continue
-            image = find(name)
-            if isinstance(image, Fault):
-                if name not in known:
-                    leave_out(left_out, LISTED, f"{file}:{line}", name, captions=0)
-                image = name                        # even a missing one may be in one list only
-            if split.setdefault(image, part) != part:
-                raise DataError(f"{file}:{line}: {printable(name)} is in {SPLIT_LISTS[split[image]]} too. "
-                                "Leave it in one of them.")
-    for image, texts in captions.items():
-        if image not in split:
-            leave_out(left_out, UNLISTED, first[image].place, first[image].image, len(texts))
-    return split, f"The split is that of the lists {', '.join(SPLIT_LISTS.values())}."
-
-
-def random_split(captions, first, left_out, seed):
-    """About an eighth of the images each for val and test, at least one -> ({path: split}, a note)"""
-    shuffled = sorted(captions, key=lambda image: first[image].image)   # not in the order of the file
-    if len(shuffled) < 3:
-        raise DataError(" ".join([f"{count(len(shuffled), 'captioned image')} cannot be split into train, val and test. "
-                                  "Add more.", *told(left_out)]))
-    np.random.default_rng(seed).shuffle(shuffled)
-    part = max(1, len(shuffled) // 8)
-    split = dict.fromkeys(shuffled, "train") | dict.fromkeys(shuffled[:part], "val")
-    split |= dict.fromkeys(shuffled[part:2 * part], "test")
-    return split, f"There are no split lists: an eighth each for val and test was drawn with seed {seed}."
-
-
-def halve(split, first, seed):
-    """Turn half of the val images of {path: split} into test, drawn from seed -> a note"""
-    held_out = sorted((image for image, part in split.items() if part == "val"), key=lambda image: first[image].image)
-    np.random.default_rng(seed).shuffle(held_out)
-    split.update(dict.fromkeys(held_out[:len(held_out) // 2], "test"))
-    return f"There is no test split: half of the validation images were drawn for it with seed {seed}."
+    for image, part, name, place in rows:
+        if isinstance(image, Fault):
+            if name not in known:
+                leave_out(left_out, LISTED, place, name, captions=0)
+            image = name                            # even a missing one may be in one list only
+        if split.setdefault(image, part) != part:
+            raise DataError(f"{place}: {printable(name)} is in {SPLIT_LISTS[split[image]]} too. "
+                            "Leave it in one of them.")
+    return split
