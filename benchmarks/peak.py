@@ -4,7 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from npcaption.kernels.matmul import SIZE, tile
-from npcaption.kernels.simd import COLUMNS, ROWS, F1, I, address, kernel
+from npcaption.kernels.compilation import kernel
+from npcaption.kernels.simd import F1, I, address
+from npcaption.kernels.target import COLUMNS, ROWS
 
 DEPTH = 128
 

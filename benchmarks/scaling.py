@@ -5,7 +5,6 @@
 Each row changes one thing of the seed model at 128x128, batch 16. Rounds go over all rows in turn; medians.
 """
 import argparse
-import os
 import statistics
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.engines import compile_engine
 from npcaption.parameters import initialise
 from npcaption.progress import progress
+from npcaption.support.cores import usable_cores
 from npcaption.training import Trainer
 
 from . import flops
@@ -45,7 +45,7 @@ def stepper(model, batch, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     compile_engine("numba").result()

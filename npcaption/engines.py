@@ -11,24 +11,45 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
 images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C), words (B, W) or
 None, and their weight in the loss: see model.loss_forward.
 """
+import difflib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
+from threading import Barrier
 
 import numpy as np
 
 from . import layers, model, optim
-from .errors import ConfigError, DataError
+from .errors import ConfigError, DataError, printable
 from .progress import progress
+from .support import background
+from .support.cores import usable_cores
 from .tokenizers import PADDING
 from .watch import watched
+
+ENGINES = "numba", "numpy"
 
 
 def make_engine(name, config, parameters, threads=0):
     """name "numba" or "numpy"; threads: of the numba engine, 0 for one a core (NumPy's own are BLAS's affair)."""
+    check_name(name)
+    if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 0:
+        raise ConfigError(f"threads is {threads!r}; it must be a whole number of 0 or more, 0 for one a core.")
     if name == "numba":
-        return NumbaEngine(config, parameters, threads or os.cpu_count())
+        if parameters.flat.dtype != np.float32:
+            raise ConfigError(f"The parameters are {parameters.flat.dtype}; the numba engine takes float32. "
+                              "Choose the engine numpy for others.")
+        return NumbaEngine(config, parameters, int(threads) or usable_cores())
     return NumpyEngine(config, parameters)
+
+
+def check_name(name):
+    """ConfigError for an engine that does not exist."""
+    if name not in ENGINES:
+        near = difflib.get_close_matches(str(name).lower(), ENGINES, 1)
+        raise ConfigError(f"There is no engine {printable(repr(name))}" + (f"; did you mean {near[0]!r}?" if near else ".")
+                          + f" There are: {', '.join(ENGINES)}.")
 
 
 def check_batch(config, ids, images=None):
@@ -48,22 +69,20 @@ def no_text(config, captions, dtype):
 
 
 def compile_engine(name):
-    """Begin to compile what the engine needs, in a thread of its own -> a Future, done when the engine can be made"""
-    def watch(found, cold):
-        return progress(found, len(found), "compiling the kernels, once", "kernels") if cold else found
+    """Begin to compile what the engine needs, beside what follows -> a Future, done when the engine can be made
 
-    def work():
-        if name == "numba":
-            try:
-                from . import kernels
-            except ValueError as error:                      # NPCAPTION_SIMD names no instruction set
-                raise ConfigError(str(error)) from error
-            kernels.compile_kernels(watch)
+    ConfigError at once for an engine that does not exist, or that cannot be used here.
+    """
+    check_name(name)
+    if name == "numpy":
+        return background.done()
+    from . import kernels
 
-    thread = ThreadPoolExecutor(1)
-    future = thread.submit(work)
-    thread.shutdown(wait=False)
-    return future
+    def watch(found):
+        for kernel in progress(found, len(found), "compiling the kernels, once", "kernels"):
+            background.go_on()
+            yield kernel
+    return background.begin(lambda: kernels.compile_kernels(watch))
 
 
 class NumpyEngine:
@@ -71,6 +90,9 @@ class NumpyEngine:
 
     def __init__(self, config, parameters):
         self.config, self.parameters, self.layers = config, parameters, layers
+
+    def __reduce__(self):                                    # for copies, and for other processes
+        return make_engine, ("numpy", self.config, self.parameters)
 
     def watch(self, gradients):
         self.layers = watched(layers, self.parameters.sublayer, gradients.sublayer)
@@ -119,6 +141,26 @@ class NumpyEngine:
         return model.decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
 
 
+def compiled_engine(config, parameters, threads):
+    """The numba engine in a process that may not have its kernels yet."""
+    compile_engine("numba").result()
+    return NumbaEngine(config, parameters, threads)
+
+
+def started(threads):
+    """A pool whose threads are all there. RuntimeError if the system has no more of them: now, not in a later step."""
+    pool, together = ThreadPoolExecutor(threads), Barrier(threads + 1)
+    try:
+        for _ in range(threads):
+            pool.submit(together.wait)                       # each in another thread, as none is done before all wait
+        together.wait()
+    except BaseException:
+        together.abort()
+        pool.shutdown()
+        raise
+    return pool
+
+
 class NumbaEngine:
     """The kernels, each thread with images, an arena and a gradient buffer of its own; float32.
 
@@ -131,8 +173,18 @@ class NumbaEngine:
         self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
         self.p, self.layers = kernels.prepare(parameters), kernels
         self.matrices = kernels.matrices(self.p)
-        self.pool = ThreadPoolExecutor(threads)
         self.parts = None                                    # (threads, N): made when gradients are first wanted
+        self._pool = None, 0                                 # and the process that it is of
+
+    def __reduce__(self):
+        return compiled_engine, (self.config, self.parameters, self.threads)
+
+    @property
+    def pool(self):
+        """This process's threads: one that was forked has none of its parent's."""
+        if self._pool[1] != os.getpid():
+            self._pool = started(self.threads), os.getpid()
+        return self._pool[0]
 
     def watch(self, gradients):
         self._make_parts(gradients)

@@ -51,7 +51,7 @@ class Parameters:
 
     def __init__(self, config, dtype=np.float32, flat=None):
         """flat: the buffer to make views of; without it one of zeros is made."""
-        layers = sublayers(config)
+        self.config, layers = config, sublayers(config)
         size = sum(math.prod(shape) for names in layers.values() for shape in names.values())
         self.flat = np.zeros(size, dtype) if flat is None else flat
         self.named, self.sublayer = {}, {}
@@ -64,6 +64,9 @@ class Parameters:
                 start += view.size
         if config.tied:                                      # a view: both uses add to one gradient
             self.sublayer["output"]["linear.weight"] = self.sublayer["token_embed"]["weight"].T
+
+    def __reduce__(self):                                    # a copy has views of its own buffer
+        return type(self), (self.config, self.flat.dtype, self.flat)
 
 
 def initialise(config, seed, dtype=np.float32):

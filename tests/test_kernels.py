@@ -1,7 +1,6 @@
 """Each kernel against NumPy or the textbook, in float64 on the same float32 numbers."""
 import inspect
 
-import numba
 import numpy as np
 import pytest
 from kernel_checks import (  # noqa: F401 (compiled is a fixture)
@@ -9,7 +8,7 @@ from kernel_checks import (  # noqa: F401 (compiled is a fixture)
 
 from npcaption import kernels, layers, optim
 from npcaption.gradcheck import relative_error
-from npcaption.kernels import attention, cross_entropy, dropout, exponential, gelu, layernorm, matmul, simd
+from npcaption.kernels import attention, compilation, cross_entropy, dropout, exponential, gelu, layernorm, matmul, target
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
 from npcaption.layers.dropout import keep_mask
 
@@ -81,16 +80,16 @@ def test_panels_hold_the_matrix_columns_first_to_last_and_zeros_behind_them(shap
         kernels.pack_weight(w, sizes[0][0], sizes[1][0])
         panels, around = sizes[which]
         depth, columns = matrix.shape
-        whole = panels.reshape(-1, depth, simd.COLUMNS).swapaxes(0, 1).reshape(depth, -1)
+        whole = panels.reshape(-1, depth, target.COLUMNS).swapaxes(0, 1).reshape(depth, -1)
         np.testing.assert_array_equal(whole[:, :columns], matrix)
-        assert not whole[:, columns:].any() and whole.shape[1] - columns < simd.COLUMNS
+        assert not whole[:, columns:].any() and whole.shape[1] - columns < target.COLUMNS
         assert (around() == CANARY).all()
 
 
 # --------------------------------------------------------------------------------------------- functions of one number
 
 def test_exp_of_what_is_not_positive_is_right_to_7e_8_and_to_4e_6_of_itself():
-    @numba.njit(**simd.OPTIONS | {"cache": False})
+    @compilation.compiled
     def exp(x, out):
         for i in range(x.size):
             out[i] = exponential.exp_of_negative(x[i])

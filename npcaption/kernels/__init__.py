@@ -1,6 +1,8 @@
 """The engine: the textbook's sublayers in numba, in vector registers, one image at a time. Float32.
 
-    simd.py         the machine's vectors, how kernels are compiled and cached
+    target.py       the processor that numba compiles for, and its vectors; what numba must be able to do
+    compilation.py  how kernels are compiled and kept
+    simd.py         single instructions
     matmul.py       the product in registers, and the three products of a linear layer
     attention.py stem.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
     exponential.py
@@ -9,11 +11,12 @@
     arena.py        memory for one image
     sublayers.py    the same names and signatures as npcaption.layers
 """
+from . import target  # first, as it says what is wrong with a numba that cannot be used
 from .adamw import adamw, add_gradients, sum_of_squares
 from .arena import Room, arena
+from .compilation import compile_kernels
 from .dropout import fold_key
 from .matmul import pack_weight
-from .simd import compile_kernels
 from .sublayers import (
     bag_loss_backward, bag_loss_forward, cross_attention_backward, cross_attention_forward, cross_attention_memory,
     cross_attention_step, matrices, mlp_backward, mlp_forward, output_backward, output_forward, output_loss_backward, output_loss_forward,

@@ -1,7 +1,8 @@
 """From the threads' gradients to new parameters, a range of the flat buffers at a time."""
 import numpy as np
 
-from .simd import F1, F2, F, I, kernel
+from .compilation import kernel
+from .simd import F1, F2, F, I
 
 ONE = np.float32(1)
 

@@ -6,9 +6,11 @@ still in the nearest cache when the softmax and the product with v come to them.
 """
 import numpy as np
 
+from .compilation import compiled, kernel
 from .exponential import exp_of_negative
 from .matmul import SIZE, pack_transposed, product
-from .simd import COLUMNS, F1, F2, F3, I, address, compiled, kernel, maximum
+from .simd import F1, F2, F3, I, address, maximum
+from .target import COLUMNS
 
 BLOCK = 48  # rows of queries: 48 rows of 256 sources are 48 KiB
 

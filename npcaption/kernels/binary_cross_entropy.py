@@ -1,8 +1,9 @@
 """Yes-or-no answers about one image."""
 import numpy as np
 
+from .compilation import kernel
 from .exponential import exp_of_negative
-from .simd import F1, F2, F, absolute, kernel
+from .simd import F1, F2, F, absolute
 
 ZERO, ONE = np.float32(0), np.float32(1)
 

@@ -4,9 +4,10 @@ x, normed, q, seen, out and their gradients (T, C), source and dsource (S, C), k
 rest as in self_attention.py.
 """
 from .attention import attention_backward, attention_forward
+from .compilation import kernel
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply
-from .simd import F1, F2, F3, I, kernel
+from .simd import F1, F2, F3, I
 
 
 @kernel(F2, F2, F1, F1, F1, F1, F1, F1, F2, I, F2, F1, F2, F2, F2, F3, F1, F2, F2, F1)

@@ -1,7 +1,8 @@
 """Dropout with the textbook's mask: a hash of the image's key and the element's place, so nothing need be stored."""
 import numpy as np
 
-from .simd import F1, F, U32, compiled, kernel
+from .compilation import compiled, kernel
+from .simd import F1, F, U32
 
 
 @compiled

@@ -2,7 +2,8 @@
 import numpy as np
 from numba import types
 
-from .simd import F2, IDS, U8, I, kernel
+from .compilation import kernel
+from .simd import F2, IDS, U8, I
 
 HALF_RANGE, ONE = np.float32(127.5), np.float32(1)
 PIXELS = types.Array(types.float32, 3, "C")

@@ -1,7 +1,8 @@
 """exp of what is not positive, in arithmetic that LLVM turns into vectors; `math.exp` it calls number by number."""
 import numpy as np
 
-from .simd import compiled, power_of_two, round_even
+from .compilation import compiled
+from .simd import power_of_two, round_even
 
 LOG2_E = np.float32(1.4426950408889634)
 SMALLEST = np.float32(-126.0)  # the least exponent of a normal float32

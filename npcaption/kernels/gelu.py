@@ -1,8 +1,9 @@
 """GELU and, while its parts are at hand, its slope.  float32 of any length"""
 import numpy as np
 
+from .compilation import compiled, kernel
 from .exponential import exp_of_negative
-from .simd import F1, absolute, compiled, kernel
+from .simd import F1, absolute
 
 # The textbook's polynomial for float32 (layers/gelu.py: -log(1 - erf(z)) / z on [0, 6], in u = z / 3 - 1), lowest power
 # first. Against float64: gelu is right to 1.3e-7 max(1, |gelu|), its slope to 1.4e-7.

@@ -25,7 +25,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import COLUMNS, F1, F2, LANES, ROWS, VECTORS, address, compiled, kernel
+from .compilation import compiled, kernel
+from .simd import F1, F2, address
+from .target import COLUMNS, LANES, ROWS, VECTORS
 
 NUMBER, INT, VECTOR = ir.FloatType(), ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
 SIZE = 4  # bytes of a number
@@ -72,7 +74,7 @@ def write_tile(module, rows):
             number = build.load(at(a, build.mul(a_row, constant(i)), build.mul(k, a_k), kind=NUMBER))
             number = copied(number, VECTOR)
             for v in range(VECTORS):
-                new[i, v] = call(f"llvm.fma.v{LANES}f32", VECTOR, number, row_of_b[v], sums[i, v])
+                new[i, v] = call(f"llvm.fmuladd.v{LANES}f32", VECTOR, number, row_of_b[v], sums[i, v])
         following = build.add(k, constant(1))
         build.cbranch(build.icmp_signed("<", following, depth), loop, done)
         for value, first, next in [(k, constant(0), following),

@@ -2,10 +2,11 @@
 
 x, normed, out and their gradients (T, C), wide, active, slope, dwide (T, F), rstd (T,); the rest as in self_attention.py.
 """
+from .compilation import kernel
 from .gelu import gelu_backward, gelu_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply
-from .simd import F1, F2, kernel
+from .simd import F1, F2
 
 
 @kernel(F2, F1, F1, F1, F1, F1, F1, F2, F2, F1, F2, F2, F2, F2)

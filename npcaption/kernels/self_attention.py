@@ -4,9 +4,10 @@ x, normed, seen, out and their gradients (T, C), qkv (T, 3C), att (heads, T, T),
 keys, datt for a block's (BLOCK, T). xhat, rstd, normed, qkv, att, seen are what the backward needs.
 """
 from .attention import attention_backward, attention_forward
+from .compilation import kernel
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply
-from .simd import F1, F2, F3, I, kernel
+from .simd import F1, F2, F3, I
 
 
 @kernel(F2, F1, F1, F1, F1, F1, F2, I, I, F2, F1, F2, F2, F3, F1, F2, F2, F1)

@@ -4,10 +4,11 @@ x (S, S, C), out (N*N, O), N = ceil(S / stride); windows (N*N, 9*C), slope and x
 """
 import numpy as np
 
+from .compilation import compiled, kernel
 from .gelu import gelu_backward, gelu_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .matmul import accumulate, multiply
-from .simd import F1, F2, F3, I, compiled, kernel
+from .simd import F1, F2, F3, I
 
 SIZE = 3
 

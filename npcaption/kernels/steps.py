@@ -6,9 +6,10 @@ of one piece: at a single caption every array that is handed over costs as much 
 import numpy as np
 
 from .attention import attend, attention_forward
+from .compilation import compiled, kernel
 from .layernorm import layernorm_forward
 from .matmul import multiply, pack_transposed, panels_size
-from .simd import F1, F2, F3, I, compiled, kernel
+from .simd import F1, F2, F3, I
 
 
 @compiled

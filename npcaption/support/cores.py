@@ -5,7 +5,7 @@ another.
 """
 import math
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 
 def usable_cores(proc=Path("/proc/self"), cgroups=Path("/sys/fs/cgroup")):
@@ -13,9 +13,9 @@ def usable_cores(proc=Path("/proc/self"), cgroups=Path("/sys/fs/cgroup")):
 
     The limits are Linux's control groups, version 1 and 2, of the group itself and of those above it; 2.5 cores are 3.
     """
-    if hasattr(os, "sched_getaffinity"):
+    try:
         cores = len(os.sched_getaffinity(0))
-    else:                                                    # macOS, Windows
+    except (AttributeError, OSError):                        # macOS and Windows; a sandbox that forbids the question
         cores = os.cpu_count() or 1
     return max(1, min([cores, *map(math.ceil, _limits(proc, cgroups))]))
 
@@ -33,7 +33,7 @@ def _limits(proc, cgroups):
 
 def _from_root(path):
     """ "/a/b" -> "", "a", "a/b": a group is held by the limits of those above it, too."""
-    parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]  # ".." where it is outside of what we see
     return ["/".join(parts[:i]) for i in range(len(parts) + 1)]
 
 
@@ -43,9 +43,9 @@ def _limit(group):
     quota = one_file[0].split() if one_file else [*_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
     try:
         time, period = map(int, quota)
-    except ValueError:                                       # "max", or no such files
+        return [time / period] if time > 0 and period > 0 else []
+    except (ValueError, OverflowError):                      # "max", or no such files
         return []
-    return [time / period] if time > 0 and period > 0 else []
 
 
 def _lines(file):
