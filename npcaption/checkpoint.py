@@ -21,7 +21,7 @@ from .captioner import Captioner
 from .config import Config, check, check_types
 from .data.seen import Seen
 from .engines import compile_engine, make_engine
-from .errors import CheckpointError, ConfigError, why
+from .errors import CheckpointError, ConfigError, printable, why
 from .parameters import Parameters, sublayers
 
 VERSION = 2         # 1 had no fingerprints of the training images
@@ -75,6 +75,9 @@ def load(path):
 
     The file may claim what it likes: memory is taken in proportion to its own size only, and nothing in it is run.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise CheckpointError(f"A checkpoint is named by a path, and this is {printable(repr(path))[:100]}. Give the .npz that "
+                              f"train.py wrote.")
     path = Path(path)
     try:
         if path.is_dir():

@@ -13,8 +13,8 @@ import io
 import json
 import math
 import os
-import sys
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +22,14 @@ import numpy as np
 from . import attribution, checkpoint, decoding, floors, metrics, page, report
 from .captioner import GROUP, Captioner
 from .data.dataset import Split, encode_captions, load_dataset, trim
+from .data.formats import find_caption_files
 from .data.images import open_image
+from .data.records import paths_of
 from .data.seen import seen_in
 from .engines import compile_engine, make_engine
 from .errors import ConfigError, DataError
 from .files import check_writable, write_whole
-from .progress import progress
+from .progress import note, progress
 from .support.command import arguments, command
 from .tokenizers import PADDING, caption_ids
 
@@ -240,6 +242,8 @@ def on_training_images(seen, trained_on, options):
     seen: the checkpoint's; trained_on (N,) bool, the images of the split that are among them.
     """
     count, number = int(trained_on.sum()), len(trained_on)
+    if seen is None and options.unseen:
+        raise DataError("The checkpoint does not say which images it was trained on. Evaluate it without --unseen.")
     if seen is None:
         return ("The checkpoint does not say which images it was trained on, so whether some are among these was not checked."
                 if options.data else "")
@@ -257,6 +261,20 @@ def unseen(split, trained_on):
     if not len(keep):
         raise DataError(f"The model was trained on all {len(trained_on):,} images. Evaluate it on others, or without --unseen.")
     return Split(split.images[keep], *(part and [part[i] for i in keep] for part in split[1:]))
+
+
+def check_outputs(files, inputs):
+    """DataError if a file cannot be written, or would destroy an input or another output."""
+    for i, file in enumerate(files):
+        check_writable(file, [*inputs, *files[:i]])
+
+
+def inputs_of(data, dataset):
+    """The files that data lie in: those of captions, and images that are files of their own."""
+    for path in [] if data == "shapes" else paths_of(data):
+        yield from (source.file for source in find_caption_files(Path(path))[0])
+    yield from (file for split in (dataset.train, dataset.val, dataset.test) for file in split.files or []
+                if isinstance(file, os.PathLike))
 
 
 def main():
@@ -278,21 +296,21 @@ def main():
     options = arguments(parser)
     if options.beam < 0 or options.limit < 0 or options.threads < 0:
         raise ConfigError(f"beam ({options.beam}), limit ({options.limit}) and threads ({options.threads}) must not be negative.")
-    for file in filter(None, (options.json, options.html)):
-        check_writable(file)
-
     path = options.checkpoint or checkpoint.newest()
+    outputs = [file for file in (options.json, options.html) if file]
+    check_outputs(outputs, [path])
     trained = checkpoint.load(path)
     t, size = trained.config.training, trained.config.model.image_size
     compiled, data = compile_engine(options.engine), os.pathsep.join(options.data or [t.data])
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
     split = dataset._asdict()[options.split].first(options.limit)
+    check_outputs(outputs, [path, *inputs_of(data, dataset)])
     if not split.names:
         raise DataError(f"{data} has no {options.split} images. Choose another --split.")
     trained_on = seen_in(trained.seen, split)
     warning = on_training_images(trained.seen, trained_on, options)
     if warning:
-        print(warning, file=sys.stderr, flush=True)
+        note(warning)
     if options.unseen:
         split = unseen(split, trained_on)
     compiled.result()
@@ -306,7 +324,7 @@ def main():
     result["notes"][:0] = [warning] * bool(warning) + dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
         options.split == "train")
     if options.json:
-        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="replace"))
+        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
     if options.html:
         count, maps = len(split.names), looks(captioner, split, result["captions"])
         shown = [list(progress(things, count, "page", what)) for things, what in

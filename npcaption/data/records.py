@@ -51,7 +51,7 @@ class Gathered(NamedTuple):
 
 def load_all_records(data):
     """load_records of one data set, or of several with os.pathsep between their paths, put together split by split."""
-    paths = [data] if os.path.exists(data) else [path for path in os.fspath(data).split(os.pathsep) if path] or [data]
+    paths = paths_of(data)
     parts = [load_records(path) for path in paths]
     if len(parts) == 1:
         return parts[0]
@@ -69,6 +69,11 @@ def load_all_records(data):
                         "Name each data set once.")
     return Records(**records, notes=[note for part in parts for note in part.notes],
                    left_out=[note for part in parts for note in part.left_out])
+
+
+def paths_of(data):
+    """The path of one data set, or those of several that stand in one text with os.pathsep between them -> list"""
+    return [data] if os.path.exists(data) else [path for path in os.fspath(data).split(os.pathsep) if path] or [data]
 
 
 def load_records(path):

@@ -8,7 +8,6 @@ import mmap
 import os
 import re
 import shutil
-import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ import PIL
 
 from .images import load_image as decode, max_pixels, reason
 from ..errors import DataError, printable, why
-from ..progress import progress, say
+from ..progress import note, progress
 from ..support import caches
 from ..support.cores import usable_cores
 
@@ -217,7 +216,7 @@ def write(out, paths, shape, decoded):
     done, unreadable = read_note(out, end, len(paths))
     check_room(out.name, (len(paths) - done) * length)
     if done:
-        say(f"Resuming the image store: {done:,} of {len(paths):,} images are in it.", sys.stderr)
+        note(f"Resuming the image store: {done:,} of {len(paths):,} images are in it.")
     noted = time.monotonic()
     out.seek(start + (done - len(unreadable)) * length)
     try:

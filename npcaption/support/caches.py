@@ -5,13 +5,13 @@ is open. A folder is looked at where anybody could have made it first, in the sy
 """
 import os
 import stat
-import sys
 import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from ..errors import printable, why
+from ..progress import note
 
 NAME = "npcaption"
 
@@ -58,7 +58,7 @@ def folder_to_write():
 @cache
 def tell(sentence):
     """On stderr, once in a process."""
-    print(sentence, file=sys.stderr, flush=True)
+    note(sentence)
 
 
 def is_own(found):
