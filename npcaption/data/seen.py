@@ -5,6 +5,7 @@ from left to right. The look of a photograph hardly changes with its compression
 in half of the bits.
 """
 import hashlib
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ def seen_images(split, label="fingerprints of the training images"):
         looks[i], pixels[i] = look(image), hash64(image.tobytes())
         if i % 1000 == 0:
             release(split.images)
-    return Seen(np.array([hash64(name.encode(errors="surrogatepass")) for name in split.names], np.uint64), looks, pixels)
+    return Seen(np.array(list(map(name_hash, split.names)), np.uint64), looks, pixels)
 
 
 def seen_in(seen, split):
@@ -63,6 +64,10 @@ def look(image):
     cells = np.add.reduceat(np.add.reduceat(grey, rows, 0), columns, 1)  # (ROWS, COLUMNS)
     brightness = cells / np.diff(columns, append=size).clip(1)
     return int.from_bytes(np.packbits(brightness[:, 1:] > brightness[:, :-1]).tobytes(), "big")
+
+
+def name_hash(name):
+    return hash64(unicodedata.normalize("NFC", name).encode(errors="surrogatepass"))
 
 
 def hash64(content):
