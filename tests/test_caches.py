@@ -88,14 +88,16 @@ def test_the_variable_is_read_at_every_call(machine, monkeypatch):
 
 @pytest.mark.parametrize("home", [None, "/nonexistent"])
 def test_without_a_home_caches_go_to_the_temporary_folder(machine, monkeypatch, home):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")  # as of a user whom the system does not know
     monkeypatch.delenv("HOME")
     if home:
         monkeypatch.setenv("HOME", home)
     else:
-        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as of a user whom the system does not know
+        monkeypatch.setattr(Path, "home", unknown)
     assert caches.folder_to_write() == temporary(machine)
     assert stat.S_IMODE(temporary(machine).stat().st_mode) == 0o700
-    assert not os.path.exists("/nonexistent") and not (ROOT / "~").exists()
+    assert not os.path.exists("/nonexistent")
 
 
 @as_root
@@ -143,11 +145,19 @@ def test_without_a_temporary_folder_the_others_serve(machine, monkeypatch):
 
 
 def test_where_the_current_folder_is_gone_a_relative_name_is_passed_over(machine):
-    code = ("import os, sys, tempfile; os.makedirs('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
-            "from npcaption.support import caches; print(caches.folder_to_write())")
+    code = ("import os\nfrom npcaption.support import caches\n"
+            "os.makedirs('gone'); os.chdir('gone'); os.rmdir('../gone'); print(caches.folder_to_write())")
     environment = os.environ | {"NPCAPTION_CACHE": "here", "TMPDIR": str(machine / "tmp"), "PYTHONPATH": str(ROOT)}
     ran = subprocess.run([sys.executable, "-c", code], cwd=machine, env=environment, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, str(temporary(machine))), ran.stderr
+
+
+@as_root
+def test_a_user_without_a_name_and_a_home_has_a_folder_too(machine):
+    code = "import os, pwd\nfrom npcaption.support import caches\nos.setuid(54321); print(caches.folder_to_write())"
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(machine / "tmp"), "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", code], cwd="/", env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, str(temporary(machine, 54321)), "")
 
 
 # --------------------------------------------------------------------------------------------------------- whose they are

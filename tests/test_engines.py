@@ -1,20 +1,30 @@
 """The numba engine against the textbook: one step, two hundred steps, and a model in use."""
+import copy
+import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from npcaption import kernels, layers, optim
+import npcaption
+from npcaption import engines, kernels, layers, optim
 from npcaption.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
 from npcaption.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
-from npcaption.errors import DataError
+from npcaption.errors import ConfigError, DataError
 from npcaption.gradcheck import relative_error
 from npcaption.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training import Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
 
 ODD = ModelConfig(image_size=24, patch_size=8, channels=20, heads=4, hidden=30, encoder_blocks=2, decoder_blocks=2,
                   max_length=9, vocabulary=40)
@@ -245,13 +255,160 @@ def test_the_loss_of_captions_takes_no_notice_of_padding():
     assert engine.decode_loss(source[2:], owners[:1], ids[2:]) == 0
 
 
-def test_engines_are_made_by_name_and_numbas_has_a_thread_for_each_core():
+def test_engines_are_made_by_name_and_numbas_has_a_thread_for_each_core_that_it_may_use(monkeypatch):
     parameters = initialise(ODD, 0)
+    monkeypatch.setattr(engines, "usable_cores", lambda: 5)
     assert isinstance(make_engine("numpy", ODD, parameters), NumpyEngine)
     engine = make_engine("numba", ODD, parameters)
-    assert isinstance(engine, NumbaEngine) and 1 <= engine.threads <= os.cpu_count()
-    assert make_engine("numba", ODD, parameters, 3).threads == 3
+    assert isinstance(engine, NumbaEngine) and engine.threads == 5
+    assert make_engine("numba", ODD, parameters, 3).threads == make_engine("numba", ODD, parameters, np.int64(3)).threads == 3
     assert compile_engine("numba").result() is None and compile_engine("numpy").result() is None
+
+
+@pytest.mark.parametrize("name, meant", [("Numba", "numba"), ("numbas", "numba"), ("NumPy", "numpy"), ("nump", "numpy"),
+                                         ("cuda", None), ("", None), (None, None), (3, None), (b"numba", None)])
+def test_an_engine_that_does_not_exist_is_refused_by_all_who_are_given_its_name(name, meant):
+    for make in [lambda: make_engine(name, ODD, initialise(ODD, 0)), lambda: compile_engine(name), lambda: npcaption.load(engine=name)]:
+        with pytest.raises(ConfigError) as refused:
+            make()
+        assert repr(name) in str(refused.value) and "There are: numba, numpy." in str(refused.value)
+        assert meant is None or f"did you mean '{meant}'?" in str(refused.value)
+
+
+@pytest.mark.parametrize("threads", [-1, True, False, 1.5, 2.0, float("nan"), "2", None, [2]])
+@pytest.mark.parametrize("name", ["numba", "numpy"])
+def test_a_number_of_threads_that_is_none_is_refused(name, threads):
+    with pytest.raises(ConfigError, match="threads is .*; it must be a whole number"):
+        make_engine(name, ODD, initialise(ODD, 0), threads)
+
+
+def test_the_numba_engine_refuses_parameters_of_another_type():
+    with pytest.raises(ConfigError, match="float64.*float32"):
+        make_engine("numba", ODD, initialise(ODD, 0, np.float64))
+
+
+# ---------------------------------------------------------------------------------------------------- threads, processes
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_where_too_few_threads_can_be_started_that_is_said_and_nothing_hangs(monkeypatch, allowed):
+    engine, images = NumbaEngine(ODD, initialise(ODD, 0), 4), batch(ODD, 5)[0]
+    start, left = threading.Thread.start, [allowed]
+
+    def limited(thread):
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+    before = threading.active_count()
+    with monkeypatch.context() as system:
+        system.setattr(threading.Thread, "start", limited)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            engine.encode(images)
+        assert threading.active_count() == before
+    assert engine.encode(images).shape == (5, ODD.patches, ODD.channels)  # there are more again
+
+
+def test_the_numpy_engine_needs_no_thread_and_numbas_says_that_there_is_none(monkeypatch):
+    def none(thread):
+        raise RuntimeError("can't start new thread")
+    monkeypatch.setattr(threading.Thread, "start", none)
+    assert compile_engine("numpy").result() is None
+    captioner = npcaption.load()
+    assert isinstance(captioner.engine, NumpyEngine) and captioner.caption(np.zeros((128, 128, 3), np.uint8))
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        compile_engine("numba")
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_copy_of_a_captioner_is_one_of_its_own(name, tied):
+    config = replace(ODD, tied=tied)
+    parameters, images = initialise(config, 1), batch(config, 3)[0]
+    tokenizer = CharTokenizer.build(["abcdefghijklmnopqrstuvwxyz0123456789 "[:37]])
+    original = Captioner(config, tokenizer, parameters, make_engine(name, config, parameters, 2))
+    captions, before = original.captions(list(images)), parameters.flat.copy()
+    for copied in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+        assert copied.captions(list(images)) == captions and type(copied.engine) is type(original.engine)
+        assert copied.parameters is copied.engine.parameters
+        copied.parameters.named["token_embed.weight"][...] = 7  # views of one buffer, as in the original
+        assert (copied.parameters.flat == 7).sum() >= config.vocabulary * config.channels
+        assert copied.parameters.sublayer["token_embed"]["weight"][1, 1] == 7
+        np.testing.assert_array_equal(parameters.flat, before)
+    if name == "numba":
+        assert copied.engine.threads == 2
+
+
+FAMILY = """
+import multiprocessing, sys
+import numpy as np
+import npcaption
+
+if __name__ == "__main__":
+    way, engine = sys.argv[1:]
+    images = list(np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), np.uint8))
+    captioner = npcaption.load(engine=engine, threads=2)
+    captions = captioner.captions(images)
+    with multiprocessing.get_context(way).Pool(2) as pool:
+        assert pool.map(captioner.caption, images) == captions
+        assert pool.map(captioner.captions, [images, images]) == [captions, captions]
+    assert captioner.captions(images) == captions
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("way", [way for way in ("fork", "spawn", "forkserver") if way in multiprocessing.get_all_start_methods()])
+def test_a_captioner_works_in_the_processes_of_a_pool_and_goes_on_in_its_own(tmp_path, way, engine):
+    (tmp_path / "family.py").write_text(FAMILY)
+    ran = subprocess.run([sys.executable, "family.py", way, engine], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                         env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_while_kernels_are_compiled_has_them_and_does_not_hang(tmp_path):
+    code = """
+import os, threading
+from npcaption import kernels
+from npcaption.kernels import compilation
+compilation.KERNELS[:] = compilation.KERNELS[:6]
+begun = threading.Event()
+def watch(missing):
+    for kernel in missing:
+        begun.set()
+        yield kernel
+thread = threading.Thread(target=compilation.compile_kernels, args=[watch])
+thread.start()
+begun.wait()
+child = os.fork()
+compilation.compile_kernels()
+assert all(len(kernel.signatures) == 1 for kernel, _ in compilation.KERNELS)
+if not child:
+    os._exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+"""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120,
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path)})
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_program_that_ends_while_kernels_are_compiled_does_not_wait_for_all_of_them(tmp_path):
+    code = """
+import atexit
+from npcaption import engines, kernels
+from npcaption.kernels import compilation
+from npcaption.support import background
+assert not background.at_work()
+atexit.register(lambda: print(background.at_work(), sum(len(kernel.signatures) for kernel, _ in compilation.KERNELS)))
+engines.compile_engine("numba")
+assert background.at_work()
+raise SystemExit(2)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path)})
+    working, compiled = ran.stdout.split()
+    assert (ran.returncode, ran.stderr, working) == (2, "", "False")
+    assert int(compiled) <= 2 and not any(tmp_path.iterdir())
 
 
 def test_the_memory_for_an_image_does_not_grow_after_the_second_of_its_size():
