@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import attribution, pictures
 from .captioner import GROUP
-from .data.images import load_image, open_image, pil_warnings_ignored
+from .data.images import load_image, max_pixels, open_image, pillow_set_up
 from .data.text import clean, count
 from .errors import DataError, printable
 from .files import check_writable, identity
@@ -73,7 +73,7 @@ def is_image(file):
     if not file.is_file():
         return False
     if not file.suffix:
-        with suppress(Exception), pil_warnings_ignored(), Image.open(file):  # it can raise nearly anything
+        with suppress(Exception), pillow_set_up(max_pixels()), Image.open(file):  # it can raise nearly anything
             return True
     kind = Image.registered_extensions().get(file.suffix.lower())
     return kind in Image.OPEN and kind not in ("MPEG", "EPS")

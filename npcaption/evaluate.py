@@ -32,6 +32,7 @@ from .files import check_writable, write_whole
 from .progress import note, progress
 from .support.command import arguments, command
 from .tokenizers import PADDING, caption_ids
+from .words import unspaced
 
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
 CUT = 48  # where the post cuts captions: ids, of characters, with start and end
@@ -193,6 +194,7 @@ def notes(split, train, captions):
         found.append("A person's caption is compared with one reference fewer than the model's, which costs it a little.")
     if not train:
         found.append("There are no training captions beside these images, so there are no floors.")
+    found += filter(None, [unspaced([text for texts in split.captions for text in texts])])
     if captions[0]["beam"]:
         means = [np.mean([row[way]["score"] for row in captions]) for way in ("greedy", "beam")]
         below = sum(row["beam"]["score"] < row["greedy"]["score"] - 1e-6 for row in captions)

@@ -24,6 +24,7 @@ from .parameters import Parameters, initialise, table
 from .progress import progress
 from .support.command import quoted
 from .tokenizers import PADDING
+from .words import RULE, unspaced
 
 SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
 BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
@@ -103,13 +104,16 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
     if t.bag_weight:                                         # known again when resuming: from the same captions
-        words = bags_of_words(data.train.captions, t.bag_least)
+        words = bags_of_words(data.train.captions, t.bag_least, resumed.state.get("words", 1) if resumed else RULE)
         config = replace(config, model=replace(config.model, bag=words.shape[1]))
         if config.model.bag:
             sequences = sequences._replace(words=words)
         else:
             say(f"No word is in the captions of {t.bag_least} images or more, so the encoder is not asked for any. "
                 f"A smaller --bag-least would ask for rarer ones.")
+    if (t.bag_weight or t.tokenizer in ("word", "space")) and (
+            warning := unspaced([text for texts in data.train.captions for text in texts])):
+        say(warning)
     say(report.describe(data, sequences, tokenizer, config.model.max_length))
     say("\n" + table(config.model) + "\n")
 
@@ -119,7 +123,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     if debug_nan:
         trainer.engine.watch(trainer.gradients)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
-    state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data)}
+    state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data), "words": RULE}
 
     def save(name, kept=lambda checkpoint: checkpoint):
         checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments, seen)))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError, printable
+from ..progress import progress
 from ..tokenizers import PADDING, caption_ids
 from . import shapes
 from .augment import DRAWS, augment, sided
@@ -143,7 +144,7 @@ def encode_captions(split, tokenizer, max_length):
     first = np.cumsum([0] + [len(captions) for captions in split.captions])
     texts = [text for captions in split.captions for text in captions]
     ids = np.empty((len(texts), max_length), np.uint16 if tokenizer.size < 2 ** 16 else np.int32)  # there may be millions
-    for row, text in zip(ids, texts):
+    for row, text in zip(ids, progress(texts, len(texts), "captions to ids", "captions")):
         row[:] = caption_ids(tokenizer, text, max_length)
     return Sequences(ids, first, np.array(list(map(sided, texts)), bool))
 
