@@ -108,7 +108,8 @@ def test_in_a_read_only_home_they_go_to_the_temporary_folder_and_that_is_said_on
         assert caches.folder_to_write() == caches.folder_to_write() == temporary(machine, STRANGER)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert said.startswith(f"{machine}/home/.cache/npcaption cannot hold caches (Permission denied)") and "NPCAPTION_CACHE" in said
+    assert said.startswith(f"{machine}/home/.cache/npcaption cannot hold caches (Permission denied)")
+    assert "NPCAPTION_CACHE" in said
 
 
 @pytest.mark.parametrize("blocked", ["home/.cache/npcaption", "home/.cache", "named"])

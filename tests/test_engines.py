@@ -268,7 +268,8 @@ def test_engines_are_made_by_name_and_numbas_has_a_thread_for_each_core_that_it_
 @pytest.mark.parametrize("name, meant", [("Numba", "numba"), ("numbas", "numba"), ("NumPy", "numpy"), ("nump", "numpy"),
                                          ("cuda", None), ("", None), (None, None), (3, None), (b"numba", None)])
 def test_an_engine_that_does_not_exist_is_refused_by_all_who_are_given_its_name(name, meant):
-    for make in [lambda: make_engine(name, ODD, initialise(ODD, 0)), lambda: compile_engine(name), lambda: npcaption.load(engine=name)]:
+    for make in [lambda: make_engine(name, ODD, initialise(ODD, 0)), lambda: compile_engine(name),
+                 lambda: npcaption.load(engine=name)]:
         with pytest.raises(ConfigError) as refused:
             make()
         assert repr(name) in str(refused.value) and "There are: numba, numpy." in str(refused.value)
@@ -304,7 +305,7 @@ def test_where_too_few_threads_can_be_started_that_is_said_and_nothing_hangs(mon
         system.setattr(threading.Thread, "start", limited)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             engine.encode(images)
-        assert threading.active_count() == before
+        assert threading.active_count() <= before            # an earlier engine's may have ended meanwhile
     assert engine.encode(images).shape == (5, ODD.patches, ODD.channels)  # there are more again
 
 
@@ -357,7 +358,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
-@pytest.mark.parametrize("way", [way for way in ("fork", "spawn", "forkserver") if way in multiprocessing.get_all_start_methods()])
+@pytest.mark.parametrize("way", multiprocessing.get_all_start_methods())
 def test_a_captioner_works_in_the_processes_of_a_pool_and_goes_on_in_its_own(tmp_path, way, engine):
     (tmp_path / "family.py").write_text(FAMILY)
     ran = subprocess.run([sys.executable, "family.py", way, engine], cwd=tmp_path, capture_output=True, text=True, timeout=120,

@@ -117,8 +117,8 @@ def test_a_kernel_of_another_package_is_never_kept_as_its_source_is_not_in_the_n
 @pytest.mark.parametrize("damage", [
     lambda content: b"", lambda content: content[:20], lambda content: content[:-1], lambda content: content + b"\0",
     lambda content: b"\0" * len(content), lambda content: content[:4000] + b"?" + content[4001:],
-    lambda content: hashlib.sha256(b"").digest()],
-    ids=["empty", "no checksum", "torn", "longer", "zeros", "another byte", "no content"])
+    lambda content: hashlib.sha256(b"").digest(), lambda content: hashlib.sha256(b"no pickle").digest() + b"no pickle"],
+    ids=["empty", "no checksum", "torn", "longer", "zeros", "another byte", "no content", "no pickle"])
 def test_a_damaged_file_is_told_by_its_name_and_replaced(cache, start, capsys, damage):
     start()
     file, = cache.iterdir()
@@ -240,7 +240,8 @@ def test_on_a_full_disk_the_kernels_work_and_it_is_said_that_they_are_not_kept(c
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capsys.readouterr().err
     assert cold and adds(kernel) and not any(cache.iterdir())
-    assert said.startswith(f"The compiled kernels cannot be kept ({cache}: {os.strerror(errno.EFBIG)})") and said.count("\n") == 1
+    assert said.startswith(f"The compiled kernels cannot be kept ({cache}: {os.strerror(errno.EFBIG)})")
+    assert said.count("\n") == 1
 
 
 def test_without_any_folder_the_kernels_work_and_it_is_said(cache, start, capsys, monkeypatch):
@@ -252,9 +253,9 @@ def test_without_any_folder_the_kernels_work_and_it_is_said(cache, start, capsys
 def test_where_every_file_can_be_written_by_all_it_is_said_that_the_kernels_are_not_kept(cache, start, capsys, monkeypatch):
     monkeypatch.setattr(caches, "is_own", lambda found: False)  # as on the disks of Windows in a Linux beside it
     assert adds(start()[1]) and adds(start()[1])
-    assert capsys.readouterr().err == (f"The compiled kernels cannot be kept (other users can change the files in {cache}), so "
-                                       "every start compiles them again. Make room, or set NPCAPTION_CACHE to a folder of your "
-                                       "own.\n")
+    said = capsys.readouterr().err
+    assert said.startswith(f"The compiled kernels cannot be kept (other users can change the files in {cache})")
+    assert "NPCAPTION_CACHE" in said and said.count("\n") == 1
 
 
 def test_a_program_whose_sources_are_not_there_keeps_nothing(cache, start, monkeypatch, tmp_path):
@@ -388,7 +389,7 @@ def test_a_numba_that_cannot_be_used_is_told_at_once_and_the_other_engine_works(
         return ran.returncode, ran.stderr
     train = str(ROOT / "train.py"), "--epochs", "1", "--limit", "20", "--image-size", "16", "--out", "run"
     status, said = run(*train)
-    assert status == 2 and reason in said and said.count("\n") == 1 and "numpy" in said + "numpy" * ("SIMD" in reason), said
+    assert status == 2 and reason in said and said.count("\n") == 1, said
     assert run("-m", "npcaption.gradcheck", "--engine", "numba", "--layer", "mlp") == (2, said)
     status, said = run("-c", "import npcaption\n"
                        "try: npcaption.load(engine='numba')\n"
@@ -450,7 +451,8 @@ config = ModelConfig(image_size=64, vocabulary=53)
 p, g, images = initialise(config, 0), Parameters(config), rng.integers(0, 256, (3, 64, 64, 3), np.uint8)
 ids, engine = rng.integers(3, 53, (3, config.max_length)), make_engine("numba", config, p, 2)
 engine.loss_and_gradients(images, ids, 0.1, layers.fold_key(0, np.arange(3)), g)
-print(json.dumps([hashlib.sha256(g.flat).hexdigest(), target.ISA, compilation.file_names()[0], {name: float(error) for name, error in errors.items()}]))
+print(json.dumps([hashlib.sha256(g.flat).hexdigest(), target.ISA, compilation.file_names()[0],
+                  {name: float(error) for name, error in errors.items()}]))
 """
 
 

@@ -79,14 +79,14 @@ def compile_kernels(watch=iter):
             function._cache = Place(name, shelf)
         for dispatcher, signature in watch(missing) if missing else []:
             dispatcher.compile(signature)
-            dispatcher.disable_compile()                     # at once, as kernels call it with numbers for which it would be again
+            dispatcher.disable_compile()                     # or for a kernel that calls it with a constant it would be again
         if names and len(shelf) > loaded:
             keep(names[0], shelf)
         shelf.clear()                                        # megabytes, which the places hold on to
 
 
 class Place:
-    """What numba asks of a function's cache: what is compiled is put on the shelf, as (the function's name, its pickle)."""
+    """What numba takes for a function's cache: puts what is compiled on the shelf, (the function's name, its pickle)."""
     cache_path = None
 
     def __init__(self, name, shelf):
@@ -124,7 +124,7 @@ def load(kept, functions, shelf):
 def file_names():
     """The file that keeps the kernels: this user's, and then root's, as who builds a container leaves it.
 
-    [] where the sources cannot be read, as in a frozen program: then what was compiled from others could be taken for theirs.
+    [] where there are no sources, as in a frozen program: what was compiled from others could be taken for theirs.
     """
     settings = {name: getattr(numba.config, name, None) for name in SETTINGS}
     versions = sys.implementation.cache_tag, getattr(sys, "abiflags", ""), *(m.__version__ for m in (np, numba, llvmlite))
@@ -141,7 +141,7 @@ def read_kept(names):
     for path in (folder / name for folder in caches.folders() for name in names):
         file = caches.open_own(path)
         if file:
-            with file, suppress(OSError):                    # of a disk that cannot be read
+            with file, suppress(Exception):                  # a disk that cannot be read, or what nobody here has written
                 content = file.read()
                 if len(content) > DIGEST and hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
                     return pickle.loads(content[DIGEST:])
@@ -161,5 +161,5 @@ def keep(name, shelf):
             reason = f"other users can change the files in {folder}"
         except OSError as error:
             reason = f"{folder}: {why(error)}"
-    caches.tell(f"The compiled kernels cannot be kept ({printable(reason)}), so every start compiles them again. Make room, or "
-                "set NPCAPTION_CACHE to a folder of your own.")
+    caches.tell(f"The compiled kernels cannot be kept ({printable(reason)}), so every start compiles them again. Make room, "
+                "or set NPCAPTION_CACHE to a folder of your own.")

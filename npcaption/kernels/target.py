@@ -29,8 +29,8 @@ def check_numba(version, disabled):
     if disabled:
         raise ConfigError(f"NUMBA_DISABLE_JIT is set, so numba compiles nothing. Unset it, {OTHERWISE}.")
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise ConfigError(f"numba {version} is too old: it must be at least {'.'.join(map(str, OLDEST))}. Install a newer one "
-                          f"(pip install --upgrade numba), {OTHERWISE}.")
+        raise ConfigError(f"numba {version} is too old: it must be at least {'.'.join(map(str, OLDEST))}. Install a newer "
+                          f"one (pip install --upgrade numba), {OTHERWISE}.")
 
 
 def instruction_set(target):
@@ -42,7 +42,8 @@ def instruction_set(target):
     named = os.environ.get("NPCAPTION_SIMD")
     if named:
         if named not in INSTRUCTION_SETS:
-            raise ConfigError(f"NPCAPTION_SIMD is '{printable(named)}'; it must be one of: {', '.join(INSTRUCTION_SETS)}.")
+            raise ConfigError(f"NPCAPTION_SIMD is '{printable(named)}'; it must be one of: "
+                              f"{', '.join(INSTRUCTION_SETS)}.")
         return named
     triple, processor, features = target
     machine = llvm.Target.from_triple(triple).create_target_machine(cpu=processor, features=features)

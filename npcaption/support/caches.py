@@ -49,8 +49,8 @@ def folder_to_write():
             first, reason = first or folder, reason or why(error)
             continue
         if first:
-            tell(f"{printable(first)} cannot hold caches ({reason}), so they go to {printable(folder)}. Set NPCAPTION_CACHE to "
-                 "a folder that keeps them.")
+            tell(f"{printable(first)} cannot hold caches ({reason}), so they go to {printable(folder)}. Set NPCAPTION_CACHE "
+                 "to a folder that keeps them.")
         return folder
     return None
 
