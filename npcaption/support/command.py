@@ -13,6 +13,7 @@ import threading
 from contextlib import suppress
 
 from ..errors import ConfigError, NpcaptionError, printable, why
+from . import background
 
 OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; not line ends and tabs
 UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.exe nor PowerShell takes for its own
@@ -54,7 +55,7 @@ def command(main):
         sys.stderr.flush()
     finally:
         sys.stdout, sys.stderr = before
-    if own and any(map(works_on, threading.enumerate())):
+    if own and (background.at_work() or any(map(works_on, threading.enumerate()))):
         leave(status)
     sys.exit(status)
 
@@ -94,7 +95,7 @@ def is_own_process():
 
 
 def works_on(thread):
-    """Whether a thread that nobody waits for still works, as one does that compiles for an engine no longer wanted."""
+    """Whether a thread is one that nobody waits for."""
     return thread.daemon and thread is not threading.current_thread() and type(thread).__name__ != "TMonitor"  # tqdm's
 
 
