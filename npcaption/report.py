@@ -80,8 +80,10 @@ def evaluation(result):
     def cell(value, digits, factor=1):
         return "-" if value is None else f"{factor * value:.{digits}f}"
 
+    warnings = [note for note in result["notes"] if note.startswith("WARNING")]
+    others = [note for note in result["notes"] if note not in warnings]
     lines = [printable(f"{result['checkpoint']} on {result['data']}, {result['split']}: {result['images']:,} images "
-                       f"with {result['references']:,} captions"), "",
+                       f"with {result['references']:,} captions"), *warnings, "",
              f"{'':<42}{'nats per token':>15}{'perplexity':>12}{'nats per character':>20}{'bits':>8}"]
     lines += [f"{row['name']:<42}{cell(row['nats_per_token'], 4):>15}{cell(row['perplexity'], 2):>12}"
               f"{cell(row['nats_per_character'], 4):>20}{cell(row['bits_per_character'], 4):>8}" for row in result["losses"]]
@@ -94,4 +96,4 @@ def evaluation(result):
                      f"{row['words']:>7.1f}")
         if row["caption"]:
             lines.append(f'    "{row["caption"]}"')
-    return "\n".join(lines + [""] * bool(result["notes"]) + result["notes"])
+    return "\n".join(lines + [""] * bool(others) + others)
