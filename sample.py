@@ -12,8 +12,8 @@ from functools import partial
 
 try:
     import npcaption
-    from npcaption import captioning, decoding
-    from npcaption.captioner import GROUP
+    from npcaption.captioning import files, decoding
+    from npcaption.captioning.captioner import GROUP
     from npcaption.errors import ConfigError, DataError
     from npcaption.support.command import arguments, command
 except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
@@ -67,22 +67,22 @@ def main():
                         "(numbered likewise)")
     options = arguments(parser)
 
-    decode, paths = decoder(options), captioning.find_images(options.images)
-    captioning.check_pictures([out for out in (options.attention, options.saliency) if out], paths,
+    decode, paths = decoder(options), files.find_images(options.images)
+    files.check_pictures([out for out in (options.attention, options.saliency) if out], paths,
                               [options.checkpoint] if options.checkpoint else [])
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
     captioner = npcaption.load(options.checkpoint, engine)
     failed = 0
-    for number, (path, image, sentences) in enumerate(captioning.captioned(captioner, paths, decode), 1):
-        captioning.tell(path, sentences, options.count, options.json)
+    for number, (path, image, sentences) in enumerate(files.captioned(captioner, paths, decode), 1):
+        files.tell(path, sentences, options.count, options.json)
         if isinstance(sentences, DataError):
             failed += 1
             continue
         for kind, out, chosen in [("attention", options.attention, {"layer": options.layer, "head": options.head}),
                                   ("saliency", options.saliency, {})]:
             if out:
-                captioning.draw(kind, captioner, path, image, sentences[0],
-                                captioning.numbered(out, number, len(paths)), **chosen)
+                files.draw(kind, captioner, path, image, sentences[0],
+                                files.numbered(out, number, len(paths)), **chosen)
     return 2 if failed else 0
 
 

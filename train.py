@@ -11,7 +11,8 @@ import argparse
 import os
 
 try:
-    from npcaption import config, training
+    from npcaption import config
+    from npcaption.training import loop
     from npcaption.errors import ConfigError
     from npcaption.support.command import arguments, command
 except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
@@ -58,7 +59,7 @@ def main():
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--limit", type=int, metavar="N", help="use at most N images of each split")
     parser.add_argument("--strict", action="store_true", help="refuse data of which anything must be left out")
-    parser.add_argument("--save-minutes", type=float, default=training.SAVE_MINUTES, metavar="X",
+    parser.add_argument("--save-minutes", type=float, default=loop.SAVE_MINUTES, metavar="X",
                         help="between checkpoints within an epoch (default: %(default)g)")
     parser.add_argument("--debug-nan", action="store_true", help="check every sublayer's numbers in every step (slow)")
     options = {name: value for name, value in vars(arguments(parser)).items() if value is not None}
@@ -70,7 +71,7 @@ def main():
     chosen = config.override(config.preset(preset), **options)
     if chosen.training.data == "shapes" and preset != "shapes" and "data" not in options:
         raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
-    training.train(chosen, out, **how)
+    loop.train(chosen, out, **how)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ import sys
 from itertools import islice
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.data.dataset import NO_VIEWS, Views, ahead, encode_captions, epoch_batches, load_dataset
-from npcaption.engines import compile_engine
-from npcaption.parameters import initialise
+from npcaption.data.batches import ahead, encode_captions, epoch_batches, NO_VIEWS, Views
+from npcaption.data.dataset import load_dataset
+from npcaption.model.engines import compile_engine
+from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
-from npcaption.training import Trainer
+from npcaption.training.loop import Trainer
 
 from .alternate import median, race, ratio, serve
 

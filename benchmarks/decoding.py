@@ -15,10 +15,10 @@ from functools import partial
 
 import numpy as np
 
-from npcaption import captioning, decoding
-from npcaption.checkpoint import load_captioner
-from npcaption.engines import compile_engine, make_engine
-from npcaption.parameters import initialise
+from npcaption.captioning import files, decoding
+from npcaption.captioning.captioner import load_captioner
+from npcaption.model.engines import compile_engine, make_engine
+from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END
 
 from .alternate import median, race, ratio, serve
@@ -77,10 +77,10 @@ def measure(size, threads, rounds):
 def throughput(folder, checkpoint, count):
     """Files to captions, as sample.py goes: read, squashed, captioned."""
     captioner = load_captioner(checkpoint, "numba")
-    paths = captioning.find_images([folder])[:count]
+    paths = files.find_images([folder])[:count]
     for name, decode in [("greedy", decoding.greedy), ("beam 4", partial(decoding.beam, width=4))]:
         start = time.perf_counter()
-        for _ in captioning.captioned(captioner, paths, decode):
+        for _ in files.captioned(captioner, paths, decode):
             pass
         print(f"{name}: {len(paths)} files, {len(paths) / (time.perf_counter() - start):.0f} a second")
 

@@ -13,13 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from npcaption import checkpoint, decoding, metrics
-from npcaption.captioner import Captioner
-from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
-from npcaption.engines import compile_engine, make_engine
+from npcaption.captioning import decoding
+from npcaption.evaluate import metrics
+from npcaption.model import checkpoint
+from npcaption.captioning.captioner import Captioner
+from npcaption.data.batches import encode_captions, epoch_batches
+from npcaption.data.dataset import load_dataset
+from npcaption.model.engines import compile_engine, make_engine
 from npcaption.support.command import arguments, command
-from npcaption.evaluate import decode_all, losses
-from npcaption.progress import progress
+from npcaption.evaluate.losses import losses
+from npcaption.evaluate.scores import decode_all
+from npcaption.support.progress import progress
 from npcaption.tokenizers import PADDING
 
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.engines import compile_engine
-from npcaption.parameters import initialise
-from npcaption.progress import progress
+from npcaption.model.engines import compile_engine
+from npcaption.model.parameters import initialise
+from npcaption.support.progress import progress
 from npcaption.support.cores import usable_cores
-from npcaption.training import Trainer
+from npcaption.training.loop import Trainer
 
-from . import flops
+from npcaption import flops
 
 MODEL, BATCH = ModelConfig(vocabulary=53), 16
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.parameters import Parameters, initialise
+from npcaption.model.parameters import Parameters, initialise
 
-from . import flops
+from npcaption import flops
 from .alternate import median, race, ratio, serve
 
 CONTESTANTS = ["numba", "numpy", "original", "best", "compiled", "peak"]
@@ -38,8 +38,8 @@ def batch(size, model=MODEL):
 
 
 def make_npcaption(engine, size, threads, model):
-    from npcaption.engines import compile_engine
-    from npcaption.training import Trainer
+    from npcaption.model.engines import compile_engine
+    from npcaption.training.loop import Trainer
     compile_engine(engine).result()
     trainer = Trainer(Config(model, TrainingConfig(engine=engine, threads=threads)), initialise(model, 0))
     images, ids = batch(size, model)
@@ -86,9 +86,9 @@ def compare_gradients():
     """Both engines in float32 against PyTorch in float64, each tensor's error relative to its largest gradient."""
     import torch
 
-    from npcaption.captioner import Captioner
-    from npcaption.engines import compile_engine, make_engine
-    from npcaption.interop import to_torch_state, torch_views
+    from npcaption.captioning.captioner import Captioner
+    from npcaption.model.engines import compile_engine, make_engine
+    from npcaption.export.torch_state import to_torch_state, torch_views
     images, ids = batch(4)
     parameters = initialise(MODEL, 0)
     network = original().double()

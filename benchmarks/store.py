@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
+from npcaption.data.batches import encode_captions, epoch_batches
+from npcaption.data.dataset import load_dataset
 from npcaption.data.records import load_records
 from npcaption.tokenizers import CharTokenizer
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from npcaption import kernels
 from npcaption.config import ModelConfig
-from npcaption.parameters import Parameters, initialise
+from npcaption.model.parameters import Parameters, initialise
 
-from . import flops
+from npcaption import flops
 from .peak import make_peak
 
 TOKENS = 47

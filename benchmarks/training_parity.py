@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 
-from npcaption import checkpoint as checkpoints
-from npcaption.captioner import Captioner
-from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
-from npcaption.evaluate import losses
-from npcaption.interop import from_torch_state, to_torch_state
-from npcaption.parameters import initialise
-from npcaption.progress import progress
+from npcaption.model import checkpoint as checkpoints
+from npcaption.captioning.captioner import Captioner
+from npcaption.data.batches import encode_captions, epoch_batches
+from npcaption.data.dataset import load_dataset
+from npcaption.evaluate.losses import losses
+from npcaption.export.torch_state import from_torch_state, to_torch_state
+from npcaption.model.parameters import initialise
+from npcaption.support.progress import progress
 from tests.torch_model import TorchCaptioner
 
 

@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, too
 from damage import mutate, mutations  # noqa: E402
 from npcaption.data.images import load_image  # noqa: E402
 from npcaption.data.records import SPLIT_LISTS, load_records  # noqa: E402
-from npcaption.data.store import open_if_whole, open_store  # noqa: E402
+from npcaption.data.image_store import open_if_whole, open_store  # noqa: E402
 from npcaption.errors import DataError  # noqa: E402
-from npcaption.progress import progress  # noqa: E402
+from npcaption.support.progress import progress  # noqa: E402
 
 SIZE = 16           # pixels a side, of what comes out
 HANG = 60           # seconds

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from npcaption import kernels, layers
-from npcaption.gradcheck import relative_error
+from npcaption.gradcheck.numeric import relative_error
 from npcaption.kernels import matmul
 from npcaption.kernels.sublayers import Matrix
 

@@ -22,8 +22,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, too, it mutates the package that it lies beside
 
-from npcaption import gradcheck, layers  # noqa: E402
-from npcaption.progress import progress  # noqa: E402
+from npcaption import layers  # noqa: E402
+from npcaption.gradcheck import cases, numeric, whole_model  # noqa: E402
+from npcaption.support.progress import progress  # noqa: E402
 
 FILES = [path for path in [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model.py"]
          if "_backward(" in path.read_text()]
@@ -236,7 +237,7 @@ def check(name):
     """What the gradient check says of a function as it stands: "right", "wrong" or "raises"."""
     try:
         with np.errstate(all="ignore"):
-            return "right" if all(error < gradcheck.TOLERANCE for _, error in findings(name)) else "wrong"
+            return "right" if all(error < numeric.TOLERANCE for _, error in findings(name)) else "wrong"
     except NameError:
         raise                                                # the operator's mistake: such a mutant proves nothing
     except Exception:
@@ -246,12 +247,12 @@ def check(name):
 def findings(name):
     """The shapes and errors of the check that is responsible, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
-        of_tensors = gradcheck.check_model(0, config=gradcheck.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
+        of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
         yield from of_tensors.values()
-        yield from gradcheck.check_half().values()
-    for case in gradcheck.cases():
+        yield from whole_model.check_half().values()
+    for case in cases.cases():
         if f"{case.layer}_backward" == name:
-            yield from gradcheck.check_case(case).values()
+            yield from numeric.check_case(case).values()
 
 
 def judge(mutant):

@@ -22,8 +22,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, too, it tests the package that it lies beside
 
-from npcaption.checkpoint import load  # noqa: E402
-from npcaption.progress import progress  # noqa: E402
+from npcaption.model.checkpoint import load  # noqa: E402
+from npcaption.support.progress import progress  # noqa: E402
 
 FLAGS = ["--limit", "320", "--image-size", "16", "--epochs", "4", "--threads", "2", "--save-minutes", "0"]
 NAMES = "best.npz", "last.npz"

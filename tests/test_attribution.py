@@ -3,13 +3,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption import attribution, gradcheck, layers, model
-from npcaption.captioner import Captioner
+from npcaption import layers
+from npcaption.captioning import attribution
+from npcaption.gradcheck import numeric as gradcheck
+from npcaption.model import wiring
+from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
 from npcaption.data.images import load_image
-from npcaption.engines import NumbaEngine, compile_engine
+from npcaption.model.engines import NumbaEngine, compile_engine
 from npcaption.errors import ConfigError, DataError
-from npcaption.parameters import initialise
+from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END, START, CharTokenizer, sequence
 
 TOKENIZER = CharTokenizer(" .abcdef")
@@ -121,8 +124,8 @@ def test_saliency_is_the_gradient_of_the_words_log_probability():
     image = IMAGE.astype(np.float64)
 
     def log_probability(places):
-        source, _ = model.encode_forward(layers, CONFIG, c.parameters.sublayer, image, 0.0, 0)
-        x, _ = model.decode_forward(layers, CONFIG, c.parameters.sublayer, ids[:-1], source, 0.0, 0)
+        source, _ = wiring.encode_forward(layers, CONFIG, c.parameters.sublayer, image, 0.0, 0)
+        x, _ = wiring.decode_forward(layers, CONFIG, c.parameters.sublayer, ids[:-1], source, 0.0, 0)
         logits, _ = layers.output_forward(x, c.parameters.sublayer["output"])
         log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         return sum(log_p[place - 1, ids[place]] for place in places)

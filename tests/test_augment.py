@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from npcaption.data.augment import DRAWS, augment, sided
-from npcaption.data.dataset import NO_VIEWS, Split, Views, ahead, encode_captions, epoch_batches
+from npcaption.data.augmentation import DRAWS, augment, sided
+from npcaption.data.batches import ahead, encode_captions, epoch_batches, NO_VIEWS, Views
+from npcaption.data.dataset import Split
 from npcaption.tokenizers import CharTokenizer
 from resampling import resize
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from npcaption import checkpoint, training
+from npcaption.model import checkpoint
+from npcaption.training import loop
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.bags import bags_of_words
-from npcaption.data.dataset import Split, encode_captions, epoch_batches
-from npcaption.parameters import Parameters
+from npcaption.data.batches import encode_captions, epoch_batches
+from npcaption.data.dataset import Split
+from npcaption.model.parameters import Parameters
 from npcaption.tokenizers import CharTokenizer
 
 CAPTIONS = [("A dog runs.", "the dog's ball"), ("a cat", "a black cat"), ("a dog and a cat",)]
@@ -44,7 +46,7 @@ def config():
 
 
 def test_a_checkpoint_to_caption_with_is_without_what_only_training_needs(config, tmp_path):
-    captioner = training.train(config, tmp_path / "run", say=lambda line: None)
+    captioner = loop.train(config, tmp_path / "run", say=lambda line: None)
     last, best = (checkpoint.load(tmp_path / "run" / name) for name in ("last.npz", "best.npz"))
     assert last.config.model.bag > 5 and "bag.linear.weight" in last.parameters.named and last.optimiser
     assert best.config.model == replace(last.config.model, bag=0) and best.optimiser is None
@@ -58,7 +60,7 @@ def test_training_asks_the_encoder_for_the_words_as_much_as_their_weight_says(co
     first = {}
     for weight in (0.1, 0.2):
         one = replace(config, training=replace(config.training, bag_weight=weight, batch_size=48, clip_norm=1e9))
-        training.train(one, tmp_path / str(weight), say=lambda line: None)  # an epoch is one step
+        loop.train(one, tmp_path / str(weight), say=lambda line: None)  # an epoch is one step
         last = checkpoint.load(tmp_path / str(weight) / "last.npz")
         first[weight] = Parameters(last.config.model, flat=last.optimiser[0]).named["bag.linear.weight"]  # m
         assert last.state["log"][0]["train_bag"] == pytest.approx(last.config.model.bag * np.log(2), rel=0.3)
@@ -69,6 +71,6 @@ def test_training_asks_the_encoder_for_the_words_as_much_as_their_weight_says(co
 def test_where_no_word_is_frequent_enough_it_is_said_and_the_encoder_is_not_asked(config, tmp_path):
     said = []
     rare = replace(config, training=replace(config.training, bag_least=49))
-    training.train(rare, tmp_path / "run", say=said.append)
+    loop.train(rare, tmp_path / "run", say=said.append)
     assert "No word is in the captions of 49 images or more" in "\n".join(said)
     assert checkpoint.load(tmp_path / "run" / "last.npz").config.model.bag == 0

@@ -15,7 +15,7 @@ import pytest
 from damage import CONFIG, content, members_of, mutations, npy, packed, repacked, saved, small_checkpoint, verdict
 
 import npcaption
-from npcaption import checkpoint as checkpoints
+from npcaption.model import checkpoint as checkpoints
 from npcaption.config import ModelConfig, TrainingConfig
 from npcaption.errors import CheckpointError
 

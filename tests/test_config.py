@@ -6,7 +6,7 @@ import pytest
 
 from npcaption.config import PRESETS, Config, ModelConfig, TrainingConfig, check, check_number, override, preset
 from npcaption.errors import ConfigError
-from npcaption.parameters import components
+from npcaption.model.parameters import components
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 import damage_data
-from npcaption.data import store
-from npcaption.data.dataset import Split, encode_captions, epoch_batches, fingerprint, load_dataset, trim
+from npcaption.data import image_store
+from npcaption.data.batches import encode_captions, epoch_batches, trim
+from npcaption.data.dataset import fingerprint, load_dataset, Split
 from npcaption.data.images import load_image
 from npcaption.errors import DataError
 from npcaption.tokenizers import CharTokenizer
@@ -58,9 +59,9 @@ def test_trimming_drops_only_columns_of_padding():
 
 
 def test_trimming_changes_neither_loss_nor_gradients():
-    from npcaption.captioner import Captioner
+    from npcaption.captioning.captioner import Captioner
     from npcaption.config import ModelConfig
-    from npcaption.parameters import initialise
+    from npcaption.model.parameters import initialise
     short, long = (ModelConfig(image_size=8, channels=8, heads=2, hidden=8, max_length=n, vocabulary=TOKENIZER.size)
                    for n in (7, 12))
     parameters = {config: initialise(config, 0, dtype=np.float64) for config in (short, long)}

@@ -7,12 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from npcaption import decoding, kernels, layers, model
-from npcaption.captioner import Captioner
+from npcaption import kernels, layers
+from npcaption.captioning import decoding
+from npcaption.model import wiring
+from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
-from npcaption.engines import NumbaEngine, NumpyEngine
+from npcaption.model.engines import NumbaEngine, NumpyEngine
 from npcaption.errors import ConfigError
-from npcaption.parameters import initialise
+from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END, PADDING, START, CharTokenizer
 
 ODD = ModelConfig(image_size=24, patch_size=8, channels=20, heads=4, hidden=30, encoder_blocks=1, decoder_blocks=2,
@@ -45,7 +47,7 @@ def logits_of_whole_captions(engine, images, ids):
     """images (B, S, S, 3), ids (R, T) -> (R, T, V), the decoder given every caption at once"""
     p, source = engine.parameters.sublayer, engine.encode(images)
     source = np.repeat(source, len(ids) // len(images), axis=0)
-    x, _ = model.decode_forward(layers, engine.config, p, ids, source, 0.0, 0)
+    x, _ = wiring.decode_forward(layers, engine.config, p, ids, source, 0.0, 0)
     return layers.output_forward(x, p["output"])[0]
 
 

@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 
 import npcaption
-from npcaption import engines, kernels, layers, optim
-from npcaption.captioner import Captioner
+from npcaption import kernels, layers
+from npcaption.model import engines, parameters as parameters_
+from npcaption.captioning.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.data.dataset import encode_captions, epoch_batches, load_dataset
-from npcaption.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
+from npcaption.data.batches import encode_captions, epoch_batches
+from npcaption.data.dataset import load_dataset
+from npcaption.model.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
 from npcaption.errors import ConfigError, DataError
-from npcaption.gradcheck import relative_error
-from npcaption.parameters import Parameters, initialise
+from npcaption.gradcheck.numeric import relative_error
+from npcaption.model.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
-from npcaption.training import Trainer
+from npcaption.training.loop import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -199,7 +201,7 @@ def test_an_update_is_the_textbooks_clipping_and_adamw(clip_norm):
     images, ids, keys = batch(ODD, 5)
     moments = [np.zeros_like(parameters.flat) for _ in range(2)]
     exact_moments = [a.astype(float) for a in moments]
-    decay = optim.decay_of(parameters, 0.05, "matrices")
+    decay = parameters_.decay_of(parameters, 0.05, "matrices")
     rate = 1e-2
     for step in range(1, 4):
         gradients, exact_gradients = Parameters(ODD), Parameters(ODD, np.float64)

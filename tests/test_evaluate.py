@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption import attribution, decoding, evaluate, floors, metrics, report
-from npcaption.captioner import Captioner
+from npcaption.captioning import attribution, decoding
+from npcaption.evaluate import baselines, gallery, losses, metrics, report, scores as evaluate
+from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
-from npcaption.data.dataset import Split, encode_captions
-from npcaption.evaluate import losses
-from npcaption.parameters import initialise
+from npcaption.data.batches import encode_captions
+from npcaption.data.dataset import Split
+from npcaption.evaluate.losses import losses
+from npcaption.model.parameters import initialise
 from npcaption.tokenizers import BytePairTokenizer, CharTokenizer, sequence
 
 TRAIN = ["a red dog runs", "the red dog sits", "a blue cat runs", "a man and a dog", "two men sit", "a red dog runs"]
@@ -60,7 +62,7 @@ def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_
         ids = sequence(tokenizer.encode(text), 12)
         ids[5 + (tokenizer.kind == "char") if i == 2 else 12:] = 0
         nats += c.engine.decode_loss(c.engine.encode(split.images[i // 2][None]), np.zeros(1, int), ids[None])
-    beside, shuffled = evaluate.losses_cut(c, split)
+    beside, shuffled = losses.losses_cut(c, split)
     assert beside == pytest.approx(nats / (4 + 6 + 6), rel=1e-12) and shuffled != beside
 
 
@@ -68,7 +70,7 @@ def test_by_the_posts_protocol_what_is_not_cut_has_the_loss_that_it_has(monkeypa
     monkeypatch.setattr(evaluate, "CUT", 10)                 # room for eight characters, as the captioner has
     texts = [("abba aba", "abab ab"), ("a", "bb")]
     c, split = random_captioner(texts), split_of(texts)
-    beside, shuffled = evaluate.losses_cut(c, split)
+    beside, shuffled = losses.losses_cut(c, split)
     found = losses(c, split.images, encode_captions(split, c.tokenizer, 10))
     assert (beside, shuffled) == pytest.approx((found.loss, found.shuffled), rel=1e-12)
 
@@ -117,7 +119,7 @@ def test_the_model_stands_beside_floors_and_a_ceiling():
     assert beside["bits_per_character"] / model["bits_per_character"] == pytest.approx(
         beside["nats_per_token"] / model["nats_per_token"])
     cut = [[text[:8] for text in texts] for texts in (TRAIN, [text for texts in TEXTS for text in texts])]
-    nats = floors.ngram_nats(*cut) / sum(len(text) + 1 for text in cut[1])
+    nats = baselines.ngram_nats(*cut) / sum(len(text) + 1 for text in cut[1])
     assert blind["nats_per_token"] == pytest.approx(nats) and blind["bits_per_character"] == pytest.approx(nats / np.log(2))
 
 
@@ -157,15 +159,15 @@ def test_what_is_printed_shows_every_row_and_a_dash_for_what_is_not_defined():
 def test_a_thumbnail_is_made_of_every_image_from_its_file_or_from_what_the_model_sees(tmp_path):
     split = split_of(TEXTS[:2])
     Image.new("RGB", (600, 300), "red").save(tmp_path / "wide.png")
-    small = list(evaluate.photographs(split))
-    large = list(evaluate.photographs(split._replace(files=[tmp_path / "wide.png"] * 2)))
+    small = list(gallery.photographs(split))
+    large = list(gallery.photographs(split._replace(files=[tmp_path / "wide.png"] * 2)))
     assert [Image.open(io.BytesIO(jpeg)).size for jpeg in small + large] == [(16, 16)] * 2 + [(224, 112)] * 2
 
 
 def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
     c, result = evaluated(TEXTS)
     split = split_of(TEXTS)
-    for image, row, look in zip(split.images, result["captions"], evaluate.looks(c, split, result["captions"])):
+    for image, row, look in zip(split.images, result["captions"], gallery.looks(c, split, result["captions"])):
         assert " ".join(word for word, _ in look) == " ".join(row["beam"]["caption"].split())
         [hypotheses] = c.sentences([image], partial(decoding.beam, width=2))
         exact = attribution.attention(c, image, hypotheses[0].hypothesis.ids)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from npcaption.errors import DataError
-from npcaption.files import check_writable, clear_unfinished, write_whole
+from npcaption.support.files import check_writable, clear_unfinished, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from npcaption import interop, layers, model, optim
-from npcaption.parameters import Parameters
+from npcaption import layers
+from npcaption.export import torch_state
+from npcaption.layers import adamw
+from npcaption.model import parameters, wiring
+from npcaption.model.parameters import Parameters
 
 FILE = Path(__file__).with_name("golden.npz")
 TOLERANCE = 1e-9
@@ -20,8 +23,8 @@ def error(found, expected):
 
 
 def logits_of(config, p, image, ids):
-    source, _ = model.encode_forward(layers, config, p.sublayer, image, 0, 0)
-    x, _ = model.decode_forward(layers, config, p.sublayer, ids[:, :-1], source, 0, 0)
+    source, _ = wiring.encode_forward(layers, config, p.sublayer, image, 0, 0)
+    x, _ = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source, 0, 0)
     return layers.output_forward(x, p.sublayer["output"])[0]
 
 
@@ -30,18 +33,18 @@ def loss_and_gradients(config, p, image, ids):
     g = Parameters(config, np.float64)
     targets = ids[:, 1:]
     total = (targets != 0).sum()
-    (loss, _), cache = model.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], targets, total, 0, 0)
-    dimage = model.loss_backward(layers, (1.0, 0.0), cache, g.sublayer)
+    (loss, _), cache = wiring.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], targets, total, 0, 0)
+    dimage = wiring.loss_backward(layers, (1.0, 0.0), cache, g.sublayer)
     return loss, g, dimage
 
 
 def losses_of_training(config, p, image, ids, steps):
     """The loss before each step of AdamW as torch.optim.AdamW sets it, at a rate of 1e-3.  Trains p in place."""
-    m, v, decay = np.zeros_like(p.flat), np.zeros_like(p.flat), optim.decay_of(p, 0.01, "all")
+    m, v, decay = np.zeros_like(p.flat), np.zeros_like(p.flat), parameters.decay_of(p, 0.01, "all")
     losses = []
     for step in range(1, steps + 1):
         loss, g, _ = loss_and_gradients(config, p, image, ids)
-        optim.adamw(p.flat, g.flat, m, v, step, 1e-3, 0.9, 0.999, 1e-8, decay)
+        adamw.adamw(p.flat, g.flat, m, v, step, 1e-3, 0.9, 0.999, 1e-8, decay)
         losses.append(loss)
     return losses
 
@@ -59,7 +62,7 @@ def part(golden, prefix):
 @pytest.fixture
 def ours(golden):
     """The arguments of the helpers above; the parameters anew for each test."""
-    return *interop.parameters_from_torch_state(part(golden, "state/")), golden["image"], golden["ids"]
+    return *torch_state.parameters_from_torch_state(part(golden, "state/")), golden["image"], golden["ids"]
 
 
 def test_the_file_is_small_and_holds_plain_numbers_only(golden):
@@ -74,7 +77,7 @@ def test_the_batch_has_a_full_caption_a_padded_one_and_one_that_is_all_padding(g
 
 def test_the_state_survives_the_way_into_our_parameters_and_back_bit_for_bit(golden, ours):
     config, p, *_ = ours
-    back = interop.to_torch_state(SimpleNamespace(config=config, parameters=p))
+    back = torch_state.to_torch_state(SimpleNamespace(config=config, parameters=p))
     assert {name: (value.shape, value.tobytes()) for name, value in back.items()} \
         == {name: (value.shape, value.tobytes()) for name, value in part(golden, "state/").items()}
 
@@ -87,7 +90,7 @@ def test_the_loss_and_every_gradient_agree(golden, ours):
     loss, g, dimage = loss_and_gradients(*ours)
     assert error(loss, golden["loss"]) < TOLERANCE
     assert error(dimage, golden["dimage"]) < TOLERANCE
-    found, expected = interop.torch_views(g, ours[0]), part(golden, "gradient/")
+    found, expected = torch_state.torch_views(g, ours[0]), part(golden, "gradient/")
     assert found.keys() == expected.keys()
     errors = {name: error(found[name], expected[name]) for name in found}
     assert {name: value for name, value in errors.items() if not value < TOLERANCE} == {}

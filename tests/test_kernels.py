@@ -6,9 +6,11 @@ import pytest
 from kernel_checks import (  # noqa: F401 (compiled is a fixture)
     CANARY, EPS, TOLERANCE, assert_close, attention_weights, compiled, errors, guarded, normal, packed, prepared, weights)
 
-from npcaption import kernels, layers, optim
-from npcaption.gradcheck import relative_error
-from npcaption.kernels import attention, compilation, cross_entropy, dropout, exponential, gelu, layernorm, matmul, target
+from npcaption import kernels, layers
+from npcaption.layers import adamw
+from npcaption.gradcheck.numeric import relative_error
+from npcaption.kernels import (
+    attention, compilation, cross_entropy, dropout, exponential, gelu, layernorm, matmul, target)
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
 from npcaption.layers.dropout import keep_mask
 
@@ -319,11 +321,11 @@ def test_adamw_on_a_range_is_the_textbooks_with_the_gradient_clipped(clip_norm):
     for step in range(1, 6):
         g = normal(1 + step, size)
         slope = g.astype(float)
-        norm = optim.clip(slope, clip_norm)
+        norm = adamw.clip(slope, clip_norm)
         numbers = [np.float32(x) for x in (min(1, clip_norm / norm), rate, beta1, beta2, epsilon,
                                            1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step))]
         kernels.adamw(p, g, m, v, decay, first, last, *numbers)
-        optim.adamw(exact[0], slope, exact[1], exact[2], step, rate, beta1, beta2, epsilon, decay.astype(float))
+        adamw.adamw(exact[0], slope, exact[1], exact[2], step, rate, beta1, beta2, epsilon, decay.astype(float))
     # What a step adds is right to a few eps of the rate, and rounding p to float32 costs eps / 2 of it each time; beta2 is
     # rounded, too, and 1 - beta2 with it, to eps / (1 - beta2) of itself.
     inside = slice(first, last)

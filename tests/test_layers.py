@@ -125,7 +125,7 @@ def test_dropout_masks_of_different_keys_are_unlike_each_other():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_layer_keeps_the_dtype(dtype):
-    from npcaption.gradcheck import cases
+    from npcaption.gradcheck.cases import cases
 
     def cast(value):
         if isinstance(value, dict):

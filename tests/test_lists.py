@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from npcaption.data.lists import MOST_LINES, read_captions, read_json_lines
-from npcaption.data.text import clean, read_text
+from npcaption.data.formats.lists import MOST_LINES, read_captions, read_json_lines
+from npcaption.data.formats.text import clean, read_text
 from npcaption.errors import DataError
 
 
@@ -87,7 +87,7 @@ def test_quotes_may_have_spaces_around_them(tmp_path):
 @pytest.mark.parametrize("separator", [",", "\t"])
 def test_many_quotes_are_looked_at_only_so_many_lines_ahead(tmp_path, line, separator, monkeypatch):
     looked_at = []
-    from npcaption.data import lists
+    from npcaption.data.formats import lists
     of = lists.is_row
     monkeypatch.setattr(lists, "is_row", lambda *arguments: looked_at.append(1) or of(*arguments))
     text = "\n".join(["a.jpg,A", *[line] * 1000, "b.jpg,B"]).replace(",", separator)

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 import npcaption
-from npcaption import checkpoint, decoding, metrics
-from npcaption.checkpoint import SHIPPED
+from npcaption.captioning import decoding
+from npcaption.evaluate import metrics
+from npcaption.model import checkpoint
+from npcaption.model.checkpoint import SHIPPED
 from npcaption.config import override, preset
 from npcaption.data.dataset import load_dataset
 

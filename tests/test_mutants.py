@@ -2,7 +2,8 @@
 import pytest
 from mutants import EQUIVALENT, FILES, backwards, check, judge, mutants
 
-from npcaption import layers, model
+from npcaption import layers
+from npcaption.model import wiring
 
 BACKWARDS = [function.name for path in FILES for function in backwards(path)]
 

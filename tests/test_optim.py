@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 from npcaption.config import ModelConfig
-from npcaption.optim import adamw, clip, decay_of, learning_rate_at
-from npcaption.parameters import Parameters
+from npcaption.layers.adamw import adamw, clip
+from npcaption.model.parameters import decay_of
+from npcaption.training.schedule import learning_rate_at
+from npcaption.model.parameters import Parameters
 
 
 def step(p, g, decay=0.0, steps=1, rate=0.1):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from npcaption.errors import DataError
-from npcaption.page import render, write
-from npcaption.pictures import heat
+from npcaption.evaluate.page import render, write
+from npcaption.captioning.pictures import heat
 
 EVIL = '<script>alert("1")</script> & \'</style><!--'
 VOID = {"meta", "img", "input"}

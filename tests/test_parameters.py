@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from npcaption.config import ModelConfig
-from npcaption.parameters import Parameters, components, initialise, sublayers, table
+from npcaption.model.parameters import Parameters, components, initialise, sublayers, table
 
 
 @pytest.mark.parametrize("config, counts, total", [

@@ -13,10 +13,12 @@ from test_golden import TOLERANCE, error, logits_of, loss_and_gradients, losses_
 from torch.nn import functional as F
 
 import torch_model
-from npcaption import interop, layers, optim
+from npcaption import layers
+from npcaption.export import torch_state
+from npcaption.layers import adamw
 from npcaption.config import ModelConfig, preset
 from npcaption.errors import CheckpointError, ConfigError
-from npcaption.parameters import Parameters
+from npcaption.model.parameters import Parameters
 
 SMALL = ModelConfig(image_size=24, channels=16, heads=4, hidden=40, max_length=9, vocabulary=11)
 SEED = replace(preset("seed-64").model, vocabulary=70)
@@ -41,7 +43,7 @@ def both(config, batch=3):
     """The reference, its image and ids; and for our helpers the config, the same parameters, image and ids in numpy."""
     theirs = reference(config)
     image, ids = torch_model.example(config.image_size, config.max_length, config.vocabulary, batch)
-    found, p = interop.parameters_from_torch_state(theirs.state_dict())
+    found, p = torch_state.parameters_from_torch_state(theirs.state_dict())
     assert found == config
     return theirs, image, ids, (config, p, image.detach().numpy(), ids.numpy())
 
@@ -67,7 +69,7 @@ def test_the_loss_and_every_gradient_agree(config, batch):
     loss, g, dimage = loss_and_gradients(*ours)
     assert error(loss, expected.detach()) < TOLERANCE
     assert error(dimage, image.grad) < TOLERANCE             # both per unit of 0 to 255: the 1 / 127.5 is in them
-    found = interop.torch_views(g, config)
+    found = torch_state.torch_views(g, config)
     gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
     assert found.keys() == gradients.keys()
     errors = {name: error(found[name], gradients[name]) for name in found}
@@ -84,7 +86,7 @@ def test_the_gradients_of_tied_output_weights_agree():
     expected.backward()
     loss, g, _ = loss_and_gradients(replace(config, tied=True), tied, *rest)
     assert error(loss, expected.detach()) < TOLERANCE
-    found = interop.torch_views(g, replace(config, tied=True))
+    found = torch_state.torch_views(g, replace(config, tied=True))
     assert "output.linear.weight" not in g.named
     for name, parameter in theirs.named_parameters():
         assert error(found[name], parameter.grad) < TOLERANCE
@@ -102,12 +104,12 @@ def test_clipping_agrees_up_to_what_torch_adds_to_the_norm(limit):
     theirs, image, ids, ours = both(SMALL)
     theirs.loss(torch_model.pixels(image), ids).backward()
     g = loss_and_gradients(*ours)[1]
-    norm = optim.clip(g.flat, limit)
+    norm = adamw.clip(g.flat, limit)
     assert error(norm, torch.nn.utils.clip_grad_norm_(theirs.parameters(), limit)) < TOLERANCE
     if norm > limit:
         g.flat *= norm / (norm + 1e-6)                       # torch divides by norm + 1e-6
     for name, parameter in theirs.named_parameters():
-        assert error(interop.torch_views(g, SMALL)[name], parameter.grad) < TOLERANCE
+        assert error(torch_state.torch_views(g, SMALL)[name], parameter.grad) < TOLERANCE
 
 
 def test_erf_agrees_to_the_last_bits():
@@ -133,22 +135,22 @@ def bits(state):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 def test_a_state_comes_back_bit_for_bit_in_its_dtype_and_torch_loads_it(dtype):
     theirs = reference(SMALL).to(dtype)
-    config, p = interop.parameters_from_torch_state(theirs.state_dict())
-    back = interop.to_torch_state(SimpleNamespace(config=config, parameters=p))
+    config, p = torch_state.parameters_from_torch_state(theirs.state_dict())
+    back = torch_state.to_torch_state(SimpleNamespace(config=config, parameters=p))
     assert bits(back) == bits(theirs.state_dict())
     theirs.load_state_dict({name: torch.from_numpy(value) for name, value in back.items()}, strict=True)
     assert bits(back) == bits(theirs.state_dict())
 
 
 def test_our_parameters_come_back_bit_for_bit():
-    _, p = interop.parameters_from_torch_state(reference(SEED).state_dict())
-    state = interop.to_torch_state(SimpleNamespace(config=SEED, parameters=p))
-    assert interop.parameters_from_torch_state(state)[1].flat.tobytes() == p.flat.tobytes()
+    _, p = torch_state.parameters_from_torch_state(reference(SEED).state_dict())
+    state = torch_state.to_torch_state(SimpleNamespace(config=SEED, parameters=p))
+    assert torch_state.parameters_from_torch_state(state)[1].flat.tobytes() == p.flat.tobytes()
 
 
 def test_an_exported_state_is_a_copy():
-    config, p = interop.parameters_from_torch_state(reference(SMALL).state_dict())
-    state = interop.to_torch_state(SimpleNamespace(config=config, parameters=p))
+    config, p = torch_state.parameters_from_torch_state(reference(SMALL).state_dict())
+    state = torch_state.to_torch_state(SimpleNamespace(config=config, parameters=p))
     assert not any(np.shares_memory(value, p.flat) for value in state.values())
 
 
@@ -156,7 +158,7 @@ def test_a_state_without_any_one_of_its_entries_is_refused_by_name():
     state = reference(SMALL).state_dict()
     for name in state:
         with pytest.raises(CheckpointError, match=f"no '{name}'"):
-            interop.parameters_from_torch_state({other: value for other, value in state.items() if other != name})
+            torch_state.parameters_from_torch_state({other: value for other, value in state.items() if other != name})
 
 
 @pytest.mark.parametrize("name", [
@@ -165,14 +167,14 @@ def test_a_state_without_any_one_of_its_entries_is_refused_by_name():
 def test_a_state_with_one_entry_too_many_is_refused_by_name(name):
     state = reference(SMALL).state_dict() | {name: torch.ones(9, 9)}
     with pytest.raises(CheckpointError, match=f"'{re.escape(name)}', which is no part"):
-        interop.parameters_from_torch_state(state)
+        torch_state.parameters_from_torch_state(state)
 
 
 def test_the_originals_state_with_its_masks_is_read_and_gives_its_logits(tmp_path):
     theirs = torch_model.with_buffers(reference(SMALL), SMALL.max_length)
     torch.save(theirs.state_dict(), tmp_path / "original.pt")
     state, said = torch.load(tmp_path / "original.pt"), []
-    found = interop.from_torch_state(state, SimpleNamespace(size=11), said.append)
+    found = torch_state.from_torch_state(state, SimpleNamespace(size=11), said.append)
     assert said == ["Ignored in the state, as they are buffers and not weights: "
                     f"{SMALL.heads * (SMALL.encoder_blocks + 2 * SMALL.decoder_blocks)} x tril, "
                     "the first 'encoder_blocks.0.mha.heads.0.tril'."]
@@ -181,7 +183,7 @@ def test_the_originals_state_with_its_masks_is_read_and_gives_its_logits(tmp_pat
         expected = theirs(torch_model.pixels(image), ids[:, :-1])
     logits = logits_of(found.config, found.parameters, image.detach().numpy(), ids.numpy())
     assert error(logits, expected) < TOLERANCE
-    back = {name: torch.from_numpy(value) for name, value in interop.to_torch_state(found).items()}
+    back = {name: torch.from_numpy(value) for name, value in torch_state.to_torch_state(found).items()}
     theirs.load_state_dict(theirs.state_dict() | back)       # strict
     assert bits(theirs.state_dict()) == bits(state)
 
@@ -190,10 +192,10 @@ def test_buffers_are_ignored_with_a_warning_where_nothing_else_is_asked_for():
     state = reference(SMALL).state_dict()
     buffers = {"position_ids": torch.arange(9), "encoder_blocks.0.attn_mask": None}
     with pytest.warns(UserWarning, match="not weights: 1 x position_ids, 1 x attn_mask, the first 'position_ids'"):
-        _, p = interop.parameters_from_torch_state(buffers | state)
+        _, p = torch_state.parameters_from_torch_state(buffers | state)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, plain = interop.parameters_from_torch_state(state)
+        _, plain = torch_state.parameters_from_torch_state(state)
     assert p.flat.tobytes() == plain.flat.tobytes()
 
 
@@ -214,17 +216,17 @@ WRAPPED = {
 @pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
 def test_what_wraps_a_state_is_taken_off(wrap):
     theirs = reference(SMALL)
-    plain = interop.parameters_from_torch_state(theirs.state_dict())
-    found = interop.parameters_from_torch_state(wrap(theirs), lambda sentence: None)
+    plain = torch_state.parameters_from_torch_state(theirs.state_dict())
+    found = torch_state.parameters_from_torch_state(wrap(theirs), lambda sentence: None)
     assert found[0] == plain[0] and found[1].flat.tobytes() == plain[1].flat.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_numbers_of_16_bits_become_the_same_of_32(dtype):
     theirs = reference(SMALL).to(dtype)
-    _, p = interop.parameters_from_torch_state(theirs.state_dict())
+    _, p = torch_state.parameters_from_torch_state(theirs.state_dict())
     assert p.flat.dtype == np.float32
-    found = interop.torch_views(p, SMALL)
+    found = torch_state.torch_views(p, SMALL)
     assert all(np.array_equal(found[name], value.float()) for name, value in theirs.state_dict().items())
 
 
@@ -237,7 +239,7 @@ def test_numbers_of_16_bits_become_the_same_of_32(dtype):
     (lambda m: {f"ema.{name}": value for name, value in m.state_dict().items()}, "no 'patch_embed.pos_embd'")])
 def test_what_is_no_state_is_refused_with_a_sentence(state, sentence):
     with pytest.raises(CheckpointError, match=sentence):
-        interop.parameters_from_torch_state(state(reference(SMALL)))
+        torch_state.parameters_from_torch_state(state(reference(SMALL)))
 
 
 @pytest.mark.parametrize("name, shape, expected", [
@@ -253,29 +255,29 @@ def test_what_is_no_state_is_refused_with_a_sentence(state, sentence):
 def test_an_entry_of_another_shape_is_refused_with_the_shape_expected(name, shape, expected):
     state = reference(SMALL).state_dict() | {name: torch.zeros(shape)}
     with pytest.raises(CheckpointError, match=f"'{name}' has shape .*; expected {expected}"):
-        interop.parameters_from_torch_state(state)
+        torch_state.parameters_from_torch_state(state)
 
 
 def test_an_entry_that_is_not_floating_point_is_refused():
     state = reference(SMALL).state_dict() | {"ln_f.bias": torch.zeros(16, dtype=torch.int64)}
     with pytest.raises(CheckpointError, match="'ln_f.bias' holds int64"):
-        interop.parameters_from_torch_state(state)
+        torch_state.parameters_from_torch_state(state)
 
 
 def test_a_number_of_heads_that_cannot_share_the_channels_is_refused():
     state = {name: value for name, value in reference(SMALL).state_dict().items() if ".heads.3." not in name}
     with pytest.raises(CheckpointError, match="16 cannot be shared by 3 heads"):
-        interop.parameters_from_torch_state(state)
+        torch_state.parameters_from_torch_state(state)
 
 
 def test_a_captioner_from_a_state_gives_that_state():
     state = reference(SMALL).state_dict()
-    assert bits(interop.to_torch_state(interop.from_torch_state(state, SimpleNamespace(size=11)))) == bits(state)
+    assert bits(torch_state.to_torch_state(torch_state.from_torch_state(state, SimpleNamespace(size=11)))) == bits(state)
 
 
 def test_a_tokenizer_of_another_size_is_refused():
     with pytest.raises(CheckpointError, match="vocabulary of 11 tokens, the tokenizer one of 12"):
-        interop.from_torch_state(reference(SMALL).state_dict(), SimpleNamespace(size=12))
+        torch_state.from_torch_state(reference(SMALL).state_dict(), SimpleNamespace(size=12))
 
 
 def test_a_convolution_is_torchs():
@@ -307,4 +309,4 @@ def test_the_cross_entropy_of_yes_or_no_is_torchs():
 def test_a_model_that_the_original_cannot_be_is_refused():
     for config in (replace(SMALL, convolutions="5", image_size=16), replace(SMALL, bag=3)):
         with pytest.raises(ConfigError, match="has no convolutions and no bag"):
-            interop.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))
+            torch_state.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))

@@ -7,7 +7,7 @@ from PIL import Image, ImageFont
 from PIL._util import DeferredError
 
 from npcaption.errors import DataError
-from npcaption.pictures import Panel, heat, overlay, save, sheet
+from npcaption.captioning.pictures import Panel, heat, overlay, save, sheet
 
 EVEN = np.full((16, 16), 1 / 256)
 

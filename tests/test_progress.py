@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from npcaption import progress as told
-from npcaption.progress import clock, note, progress, say
+from npcaption.support import progress as told
+from npcaption.support.progress import clock, note, progress, say
 
 
 class Broken(io.StringIO):

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npcaption import run
-from npcaption.checkpoint import load
+from npcaption.training import run_folder
+from npcaption.model.checkpoint import load
 from npcaption.errors import CheckpointError, DataError
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +65,7 @@ def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_exp
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
-    with run.Interrupts() as interrupts:
+    with run_folder.Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupts.noted == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
@@ -87,14 +87,14 @@ def test_two_signals_at_once_leave_a_whole_checkpoint(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_that_is_ignored_stays_ignored(number):
     signal.signal(number, signal.SIG_IGN)                    # a script's background job, nohup
-    with run.Interrupts() as interrupts:
+    with run_folder.Interrupts() as interrupts:
         os.kill(os.getpid(), number)
         time.sleep(0.01)
         assert interrupts.noted is None
 
 
 def test_a_hangup_may_come_several_times_and_another_signal_beside_it():
-    with run.Interrupts() as interrupts:
+    with run_folder.Interrupts() as interrupts:
         for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):  # of shell, system, shutdown
             os.kill(os.getpid(), number)
         assert interrupts.noted == signal.SIGHUP
@@ -108,17 +108,17 @@ def test_a_stderr_that_fails_does_not_keep_a_signal_from_being_noted(fault, monk
         def write(self, text):
             raise fault
     monkeypatch.setattr(sys, "stderr", Lost())
-    with run.Interrupts() as interrupts:
+    with run_folder.Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupts.noted == signal.SIGTERM
 
 
 def test_handlers_are_as_before_when_training_is_over():
-    before = [signal.getsignal(number) for number in run.SIGNALS]
-    with run.Interrupts():
-        assert not set(before) & {signal.getsignal(number) for number in run.SIGNALS}
+    before = [signal.getsignal(number) for number in run_folder.SIGNALS]
+    with run_folder.Interrupts():
+        assert not set(before) & {signal.getsignal(number) for number in run_folder.SIGNALS}
         os.kill(os.getpid(), signal.SIGTERM)
-    assert [signal.getsignal(number) for number in run.SIGNALS] == before
+    assert [signal.getsignal(number) for number in run_folder.SIGNALS] == before
 
 
 def test_a_terminal_that_goes_away_ends_training_with_a_checkpoint(tmp_path):
@@ -145,14 +145,14 @@ def test_a_second_training_in_one_folder_is_refused_until_the_first_is_gone(tmp_
     assert second.returncode == 2 and "Another process trains in" in said and first.poll() is None
     first.kill()
     first.communicate()
-    with run.folder(tmp_path / "run", resume=True):          # a dead process holds no lock
+    with run_folder.folder(tmp_path / "run", resume=True):          # a dead process holds no lock
         pass
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
-    for name in run.FILES:
+    for name in run_folder.FILES:
         (tmp_path / f"{name}.0123abcd.part").write_bytes(b"half")
-    with run.folder(tmp_path, resume=True):
+    with run_folder.folder(tmp_path, resume=True):
         assert list(tmp_path.iterdir()) == []
 
 
@@ -162,16 +162,16 @@ def test_files_of_others_stay_as_they_are(resume, tmp_path):
              "best.npz.old", "captions.txt", "0.png"]
     for name in names:
         (tmp_path / name).write_text(name)
-    with run.folder(tmp_path, resume):
+    with run_folder.folder(tmp_path, resume):
         pass
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
 
 
-@pytest.mark.parametrize("name", [*run.FILES, run.SCENES])
+@pytest.mark.parametrize("name", [*run_folder.FILES, run_folder.SCENES])
 def test_a_folder_that_holds_what_a_training_would_write_is_refused(name, tmp_path):
     (tmp_path / name).symlink_to(tmp_path / "absent")        # though it leads nowhere
     with pytest.raises(CheckpointError, match=f"already holds {name}.*--resume"):
-        with run.folder(tmp_path, False, [*run.FILES, run.SCENES]):
+        with run_folder.folder(tmp_path, False, [*run_folder.FILES, run_folder.SCENES]):
             pass
     assert os.path.lexists(tmp_path / name)
 
@@ -209,32 +209,32 @@ class Msvcrt:
 def test_on_windows_a_file_in_the_folder_is_locked_and_gone_afterwards(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "fcntl", None)
     monkeypatch.setattr(run, "msvcrt", Msvcrt)
-    (tmp_path / run.LOCK).write_text("")                     # a killed process left it
+    (tmp_path / run_folder.LOCK).write_text("")                     # a killed process left it
     for _ in range(2):
-        with run.folder(tmp_path, resume=True):
-            with pytest.raises(CheckpointError, match="Another process trains in"), run.folder(tmp_path, resume=True):
+        with run_folder.folder(tmp_path, resume=True):
+            with pytest.raises(CheckpointError, match="Another process trains in"), run_folder.folder(tmp_path, resume=True):
                 pass
-            assert (tmp_path / run.LOCK).exists()
+            assert (tmp_path / run_folder.LOCK).exists()
         assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError), run.folder(tmp_path / "new", resume=False):
+    with pytest.raises(DataError), run_folder.folder(tmp_path / "new", resume=False):
         raise DataError("refused")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(CheckpointError, match="There is no folder"), run.folder(tmp_path / "absent", resume=True):
+    with pytest.raises(CheckpointError, match="There is no folder"), run_folder.folder(tmp_path / "absent", resume=True):
         pass
 
 
 def test_where_there_are_no_locks_folders_are_checked_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "fcntl", None)
-    with run.folder(tmp_path / "run", resume=False), run.folder(tmp_path / "run", resume=True):
+    with run_folder.folder(tmp_path / "run", resume=False), run_folder.folder(tmp_path / "run", resume=True):
         pass
-    with pytest.raises(CheckpointError, match="There is no folder"), run.folder(tmp_path / "absent", resume=True):
+    with pytest.raises(CheckpointError, match="There is no folder"), run_folder.folder(tmp_path / "absent", resume=True):
         pass
 
 
 def test_a_folder_that_is_a_file_or_below_one_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(CheckpointError, match="cannot be used"), run.folder(out, resume=False):
+        with pytest.raises(CheckpointError, match="cannot be used"), run_folder.folder(out, resume=False):
             pass
 
 
@@ -244,7 +244,7 @@ def test_a_read_only_folder_is_refused_at_the_start():
     folder.chmod(0o555)
     try:
         os.seteuid(65534)
-        with pytest.raises(CheckpointError, match="cannot be written to .*--out"), run.folder(folder, resume=False):
+        with pytest.raises(CheckpointError, match="cannot be written to .*--out"), run_folder.folder(folder, resume=False):
             pass
     finally:
         os.seteuid(0)
@@ -253,8 +253,8 @@ def test_a_read_only_folder_is_refused_at_the_start():
 
 def test_the_log_is_written_whole_each_time(tmp_path):
     rows = [{"epoch": 1, "val": 1 / 3}, {"epoch": 2, "val": 0.25}]
-    run.write_log(tmp_path / "log.csv", rows[:1])
-    run.write_log(tmp_path / "log.csv", rows)
+    run_folder.write_log(tmp_path / "log.csv", rows[:1])
+    run_folder.write_log(tmp_path / "log.csv", rows)
     assert list(csv.reader(open(tmp_path / "log.csv"))) == [["epoch", "val"], ["1", "0.333333"], ["2", "0.25"]]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption import checkpoint, training
+from npcaption.model import checkpoint
+from npcaption.training import loop
 from npcaption.config import Config, ModelConfig, TrainingConfig, override
 from npcaption.data.dataset import Split, load_dataset
 from npcaption.data.images import load_image
@@ -92,7 +93,7 @@ def test_no_validation_or_test_image_of_flickr8k_is_taken_for_one_of_training(fl
 def trained(tmp_path):
     """The folder of a training on the photographs 0 to 11."""
     data = photographs(tmp_path / "photos", train=range(12), val=range(12, 15), test=range(15, 18))
-    training.train(override(TINY, data=str(data)), tmp_path / "run", say=lambda line: None)
+    loop.train(override(TINY, data=str(data)), tmp_path / "run", say=lambda line: None)
     return tmp_path / "run"
 
 
@@ -140,6 +141,6 @@ def test_a_photograph_exchanged_for_one_of_equal_name_and_size_ends_resuming(tra
     photograph(99).save(file)
     assert len(file.read_bytes()) == len(before)
     with pytest.raises(CheckpointError, match="1 differ under the same names, the first 3.bmp"):
-        training.train(config, trained, resume=True, say=lambda line: None)
+        loop.train(config, trained, resume=True, say=lambda line: None)
     file.write_bytes(before)
-    training.train(config, trained, resume=True, say=lambda line: None)
+    loop.train(config, trained, resume=True, say=lambda line: None)

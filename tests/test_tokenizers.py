@@ -13,7 +13,7 @@ import pytest
 from npcaption import tokenizers
 from npcaption.data.records import load_records
 from npcaption.errors import CheckpointError, ConfigError
-from npcaption.metrics import tokenize
+from npcaption.evaluate.metrics import tokenize
 from npcaption.tokenizers import (
     END, KINDS, PADDING, SPECIAL, START, BytePairTokenizer, CharTokenizer, WordTokenizer, bpe, build, sequence)
 from npcaption.tokenizers.word import UNKNOWN, natural

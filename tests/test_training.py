@@ -11,16 +11,18 @@ import stress
 from PIL import Image
 from stress import without_times
 
-from npcaption import checkpoint as checkpoints
-from npcaption import layers, training
-from npcaption.captioner import Captioner
+from npcaption.model import checkpoint as checkpoints
+from npcaption import layers
+from npcaption.training import loop
+from npcaption.captioning.captioner import Captioner
 from npcaption.config import PRESETS, Config, ModelConfig, TrainingConfig, override
-from npcaption.data.dataset import encode_captions, load_dataset, trim
+from npcaption.data.batches import encode_captions, trim
+from npcaption.data.dataset import load_dataset
 from npcaption.data.images import load_image
 from npcaption.errors import CheckpointError, ConfigError, Stopped, TrainingError
-from npcaption.parameters import initialise
+from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
-from npcaption.training import Trainer
+from npcaption.training.loop import Trainer
 
 TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1,
                           max_length=64, dropout=0.1),
@@ -31,7 +33,7 @@ TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encode
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("runs") / "tiny", []
-    training.train(TINY, out, say=said.append)
+    loop.train(TINY, out, say=said.append)
     return out, "\n".join(said)
 
 
@@ -65,7 +67,7 @@ def test_best_holds_what_captions_and_last_what_training_needs_to_go_on(finished
 
 
 def test_a_run_is_repeated_bit_for_bit_from_its_seed(finished, tmp_path):
-    training.train(TINY, tmp_path / "again", say=lambda line: None)
+    loop.train(TINY, tmp_path / "again", say=lambda line: None)
     a, b = (checkpoints.load(folder / "last.npz") for folder in (finished[0], tmp_path / "again"))
     np.testing.assert_array_equal(a.parameters.flat, b.parameters.flat)
 
@@ -98,12 +100,12 @@ def assert_same_end(one, other):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(name, engine, tmp_path, monkeypatch):
     config = override(PRESETS[name], **PRESETS_MADE_SMALL, engine=engine)
-    training.train(config, tmp_path / "calm", say=lambda line: None)
+    loop.train(config, tmp_path / "calm", say=lambda line: None)
     for step in (1, 4, 6, 9):                                # of two epochs of six: 6 ends the first
         with monkeypatch.context() as patch, pytest.raises(Stopped, match=f"holds all {step} steps"):
             stop_at(patch, step)
-            training.train(config, tmp_path / "run", resume=step > 1, say=lambda line: None)
-    training.train(config, tmp_path / "run", resume=True, say=lambda line: None)
+            loop.train(config, tmp_path / "run", resume=step > 1, say=lambda line: None)
+    loop.train(config, tmp_path / "run", resume=True, say=lambda line: None)
     assert_same_end(tmp_path / "calm", tmp_path / "run")
     rows = [list(csv.DictReader(open(tmp_path / folder / "log.csv"))) for folder in ("calm", "run")]
     assert [row["train"] for row in rows[0]] == [row["train"] for row in rows[1]] and len(rows[0]) == 2
@@ -116,29 +118,29 @@ def test_a_training_that_is_killed_loses_nothing(tmp_path):
 
 def test_checkpoints_within_an_epoch_come_at_the_interval(tmp_path, monkeypatch):
     steps = []
-    monkeypatch.setattr(training.checkpoints, "save", lambda path, c: steps.append((path.name, c.state["step"])))
+    monkeypatch.setattr(loop.checkpoints, "save", lambda path, c: steps.append((path.name, c.state["step"])))
     with pytest.raises(CheckpointError):                     # at the end, as nothing was really saved
-        training.train(TINY, tmp_path / "a", say=lambda line: None, save_minutes=0)
+        loop.train(TINY, tmp_path / "a", say=lambda line: None, save_minutes=0)
     assert [step for name, step in steps if name == "last.npz"] == list(range(10))
     steps.clear()
     with pytest.raises(CheckpointError):
-        training.train(TINY, tmp_path / "b", say=lambda line: None)
+        loop.train(TINY, tmp_path / "b", say=lambda line: None)
     assert [step for name, step in steps if name == "last.npz"] == [0, 3, 6, 9]
 
 
 def test_an_earlier_training_is_never_run_over(finished):
     with pytest.raises(CheckpointError, match="--resume"):
-        training.train(TINY, finished[0])
+        loop.train(TINY, finished[0])
 
 
 def test_resuming_with_other_settings_says_which_differ_and_whether_they_may(finished, tmp_path):
     with pytest.raises(CheckpointError, match="learning_rate was 0.003, now 1e-05.*threads.*may differ"):
-        training.train(replace(TINY, training=replace(TINY.training, learning_rate=1e-5)), finished[0], resume=True)
+        loop.train(replace(TINY, training=replace(TINY.training, learning_rate=1e-5)), finished[0], resume=True)
     with pytest.raises(CheckpointError, match="channels was 16, now 32"):
-        training.train(replace(TINY, model=replace(TINY.model, channels=32)), finished[0], resume=True)
+        loop.train(replace(TINY, model=replace(TINY.model, channels=32)), finished[0], resume=True)
     shutil.copytree(finished[0], tmp_path / "run")
     said = []
-    training.train(override(TINY, epochs=4, threads=1), tmp_path / "run", resume=True, say=said.append)
+    loop.train(override(TINY, epochs=4, threads=1), tmp_path / "run", resume=True, say=said.append)
     assert "epochs was 3, now 4, which may be" in said[0] and "threads was 0, now 1, which may be (rounding" in said[0]
     assert checkpoints.load(tmp_path / "run" / "last.npz").state["epoch"] == 4
 
@@ -153,23 +155,23 @@ def test_resuming_with_other_data_is_refused_but_they_may_have_moved(tmp_path, m
         lines.append(f"{i}.png,a grey of {i}\n")
     (folder / "captions.txt").write_text("".join(lines))
     config = override(TINY, data=str(folder), epochs=1, batch_size=4)
-    training.train(config, tmp_path / "run", say=lambda line: None)
+    loop.train(config, tmp_path / "run", say=lambda line: None)
     folder.rename(tmp_path / "moved")
     config = override(config, data=str(tmp_path / "moved"), epochs=2)
-    training.train(config, tmp_path / "run", resume=True, say=lambda line: None)
+    loop.train(config, tmp_path / "run", resume=True, say=lambda line: None)
     (tmp_path / "moved" / "captions.txt").write_text("".join(lines).replace("a grey of", "a gray of"))
     with pytest.raises(CheckpointError, match="other images or captions"):
-        training.train(override(config, epochs=3), tmp_path / "run", resume=True, say=lambda line: None)
+        loop.train(override(config, epochs=3), tmp_path / "run", resume=True, say=lambda line: None)
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="batch_size 64 is more than the 40 images"):
-        training.train(override(TINY, batch_size=64), tmp_path / "run", say=lambda line: None)
+        loop.train(override(TINY, batch_size=64), tmp_path / "run", say=lambda line: None)
 
 
 def test_resuming_nothing_says_so(tmp_path):
     with pytest.raises(CheckpointError, match="There is no folder"):
-        training.train(TINY, tmp_path / "none", resume=True)
+        loop.train(TINY, tmp_path / "none", resume=True)
 
 
 def learn_by_heart(images, ids, config, rate, steps=600):
@@ -256,7 +258,7 @@ def test_training_stops_at_bad_numbers_and_says_what_is_still_good(tmp_path, mon
         return real(trainer, images, ids, number, *rest)
     monkeypatch.setattr(Trainer, "step", spoiled)
     with pytest.raises(TrainingError, match=r"step 5.*decoder.0.mlp.*last.npz is from before.*--learning-rate"):
-        training.train(TINY, tmp_path / "run", say=lambda line: None)
+        loop.train(TINY, tmp_path / "run", say=lambda line: None)
     good = checkpoints.load(tmp_path / "run" / "last.npz")
     assert good.state["step"] == 3 and np.isfinite(good.parameters.flat).all()
 
@@ -271,4 +273,4 @@ def test_debug_nan_checks_every_sublayer_in_every_step(tmp_path, monkeypatch):
     config = override(TINY, engine="numpy", decoder_blocks=1, encoder_blocks=1)
     monkeypatch.setattr(layers, "mlp_forward", infinite_where_nobody_looks)
     with pytest.raises(TrainingError, match="In step 1 the first to make a number that is not finite was encoder.0.mlp"):
-        training.train(config, tmp_path / "run", say=lambda line: None, debug_nan=True)
+        loop.train(config, tmp_path / "run", say=lambda line: None, debug_nan=True)

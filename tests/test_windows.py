@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from npcaption import training
+from npcaption.training import loop
 
 ROOT = Path(__file__).parent.parent
 LIKE_WINDOWS = """import os, signal, sys
@@ -55,10 +55,10 @@ def test_training_resuming_captioning_and_evaluating_work(engine, tmp_path):
 
 def test_the_command_that_resumes_is_quoted_for_the_systems_shell(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "--out", "my runs", "--resume"])
-    assert training.resuming_command() == "python train.py --out 'my runs' --resume"
+    assert loop.resuming_command() == "python train.py --out 'my runs' --resume"
     with monkeypatch.context() as patch:
         patch.setattr(os, "name", "nt")
-        found = training.resuming_command()
+        found = loop.resuming_command()
     assert found == 'python train.py --out "my runs" --resume'
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
-    assert training.resuming_command() == "train(..., resume=True)"
+    assert loop.resuming_command() == "train(..., resume=True)"

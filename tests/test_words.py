@@ -7,7 +7,7 @@ from unicodedata import category, normalize
 import pytest
 
 from npcaption.errors import CheckpointError
-from npcaption.words import JOINERS, canonical, checked_rule, marks, unspaced, words
+from npcaption.tokenizers.words import JOINERS, canonical, checked_rule, marks, unspaced, words
 
 SENTENCES = {
     "Hindi": ("एक कुत्ता दौड़ता है।", "एक कुत्ता दौड़ता है"), "Bengali": ("একটি কুকুর দৌড়াচ্ছে", "একটি কুকুর দৌড়াচ্ছে"),

@@ -3,7 +3,7 @@ from collections import Counter
 
 import numpy as np
 
-from ..words import RULE, words
+from ..tokenizers.words import RULE, words
 
 
 def bags_of_words(captions, least, rule=RULE):

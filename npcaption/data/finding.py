@@ -6,7 +6,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from ..errors import DataError, printable, why
-from .entries import Cell, Fault
+from .formats.entries import Cell, Fault
 
 IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images",
                  "flickr30k-images", ".")

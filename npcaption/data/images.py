@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import ConfigError, DataError, printable, why
-from .entries import Cell
-from .parquet import open_cell
+from .formats.entries import Cell
+from .formats.parquet import open_cell
 from .unreadable import CONVERT, HEAD, RENAME, Unreadable, reason, remedy, too_many_pixels, unknown
 
 LIMIT = "NPCAPTION_MAX_PIXELS"              # the environment's variable, see max_pixels

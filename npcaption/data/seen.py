@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..progress import progress
-from .store import release
+from ..support.progress import progress
+from .image_store import release
 
 ROWS, COLUMNS = 8, 9        # cells of an image; 8 x 8 pairs of neighbours are compared
 NEAR = 12                   # bits in which the looks of one photograph may differ. Of 6,000 pairs of Flickr8k's, 0 did by chance

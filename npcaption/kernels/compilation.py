@@ -21,7 +21,7 @@ from numba import njit
 from numba.core import serialize
 from numba.core.compiler import CompileResult
 
-from .. import files
+from ..support import files
 from ..errors import printable, why
 from ..support import caches
 from .target import ISA, TARGET

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import printable, why
-from ..progress import note
+from .progress import note
 
 NAME = "npcaption"
 

@@ -16,8 +16,8 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 from ..errors import CheckpointError, ConfigError
-from ..progress import progress
-from ..words import RULE, checked_rule, pattern
+from ..support.progress import progress
+from .words import RULE, checked_rule, pattern
 from .ids import SPECIAL, of_text
 
 PIECES = {1: lambda text: re.compile(r" ?[\w']{1,64}| ?[^\w\s']{1,64}|\s{1,64}"),  # of npcaption.words' rules

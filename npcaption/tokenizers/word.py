@@ -3,7 +3,7 @@ import re
 from collections import Counter
 
 from ..errors import CheckpointError
-from ..words import RULE, canonical, checked_rule, pattern
+from .words import RULE, canonical, checked_rule, pattern
 from .ids import SPECIAL, of_text, writable
 
 TOKENS = {1: lambda text: re.compile(r"\w+|[.,!?;']"),       # of npcaption.words' rules

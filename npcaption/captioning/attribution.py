@@ -1,0 +1,85 @@
+"""What of the image a word of its caption comes from: where cross-attention looked, and which pixels would change it.
+
+Both by the textbook, whatever engine decodes: it keeps the attention's probabilities, and its backward reaches the pixels.
+An image is what load_image takes. Captions are ids with start and end, as npcaption.decoding gives them.
+"""
+import operator
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import layers
+from ..model import wiring
+from ..data.images import load_image
+from ..model.engines import check_batch
+from ..errors import ConfigError, DataError
+from ..model.parameters import Parameters
+from ..tokenizers import PADDING
+
+
+class Word(NamedTuple):
+    text: str
+    tokens: slice               # its places among the caption's ids
+
+
+class Look(NamedTuple):
+    word: str
+    map: np.ndarray             # (n, n) over the whole image, at least 0
+
+
+def words(tokenizer, ids):
+    """The words of a caption, in order; a token that carries the ends of two words belongs to both."""
+    ends = np.array([len(tokenizer.decode(ids[:i + 1])) for i in range(len(ids))])  # characters up to token i
+    return [Word(match.group(), slice(int((ends <= match.start()).sum()), int((ends < match.end()).sum()) + 1))
+            for match in re.finditer(r"\S+", tokenizer.decode(ids))]
+
+
+def fitting(captioner, image, ids):
+    """-> image (S, S, 3) uint8, ids (T,).  DataError if the model does not take them."""
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise DataError("A caption must be given by its ids, (T,) integers with start and end, as Sentence.hypothesis.ids "
+                        f"has them; this is {ids.shape} {ids.dtype}.")
+    check_batch(captioner.config, ids)
+    return load_image(image, captioner.config.image_size), ids
+
+
+def attention(captioner, image, ids, layer=None, head=None):
+    """Where the decoder looked while it wrote each word.  ids (T,) -> list of Looks
+
+    A map (n, n) holds the share of each patch, summing to 1: the mean over the word's tokens, over the heads and over the
+    decoder's blocks, unless `layer` or `head` (counted from 0) chooses one.
+    """
+    config, p = captioner.config, captioner.parameters.sublayer
+    for name, chosen, count in [("layer", layer, config.decoder_blocks), ("head", head, config.heads)]:
+        if chosen is not None and not (hasattr(chosen, "__index__") and 0 <= operator.index(chosen) < count):
+            raise ConfigError(f"There is no {name} {chosen}: this model's decoder has {count}, numbered from 0.")
+    image, ids = fitting(captioner, image, ids)
+    source = captioner.engine.encode(image[None])            # (1, P, C)
+    _, (_, blocks) = wiring.decode_forward(layers, config, p, ids[None, :-1], source, 0.0, 0)
+    shares = np.stack([layers.cross_attention_map(cross)[0] for _, cross, _ in blocks])  # (blocks, H, T, P)
+    shares = shares[slice(None) if layer is None else [layer]][:, slice(None) if head is None else [head]].mean((0, 1))
+    n = config.patches_a_side
+    # What stands at place i, the decoder wrote when it had read place i - 1.
+    return [Look(word.text, shares[word.tokens.start - 1:word.tokens.stop - 1].mean(0).reshape(n, n))
+            for word in words(captioner.tokenizer, ids)]
+
+
+def saliency(captioner, image, ids):
+    """How much each pixel matters for each word: |d log p(word | image, words before) / d pixel|, summed over the colours.
+
+    ids (T,) -> list of Looks, maps (S, S).  Simonyan et al. 2013, arXiv:1312.6034
+    """
+    image, ids = fitting(captioner, image, ids)
+    found, parameters = words(captioner.tokenizer, ids), captioner.parameters
+    if not found:
+        return []
+    targets = np.full((len(found), len(ids) - 1), PADDING)   # (W, T - 1): padding does not count, so the loss is a word's
+    for row, word in zip(targets, found):
+        row[word.tokens.start - 1:word.tokens.stop - 1] = ids[word.tokens]
+    images = np.repeat(image[None].astype(parameters.flat.dtype), len(found), axis=0)  # (W, S, S, 3)
+    read = np.repeat(ids[None, :-1], len(found), axis=0)     # (W, T - 1)
+    _, cache = wiring.loss_forward(layers, captioner.config, parameters.sublayer, images, read, targets, 1, 0.0, 0)
+    dimages = wiring.loss_backward(layers, (1.0, 0.0), cache, Parameters(captioner.config, parameters.flat.dtype).sublayer)
+    return [Look(word.text, np.abs(dimage).sum(-1)) for word, dimage in zip(found, dimages)]

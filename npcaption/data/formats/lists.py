@@ -1,0 +1,238 @@
+"""Caption files of one entry a line -> entries, one for each caption, in the order of the file."""
+import json
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from ...errors import DataError, printable
+from .entries import CAPTION_COLUMNS, IMAGE_COLUMNS, Entry, Fault, holds_captions, plain, stated_split, states_split
+from .text import SURROGATE, clean, read_text
+
+NOT_UTF8 = Fault("line", "in another encoding than UTF-8")
+NOT_A_ROW = Fault("line", "without a name, a {} and a caption")
+NOT_QUOTED = Fault("line", 'whose quotes do not match (within quotes "" stands for one)')
+NOT_A_ROW_OF_JSON = Fault("line", "other than a JSON object of an image and captions")
+NOT_NUMBERED = Fault("line", "without a name, a | and a number")
+NUMBERED = re.compile(r"([^|]+)\|\s*\d+\s*\|?(.*)")     # one line of Flickr30k's file lacks its second |
+SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+FIRST = re.compile(r'(?:"[^"]*(?:""[^"]*)*")?[^\t,;|]*([\t,;|])')   # the first separator of a line, not in quotes
+INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')               # what stands in quotes, up to the one that ends it
+SPACED = r' +"([^"]*(?:""[^"]*)*)" *(?={}|$)'           # a field in quotes with spaces around them
+FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(?:#\d+)?$")
+MOST_LINES = 100                                        # of a field in quotes; or many quotes would take quadratic time
+
+
+def lines_of(file):
+    """[(place, line)], where what is not UTF-8 has become surrogates"""
+    shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
+    return [(f"{shown}:{number}", line) for number, line in enumerate(lines, 1)]
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+class Columns(NamedTuple):
+    """The columns of a table, by their numbers."""
+    image: int = 0
+    captions: tuple = (1,)
+    width: int = 2                                      # how many there are
+    splits: tuple = ()                                  # (number, name) of those that may state a split
+
+
+def read_captions(file):
+    """Entries of lines `name,caption`, as RFC 4180 has them, or with tabs, semicolons or bars instead of commas.
+
+    A header, recognised by its column for captions, may name the columns in any order among others; there may be
+    several for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of
+    the caption, is dropped. If the caption is the last column, other separators belong to it, unquoted too. With tabs
+    or bars, quotes enclose fields only if those of the file look like it. A line that is no such row becomes an entry
+    with a fault.
+    """
+    shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
+    if re.fullmatch("sep=.", lines[0].strip().lower()):     # Excel's
+        lines[0] = ""
+    separator = separator_of(lines)
+    not_a_row = NOT_A_ROW._replace(why=NOT_A_ROW.why.format(SEPARATORS[separator]))
+    quotes = separator in ",;" or has_quoted_fields(lines, separator, shown)
+    number, columns = 0, None
+    while number < len(lines):
+        place, line = f"{shown}:{number + 1}", lines[number]
+        row, taken = quoted(lines, number, separator, columns or Columns()) if quotes and '"' in line else (
+            line.split(separator), 1)
+        number += taken
+        if not row:
+            yield Entry(place, line, "", fault=NOT_QUOTED)
+            continue
+        if not any(map(str.strip, row)):
+            continue
+        if not columns:
+            columns = header(row, place)
+            if columns:
+                continue
+            columns = Columns()
+        text, first = separator.join(row), columns.captions[0]
+        if columns.captions == (columns.width - 1,):
+            row[first:] = [separator.join(row[first:])] if len(row) >= columns.width else []
+        if SURROGATE.search(text):
+            yield Entry(place, text, "", fault=NOT_UTF8)
+        elif len(row) != columns.width or not (name := re.sub(r"#\d+$", "", row[columns.image].strip())):
+            yield Entry(place, text, "", fault=not_a_row)
+        else:
+            split = stated_split({column: row[i] for i, column in columns.splits}) if columns.splits else None
+            for caption in [row[i] for i in columns.captions if row[i].strip()] or [""]:
+                yield Entry(place, name, clean(caption), split)
+
+
+def separator_of(lines):
+    """What separates the columns: in a header with the usual names, or else on most lines first."""
+    first = next((line for line in lines if line.strip()), "")
+    for separator in SEPARATORS:
+        names = [plain(name.strip().strip('"')) for name in first.split(separator)]
+        if any(map(holds_captions, names)) and any(name in IMAGE_COLUMNS for name in names):
+            return separator
+    firsts = Counter(found[1] for found in map(FIRST.match, lines) if found)
+    return next((separator for separator, number in firsts.items() if 2 * number > sum(map(bool, lines))), ",")
+
+
+def header(row, place):
+    """The Columns that a row names, or None if the row is no header."""
+    names = list(map(plain, row))
+    captions = tuple(i for i, name in enumerate(names) if holds_captions(name))
+    images = [i for i, name in enumerate(names) if name in IMAGE_COLUMNS]
+    if not captions or not images and not any(name.startswith("caption") for name in map(names.__getitem__, captions)):
+        return None
+    splits = tuple((i, name) for i, name in enumerate(names) if states_split(name))
+    if not images and len(names) == 2:
+        images = [1 - captions[0]]                      # whatever it is called
+    if sum(names[i] in CAPTION_COLUMNS for i in captions) > 1 or len(images) != 1:
+        raise DataError(f"{place} has the columns {printable(', '.join(row))}. Call one `image` and one `caption`, and "
+                        f"the others neither {', '.join(IMAGE_COLUMNS)} nor {', '.join(CAPTION_COLUMNS)}.")
+    return Columns(images[0], captions, len(row), splits)
+
+
+def quoted(lines, number, separator, columns):
+    """The fields of the row that begins in a line with quotes, none if they do not match; and how many lines it takes
+
+    A field in quotes may run over lines, but over none that looks like a row of its own: then its end was forgotten.
+    """
+    row, line, at, taken = [], lines[number], 0, 1
+    spaced = re.compile(SPACED.format(re.escape(separator)))
+    while True:
+        if line.startswith('"', at):
+            parts, start = [], at + 1
+            while (end := INSIDE.match(line, start).end()) == len(line):            # nothing ends it on this line
+                if taken == MOST_LINES or number + taken == len(lines) or (
+                        taken == 1 and is_row(line, start, end, separator, columns)):
+                    return [], 1
+                parts.append(line[start:])
+                line, start, taken = lines[number + taken], 0, taken + 1
+                if is_row(line, 0, INSIDE.match(line).end(), separator, columns):
+                    return [], 1
+            field, at = "\n".join([*parts, line[start:end]]).replace('""', '"'), end + 1
+            if at < len(line) and not line.startswith(separator, at):
+                return [], 1
+        elif found := spaced.match(line, at):
+            field, at = found[1].replace('""', '"'), found.end()
+        else:
+            end = line.find(separator, at)
+            field, at = line[at:end if end >= 0 else len(line)], end if end >= 0 else len(line)
+        row.append(field)
+        if at >= len(line):
+            return row, taken
+        at += len(separator)
+
+
+def is_row(line, start, stop, separator, columns):
+    """Whether a line, in quotes from start to stop, looks like a row: with an image's name there, in its column."""
+    fields = line.split(separator)
+    if len(fields) < columns.width:
+        return False
+    end = len(separator.join(fields[:columns.image + 1]))
+    name = fields[columns.image].strip()
+    return start <= end - len(fields[columns.image]) and end <= stop and (
+        bool(FILE_NAME.search(name)) or len(name) > 5 and name.isascii() and name.replace("_", "").isalnum()
+        and any(map(str.isdigit, name)))
+
+
+def has_quoted_fields(lines, separator, place):
+    """Whether quotes enclose fields, as programs write them, or are only signs, as in Flickr8k's raw lists.
+
+    A program encloses a field that holds separators, quotes, which it doubles, or line ends, or else every field; Excel
+    one with commas too. It writes no quote elsewhere.
+    """
+    first = next((line for line in lines if line.strip()), "")
+    columns = header([name.strip().strip('"') for name in first.split(separator)], place) or Columns()
+    sure = perhaps = signs = number = 0
+    while number < len(lines):
+        row, taken = quoted(lines, number, separator, columns) if '"' in lines[number] else (None, 1)
+        text = "\n".join(lines[number:number + taken])
+        enclosed = [field for field in row or () if '"' + field.replace('"', '""') + '"' in text]
+        if enclosed and all(field in enclosed for field in row if '"' in field):
+            sure += row[min(columns.image, len(row) - 1)] in enclosed or any(
+                character in field for field in enclosed for character in (separator, '"', "\n"))
+            perhaps += any("," in field for field in enclosed)
+        else:
+            signs += '"' in text
+        number += taken
+    return 4 * sure >= signs if sure else not signs and perhaps > 0      # a missing quotation mark makes two signs
+
+
+def read_flickr30k(file):
+    """Entries of `name| number| caption` lines below a header; quotes mean nothing, and often do not match.
+
+    Of a file without a | in the header, as copies of it are, those of read_captions.
+    """
+    if "|" not in lines_of(file)[0][1]:
+        yield from read_captions(file)
+        return
+    for place, line in lines_of(file)[1:]:
+        row = NUMBERED.fullmatch(line)
+        if SURROGATE.search(line):
+            yield Entry(place, line, "", fault=NOT_UTF8)
+        elif row:
+            yield Entry(place, row[1].strip(), clean(row[2]))
+        elif line.strip():
+            yield Entry(place, line, "", fault=NOT_NUMBERED)
+
+
+# ----------------------------------------------------------------------------------------------------------- JSON lines
+
+def read_json_lines(file):
+    """Entries of lines of {"image": name, "caption": text, or a list of them}, or with other usual names of the two"""
+    for place, line in lines_of(file):
+        if not line.strip():
+            continue
+        if SURROGATE.search(line):
+            yield Entry(place, line, "", fault=NOT_UTF8)
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=pairs_once)
+        except (ValueError, RecursionError):
+            row = None
+        yield from row_of(row, place, NOT_A_ROW_OF_JSON, line)
+
+
+def row_of(row, place, fault, shown):
+    """The entries of a JSON object of an image and captions, or one with the fault and what is shown of the row"""
+    try:
+        keys = pairs_once((plain(key), value) for key, value in row.items())
+        name, = (keys[key] for key in IMAGE_COLUMNS if key in keys)
+        captions = [text for key, value in keys.items()
+                    if holds_captions(key) and (value is not None or key in CAPTION_COLUMNS)
+                    for text in (value or [""] if isinstance(value, list) else [value])]
+        split = stated_split({key: value for key, value in keys.items() if states_split(key)})
+        if sum(key in CAPTION_COLUMNS for key in keys) > 1 or not captions:
+            raise ValueError("captions in two ways, or in none")
+        entries = [Entry(place, name.strip(), clean(caption), split) for caption in captions]
+    except (ValueError, TypeError, AttributeError):
+        entries = [Entry(place, shown, "", fault=fault)]
+    return entries
+
+
+def pairs_once(pairs):
+    """Pairs of key and value -> dict. ValueError if a key is there twice, of which one value would be lost."""
+    pairs = list(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is twice in one object")
+    return found

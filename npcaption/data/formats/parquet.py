@@ -1,0 +1,120 @@
+"""Parquet files of images and captions, as the Hugging Face hub has them. They are read one row group at a time."""
+import io
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from ...errors import DataError, printable, why
+from .entries import IMAGE_COLUMNS, Cell, Entry, Fault, holds_captions, plain, stated_split, states_split
+from .text import HEAD, check_text, clean
+
+STRINGS = {"string", "large_string", "string_view", "dictionary<values=string, indices=int32, ordered=0>"}
+TEXTS = STRINGS | {f"{kind}<{name}: {text}>" for kind in ("list", "large_list") for name in ("element", "item")
+                   for text in ("string", "large_string")}      # types of columns that can hold captions
+NO_NAME = Fault("row", "without the name of an image")
+LOCK = Lock()       # or of the threads that decode a row group each would read it
+
+
+class Columns(NamedTuple):
+    """The columns of a table, by their names."""
+    image: str | None                               # of the images' bytes, or None if they are files of their own
+    name: str | None                                # of their names, perhaps inside that of the images
+    captions: list
+    splits: list                                    # those that may state a split
+
+
+def read_parquet(file):
+    """Entries of rows of an image, bytes or {bytes, path} or the name of a file in a column such as `file_name`, and of
+    columns `caption`, or `caption_0` and so on, each of text or lists of text. A column `split` states the split."""
+    table = open_parquet(file)
+    schema = table.schema_arrow
+    found, number, shown = columns(file, schema), 0, printable(file)
+    path = [f"{found.image}.path"] if found.image and has_field(schema.field(found.image).type, "path") else []
+    wanted = [*path, *filter(None, [found.name]), *found.captions, *found.splits]
+    for group in range(table.num_row_groups):
+        with damage_told(file):
+            rows = table.read_row_group(group, columns=wanted).to_pylist()
+        for row, values in enumerate(rows):
+            number += 1
+            place, name = f"{shown}:{number}", values[found.name] if found.name else None
+            if found.image:
+                inside = path and (values[found.image] or {}).get("path")
+                name = Cell(str(file), group, row, number, inside or name or "")
+            split = stated_split({column: values[column] for column in found.splits}) if found.splits else None
+            texts = [text for column in found.captions for text in listed(values[column])]
+            for text in texts or [""]:
+                yield Entry(place, name.strip() if isinstance(name, str) else name or shown, clean(text), split,
+                            None if name else NO_NAME)
+
+
+def open_parquet(file):
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DataError(f"{printable(file)} is a Parquet file, and to read it takes pyarrow: "
+                        "pip install 'npcaption[parquet]'.") from error
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(HEAD)
+    except OSError as error:
+        raise DataError(f"{printable(file)} cannot be read: {why(error)}.") from error
+    if not head.startswith(b"PAR1"):
+        check_text(file, head)                      # a pointer of Git LFS, a web page, an archive
+    with damage_told(file):
+        return parquet.ParquetFile(file)
+
+
+@contextmanager
+def damage_told(file):
+    try:
+        yield
+    except Exception as error:              # a damaged file can raise nearly anything inside a decoder
+        reason = printable(" ".join(str(error).split())).rstrip(".")
+        raise DataError(f"{printable(file)} cannot be read as a Parquet file: {reason}. Download it again.") from error
+
+
+def columns(file, schema):
+    """The Columns of a file. DataError if it has none of images or of captions."""
+    kinds = {name: schema.field(name).type for name in schema.names if schema.names.count(name) == 1}
+    images = [name for column in IMAGE_COLUMNS for name in kinds if plain(name) == column]
+    holding = [name for name in images if holds_bytes(kinds[name])]
+    named = [name for name in images if str(kinds[name]) in STRINGS]
+    captions = [name for name in kinds if holds_captions(name) and str(kinds[name]) in TEXTS]
+    if len(holding) > 1 or not (holding or named) or not captions:
+        raise DataError(f"{printable(file)} has the columns {printable(', '.join(schema.names))}. It needs one `image` "
+                        "of bytes, or of names of files, and `caption` or `caption_0`, `caption_1`, ... of text or of "
+                        "lists of text.")
+    return Columns(*holding or [None], next(iter(named), None), captions, list(filter(states_split, kinds)))
+
+
+def holds_bytes(kind):
+    """Whether a column's type is bytes, or a struct with a field `bytes`."""
+    return str(kind) in ("binary", "large_binary", "binary_view") or has_field(kind, "bytes")
+
+
+def has_field(kind, name):
+    """Whether a column's type is a struct with a field of this name."""
+    return str(kind).startswith("struct") and kind.get_field_index(name) >= 0
+
+
+def listed(value):
+    """Text, a list of text or nothing -> a list of text"""
+    return [text for text in (value if isinstance(value, list) else [value]) if text is not None]
+
+
+def open_cell(cell):
+    """The file that a row holds, as a file object. OSError if it holds none."""
+    with LOCK:
+        value = images_of(cell.file, cell.group)[cell.row].as_py()
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes):
+        raise OSError("the row holds no bytes of an image")
+    return io.BytesIO(data)
+
+
+@lru_cache(2)       # the threads that decode may be in two of them; they may be of hundreds of megabytes
+def images_of(file, group):
+    table = open_parquet(Path(file))
+    return table.read_row_group(group, columns=[columns(file, table.schema_arrow).image]).column(0)

@@ -1,0 +1,142 @@
+"""Which caption files lie in a folder, of which format, and of which split."""
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import DataError, printable, why
+from .annotations import read_annotations
+from ..finding import list_folder
+from .lists import read_captions, read_flickr30k, read_json_lines
+from .parquet import read_parquet
+from ..splits import SPLITS, split_named
+
+TEXT_FOLDER = "Flickr8k_text"                       # where the original archive puts its text files
+COCO_FOLDER = "annotations"
+FOLDERS = "", TEXT_FOLDER, COCO_FOLDER, "data"      # where caption files are looked for
+TOPS = "", "data", "default"                        # where folders of one split each are
+COCO = "captions_"                                  # the images of captions_train2017.json are in the folder train2017
+
+
+class Format(NamedTuple):
+    title: str
+    read: object                                    # function: file -> entries
+    sharded: bool = False                           # whether several files may be of one split
+
+
+class Source(NamedTuple):
+    """A caption file."""
+    file: Path
+    kind: Format
+    split: str | None                               # that its name or its folder's states
+    below: str                                      # the folder to which its names may be relative, or ""
+
+
+FORMATS = {"dataset_*.json": Format("Karpathy's JSON", read_annotations),
+           "captions_*.json": Format("COCO captions", read_annotations),
+           "captions.json": Format("JSON", read_annotations),
+           "Flickr8k.token.txt": Format("the original Flickr8k", read_captions),
+           "captions.txt": Format("a caption list", read_captions),
+           "captions.csv": Format("a caption list", read_captions),
+           "captions.tsv": Format("a caption list", read_captions),
+           "captions.jsonl": Format("JSON lines", read_json_lines),
+           "metadata.jsonl": Format("JSON lines", read_json_lines),
+           "metadata.csv": Format("a caption list", read_captions),
+           "results.csv": Format("the original Flickr30k", read_flickr30k),
+           "*.parquet": Format("Parquet", read_parquet, sharded=True)}      # in the order in which they are looked for
+BY_SUFFIX = {"*.csv": Format("a caption list", read_captions), "*.tsv": Format("a caption list", read_captions),
+             "*.jsonl": Format("JSON lines", read_json_lines), "*.ndjson": Format("JSON lines", read_json_lines),
+             "*.json": Format("JSON", read_annotations)}                   # found by their names if these state a split
+NOT_CAPTIONS = "dataset_info*.json"                 # of the Hugging Face hub: it describes the columns
+
+
+def find_caption_files(path):
+    """The caption files that path is or holds -> [Source], the folder below which their images lie"""
+    try:
+        if path.is_file():
+            return [source(path, kind_of(path))], root_of(path)
+        there = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{printable(path)} cannot be read: {why(error)}. "
+                        "Give the path of a folder or of a caption file.") from error
+    listings = [(path / folder, *list_folder(path / folder)) for folder in FOLDERS]
+    if found := files_of_one_kind(path, [(folder, files) for folder, files, _ in listings]):
+        return found, root_of(found[0].file)
+    for top in TOPS:
+        found = []
+        for folder in sorted(list_folder(path / top)[1]):
+            if split := split_named(folder):
+                inside = path / top / folder
+                each = files_of_one_kind(path, [(inside, list_folder(inside)[0])], stated=True)
+                found += [one._replace(split=agreed(one, split), below=folder) for one in each]
+        if found:
+            return found, path / top
+    holds = printable(", ".join(there[:10])) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
+    raise DataError(f"No captions were found in {printable(path)}: looked for {', '.join(FORMATS)} and such files as "
+                    f"train.csv, val.csv and test.csv there and in {', '.join(f'{name}/' for name in FOLDERS[1:])}, "
+                    f"and in folders such as train/, val/ and test/. The folder holds {holds or 'nothing'}. Give "
+                    "another folder, or write a captions.txt with one line `name.jpg,caption` for each caption.")
+
+
+def root_of(file):
+    """The folder of a data set, of one of its caption files."""
+    return file.parent.parent if file.parent.name in (TEXT_FOLDER, COCO_FOLDER) else file.parent
+
+
+def kind_of(file):
+    return next((kind for pattern, kind in (FORMATS | BY_SUFFIX).items() if like(file.name, pattern)),
+                Format("captions", read_captions))
+
+
+def like(name, pattern):
+    """Whether a file's name is of a pattern, in upper or lower case; hidden files are of none."""
+    name = name.lower()
+    return fnmatchcase(name, pattern.lower()) and not fnmatchcase(name, NOT_CAPTIONS) and not name.startswith(".")
+
+
+def source(file, kind):
+    below = file.stem[len(COCO):] if file.stem.lower().startswith(COCO) and file.suffix.lower() == ".json" else ""
+    return Source(file, kind, split_named(file.name), below)
+
+
+def agreed(one, split):
+    """The split of a source in a folder of one split. DataError if its name states another."""
+    if one.split not in (None, split):
+        raise DataError(f"{printable(one.file)} is in a folder of the split {split} and named after the split "
+                        f"{one.split}. Rename one of the two.")
+    return split
+
+
+def files_of_one_kind(path, listings, stated=False):
+    """The sources of the first format of which there are files, in the first folder that holds some -> perhaps none
+
+    listings: [(folder, names of its files)]. stated: whether the folder states the split, so that their names need not.
+    """
+    for pattern, kind in FORMATS.items():
+        for folder, names in listings:
+            found = [source(folder / name, kind) for name in sorted(names) if like(name, pattern)]
+            if found:
+                return unambiguous(path, found, stated)
+    for folder, names in listings:
+        found = {}                                  # of each split those of the first format: train.csv, val.jsonl
+        for pattern, kind in BY_SUFFIX.items():
+            here = [source(folder / name, kind) for name in sorted(names) if like(name, pattern)]
+            found |= {split: [one for one in here if one.split == split] for split in SPLITS
+                      if split not in found and any(one.split == split for one in here)}
+        if found:
+            return unambiguous(path, [one for each in found.values() for one in each], stated)
+    return []
+
+
+def unambiguous(path, found, stated):
+    """The sources. DataError if several are of one split, unless their format has shards."""
+    if not found[0].kind.sharded and len({None if stated else one.split for one in found}) < len(found):
+        raise DataError(f"{printable(path)} holds {printable(', '.join(one.file.name for one in found))}. "
+                        "Give the path of the one you mean.")
+    return found
+
+
+def read_entries(sources):
+    """Each source with each of its entries"""
+    for one in sources:
+        for entry in one.kind.read(one.file):
+            yield one, entry

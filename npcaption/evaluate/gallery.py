@@ -1,0 +1,29 @@
+"""What the page shows of each image: a thumbnail, and where the model looked for each word."""
+import io
+import numpy as np
+from ..captioning import attribution
+from . import page
+from ..data.images import open_image
+from ..tokenizers import PADDING, caption_ids
+
+
+THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
+
+
+def photographs(split):
+    """For each image a JPEG of its file, or of what the model sees if there are no files."""
+    for i, pixels in enumerate(split.images):
+        photo = open_image(split.files[i] if split.files else np.array(pixels))
+        photo.thumbnail((THUMBNAIL, THUMBNAIL))
+        jpeg = io.BytesIO()
+        photo.save(jpeg, "JPEG", quality=80)
+        yield jpeg.getvalue()
+
+
+def looks(captioner, split, captions):
+    """For each image the words of the caption that is shown, and where the model looked for each."""
+    for image, caption in zip(split.images, captions):
+        text = page.shown(caption)["caption"]
+        ids = caption_ids(captioner.tokenizer, text, captioner.config.max_length)
+        found = attribution.attention(captioner, np.array(image), ids[:(ids != PADDING).sum()])
+        yield [(look.word, look.map) for look in found]

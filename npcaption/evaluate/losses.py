@@ -1,0 +1,62 @@
+"""Losses on captions that the model was not trained on, beside their own images and beside others."""
+import bisect
+import math
+from typing import NamedTuple
+import numpy as np
+from ..captioning.captioner import GROUP
+from ..data.batches import encode_captions, trim
+from ..support.progress import progress
+from ..tokenizers import PADDING
+from .scores import row
+
+
+CUT = 48  # where the post cuts captions: ids, of characters, with start and end
+
+
+class Losses(NamedTuple):
+    loss: float                 # nats per token over all captions, the end counted, padding not
+    bits_per_character: float   # the same nats in bits, per character of the text; the end counts as one
+    shuffled: float             # the loss when every caption stands beside another image: what is not gained by looking
+
+
+def losses(captioner, images, sequences, label="validation"):
+    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image."""
+    nats, shuffled = nats_of(captioner, images, sequences, label)
+    tokens = int((sequences.ids[:, 1:] != PADDING).sum())
+    characters = sum(len(captioner.tokenizer.decode(row)) + 1 for row in sequences.ids)
+    return Losses(nats / tokens, nats / math.log(2) / characters, shuffled / tokens)
+
+
+def losses_cut(captioner, split):
+    """The loss of captions of the post's length, for any tokenizer: cut to CUT - 2 characters.
+
+    The end counts as one character, and costs nothing where a caption is cut: who is trained on captions that all end
+    there knows it. The token that reaches across the cut counts whole.  -> nats per character, and beside another image
+    """
+    c, kept, characters = captioner, CUT - 2, 0
+    sequences = encode_captions(split, c.tokenizer, c.config.max_length)
+    for row in sequences.ids:
+        text = c.tokenizer.decode(row)
+        characters += min(len(text), kept) + 1
+        if len(text) > kept:
+            row[bisect.bisect_left(range(len(row)), kept, key=lambda i: len(c.tokenizer.decode(row[:i]))):] = PADDING
+    nats, shuffled = nats_of(captioner, split.images, sequences, "losses, cut")
+    return nats / characters, shuffled / characters
+
+
+def nats_of(captioner, images, sequences, label):
+    """All captions together, beside their own images and beside others.  -> two floats, the other nan for a single image
+
+    Images go in groups, and are shuffled within theirs.
+    """
+    c, order = captioner, np.random.default_rng(0).permutation(len(images))
+    groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal, so that none is left with one image
+    nats = shuffled = 0
+    for group in progress(groups, len(groups), label, "groups"):
+        group = np.sort(group)                               # as they lie on disk
+        source = c.engine.encode(images[group])              # (N, P, C)
+        owners = np.repeat(np.arange(len(group)), np.diff(sequences.first)[group])  # (M,), each caption's image
+        ids = trim(np.concatenate([sequences.ids[sequences.first[i]:sequences.first[i + 1]] for i in group]))  # (M, T)
+        nats += c.engine.decode_loss(source, owners, ids)
+        shuffled += c.engine.decode_loss(source, owners - 1, ids) if len(group) > 1 else math.nan  # -1: the last one's
+    return nats, shuffled

@@ -1,0 +1,20 @@
+"""Files to write, which must not be those that are read."""
+import os
+from pathlib import Path
+from ..data.formats.sources import find_caption_files
+from ..data.records import paths_of
+from ..support.files import check_writable
+
+
+def check_outputs(files, inputs):
+    """DataError if a file cannot be written, or would destroy an input or another output."""
+    for i, file in enumerate(files):
+        check_writable(file, [*inputs, *files[:i]])
+
+
+def inputs_of(data, dataset):
+    """The files that data lie in: those of captions, and images that are files of their own."""
+    for path in [] if data == "shapes" else paths_of(data):
+        yield from (source.file for source in find_caption_files(Path(path))[0])
+    yield from (file for split in (dataset.train, dataset.val, dataset.test) for file in split.files or []
+                if isinstance(file, os.PathLike))

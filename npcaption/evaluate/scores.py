@@ -1,0 +1,149 @@
+"""How good a model is on captions that it has not seen, and what its scores are worth.
+
+    python -m npcaption.evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
+    python -m npcaption.evaluate --json scores.json --html page.html      of the newest model, on its validation images
+
+Beside the model's scores stand floors, what captions score for which nobody looked at an image, and the ceiling, what a
+person's caption scores against other people's. Without them no score means anything.
+"""
+import math
+from functools import partial
+import numpy as np
+from ..captioning import decoding
+from . import baselines, metrics
+from ..captioning.captioner import GROUP
+from ..data.batches import encode_captions
+from ..support.progress import progress
+from ..tokenizers import caption_ids
+from ..tokenizers.words import unspaced
+from .losses import CUT, losses, losses_cut
+
+
+def evaluate(captioner, split, train, beam=4):
+    """Everything that the captions of a split can say of a model.
+
+    split: Split; train: the training images' captions, list of str; beam: its width, or 0 for greedy captions alone.
+    -> {"losses", "scores", "notes", "captions"}, as JSON would have it; None stands for what is not defined.
+    """
+    ways = {"greedy": decoding.greedy} | ({f"beam {beam}": partial(decoding.beam, width=beam)} if beam else {})
+    sentences = {name: decode_all(captioner, split.images, decode, name) for name, decode in ways.items()}
+    references = [[metrics.tokenize(text) for text in texts] for texts in split.captions]
+    cider = metrics.CiderD(references)
+    candidates = {name: [metrics.tokenize(sentence.text) for sentence in found] for name, found in sentences.items()}
+    scores = {name: score(found, references, cider) for name, found in candidates.items()}
+    captions = caption_rows(split, *((sentences[name], scores[name]) for name in ways))
+    return {"losses": loss_rows(captioner, split, train),
+            "scores": [row(name, [(candidates[name], scores[name])]) for name in ways]
+            + floor_rows(train, references, cider) + ceiling_rows(references),
+            "notes": notes(split, train, captions), "captions": captions}
+
+
+def decode_all(captioner, images, decode, label):
+    """-> for each image the best Sentence"""
+    starts, found = range(0, len(images), GROUP), []
+    for start in progress(starts, len(starts), f"captions, {label}", "groups"):
+        found += [sentences[0] for sentences in captioner.sentences(list(images[start:start + GROUP]), decode)]
+    return found
+
+
+def loss_rows(captioner, split, train):
+    """The model's losses, and what a character n-gram loses on the same captions, cut and spelt as the model has them."""
+    c, length = captioner, captioner.config.max_length
+    sequences = encode_captions(split, c.tokenizer, length)
+    found, cut = losses(c, split.images, sequences, "losses"), losses_cut(c, split)
+    seen = [c.tokenizer.decode(caption_ids(c.tokenizer, text, length)) for text in train]
+    texts = [c.tokenizer.decode(ids) for ids in sequences.ids]
+    blind = baselines.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts) if train else math.nan
+
+    def of(name, nats_per_token, bits_per_character):
+        defined = nats_per_token is not None and math.isfinite(nats_per_token)
+        return {"name": name, "nats_per_token": nats_per_token if defined else None,
+                "perplexity": math.exp(nats_per_token) if defined else None,
+                "nats_per_character": bits_per_character * math.log(2) if math.isfinite(bits_per_character) else None,
+                "bits_per_character": bits_per_character if math.isfinite(bits_per_character) else None}
+    return [of("the model", found.loss, found.bits_per_character),
+            of("the model, beside another photograph", found.shuffled,
+               found.bits_per_character * found.shuffled / found.loss),
+            of(f"the model, captions cut at {CUT}", None, cut[0] / math.log(2)),
+            of("the same, beside another photograph", None, cut[1] / math.log(2)),
+            of(f"{baselines.ORDER}-gram of characters, image-blind", blind if c.tokenizer.kind == "char" else None,
+               blind / math.log(2))]
+
+
+def score(candidates, references, cider=None):
+    """-> {metric: Scores}; cider: the references' CiderD, if there is one already"""
+    return {"bleu": metrics.bleu(candidates, references), "rouge_l": metrics.rouge_l(candidates, references),
+            "cider_d": (cider or metrics.CiderD(references)).score(candidates)}
+
+
+def row(name, turns, caption=None):
+    """What the table says of some captions, or of several turns of them on the average.  turns: [(candidates, scores)]"""
+    def mean(values):
+        value = np.mean(list(values), axis=0)
+        return value.tolist() if np.isfinite(value).all() else None
+    return {"name": name, "bleu": mean(scores["bleu"].corpus for _, scores in turns),
+            "rouge_l": mean(scores["rouge_l"].corpus for _, scores in turns),
+            "cider_d": mean(scores["cider_d"].corpus for _, scores in turns),
+            "distinct": round(mean(len(set(map(tuple, candidates))) for candidates, _ in turns)),
+            "words": mean(np.mean(list(map(len, candidates))) for candidates, _ in turns), "caption": caption}
+
+
+def floor_rows(train, references, cider):
+    """Captions for which nobody looked at an image; none without training captions to take them from."""
+    if not train:
+        return []
+    tokens = [metrics.tokenize(text) for text in train]
+    by_cider, by_bleu = baselines.best_constants(tokens, references)
+    drawn = baselines.random_captions(tokens, len(references))
+    rows = []
+    for metric, constant in [("CIDEr-D", by_cider), ("BLEU-4", by_bleu)]:
+        if constant is not None:
+            everywhere = [constant] * len(references)
+            rows.append(row(f"best constant by {metric}, image-blind", [(everywhere, score(everywhere, references, cider))],
+                            " ".join(constant)))
+    return rows + [row("a random training caption, image-blind", [(drawn, score(drawn, references, cider))])]
+
+
+def ceiling_rows(references):
+    """A person against the others: each reference in turn."""
+    turns = [(candidates, score(candidates, others)) for candidates, others in baselines.human_ceiling(references)]
+    return [row("a person, against the others", turns)] if turns else []
+
+
+def notes(split, train, captions):
+    """Sentences on what is not defined, and on what should not be compared."""
+    found, images = [], len(split.captions)
+    single = sum(len(texts) < 2 for texts in split.captions)
+    if images == 1:
+        found.append("CIDEr-D and the loss beside another photograph are not defined for a single image: they compare.")
+    elif images < 100:
+        found.append(f"CIDEr-D weighs words by how rare they are among these {images} images: with so few, it cannot be "
+                     f"compared with that of other sets.")
+    if single:
+        found.append(f"Of {images:,} images {single:,} have a single caption: " + (
+            "there is no human ceiling." if single == images else "the human ceiling leaves them out."))
+    if single < images:
+        found.append("A person's caption is compared with one reference fewer than the model's, which costs it a little.")
+    if not train:
+        found.append("There are no training captions beside these images, so there are no floors.")
+    found += filter(None, [unspaced([text for texts in split.captions for text in texts])])
+    if captions[0]["beam"]:
+        means = [np.mean([row[way]["score"] for row in captions]) for way in ("greedy", "beam")]
+        below = sum(row["beam"]["score"] < row["greedy"]["score"] - 1e-6 for row in captions)
+        found.append(f"Log-probability per token: {means[0]:.3f} for greedy captions, {means[1]:.3f} for the beam's."
+                     + (f" On {below:,} images the beam's is the lower one: it had dropped the beginning of the greedy caption "
+                        f"for likelier ones." if below else ""))
+    return found
+
+
+def caption_rows(split, greedy, beam=None):
+    """greedy and beam: (for each image a Sentence, {metric: Scores})"""
+    def of(found, i):
+        (sentence, scores) = found[0][i], found[1]
+        cider = float(scores["cider_d"].images[i])
+        return {"caption": sentence.text, "log_probability": sentence.hypothesis.log_probability,
+                "score": sentence.hypothesis.score,
+                "bleu_4": float(scores["bleu"].images[i, 3]), "rouge_l": float(scores["rouge_l"].images[i]),
+                "cider_d": cider if math.isfinite(cider) else None}
+    return [{"image": name, "references": list(texts), "greedy": of(greedy, i), "beam": of(beam, i) if beam else None}
+            for i, (name, texts) in enumerate(zip(split.names, split.captions))]

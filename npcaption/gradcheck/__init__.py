@@ -1,0 +1,1 @@
+"""Every hand-written gradient against a numerical one."""

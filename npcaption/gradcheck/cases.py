@@ -1,0 +1,135 @@
+"""The cases of every layer: small arguments of all kinds, with the odd ones that break a backward."""
+from dataclasses import replace
+from typing import NamedTuple
+import numpy as np
+from .. import layers
+from ..config import ModelConfig
+from ..model.parameters import sublayers
+from ..support.command import arguments
+
+
+class Case(NamedTuple):
+    layer: str                  # X of X_forward and X_backward
+    about: str                  # what is special in it
+    arguments: dict             # by name; float arrays and mappings of them are checked, all else is a setting
+
+
+def cases():
+    """Small cases of every pair; together they hold what a wrong backward could hide behind."""
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal
+    config = ModelConfig(image_size=4, patch_size=2, channels=6, heads=2, hidden=5, encoder_blocks=1, decoder_blocks=1,
+                         max_length=6, vocabulary=7)
+
+    def p(layer):
+        return {name: normal(shape) for name, shape in sublayers(config)[layer].items()}
+
+    def transposed(*shape):                                  # as a caller might hand it in: not contiguous
+        return normal(shape[::-1]).T
+
+    def every_other(*shape):
+        return normal((*shape[:-1], 2 * shape[-1]))[..., ::2]
+
+    convolving = replace(config, image_size=8, patch_size=1, convolutions="4 4 3", bag=5)
+    convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
+                      for layer in ("patch_embed", "bag"))
+    residual = {name: normal(shape) for name, shape in sublayers(replace(convolving, convolutions="3"))["patch_embed"].items()}
+    ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
+    targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside
+    total = int((targets != 0).sum())
+    words = rng.integers(0, 2, (2, 5), np.uint8)
+    keys = layers.fold_key(7, np.arange(2))
+
+    found = [
+        ("patches", "a batch", dict(image=normal((2, 4, 4, 3)), size=2)),
+        ("patches", "one image, 9 patches", dict(image=normal((6, 6, 3)), size=2)),
+        ("patches", "one patch, not contiguous", dict(image=transposed(2, 2, 3), size=2)),
+        ("linear", "a batch", dict(x=normal((2, 3, 4)), w=normal((4, 5)), b=normal(5))),
+        ("linear", "one row", dict(x=normal((1, 4)), w=normal((4, 3)), b=normal(3))),
+        ("linear", "not contiguous", dict(x=transposed(2, 3, 4), w=transposed(4, 5), b=every_other(5))),
+        ("projection", "a batch", dict(x=normal((2, 3, 4)), w=normal((4, 5)))),
+        ("projection", "not contiguous", dict(x=every_other(2, 3, 4), w=transposed(4, 5))),
+        ("layernorm", "a batch", dict(x=normal((2, 3, 6)), w=normal(6), b=normal(6))),
+        ("layernorm", "far from the origin", dict(x=5 + 0.1 * normal((1, 1, 4)), w=normal(4), b=normal(4))),
+        ("layernorm", "nearly constant rows: eps matters", dict(x=1e-2 * normal((2, 5)), w=normal(5), b=normal(5))),
+        ("layernorm", "not contiguous", dict(x=transposed(3, 2, 4), w=every_other(4), b=normal(4))),
+        ("gelu", "both tails", dict(x=np.linspace(-6, 6, 25))),
+        ("gelu", "not contiguous", dict(x=transposed(2, 3, 4))),
+        ("split_heads", "a batch", dict(x=normal((2, 3, 6)), heads=2)),
+        ("split_heads", "heads of one channel, no batch", dict(x=normal((3, 4)), heads=4)),
+        ("merge_heads", "a batch", dict(x=normal((2, 3, 4, 2)))),
+        ("merge_heads", "one head, not contiguous", dict(x=transposed(1, 4, 2))),
+        ("attention", "sources and text of other lengths", dict(q=normal((2, 2, 3, 4)), k=normal((2, 2, 5, 4)),
+                                                                v=normal((2, 2, 5, 4)), causal=False)),
+        ("attention", "causal", dict(q=normal((2, 2, 4, 3)), k=normal((2, 2, 4, 3)), v=normal((2, 2, 4, 3)),
+                                     causal=True)),
+        ("attention", "causal, fewer queries than sources", dict(q=normal((1, 2, 3)), k=normal((1, 4, 3)),
+                                                                 v=normal((1, 4, 3)), causal=True)),
+        ("attention", "one token", dict(q=normal((1, 1, 1, 3)), k=normal((1, 1, 1, 3)), v=normal((1, 1, 1, 3)),
+                                        causal=True)),
+        ("attention", "not contiguous", dict(q=transposed(2, 3, 4), k=every_other(2, 5, 4), v=transposed(2, 5, 4),
+                                             causal=False)),
+        ("embedding", "repeated tokens", dict(ids=ids, w=normal((7, 3)))),
+        ("embedding", "one token", dict(ids=np.array([2]), w=normal((4, 3)))),
+        ("position", "a batch shorter than the table", dict(x=normal((2, 3, 4)), w=normal((5, 4)))),
+        ("position", "no batch, the whole table", dict(x=transposed(5, 4), w=transposed(5, 4))),
+        ("cross_entropy", "padding", dict(logits=normal((3, 4, 7)), targets=targets, total=total)),
+        ("cross_entropy", "a piece of a batch", dict(logits=normal((4, 7)), targets=targets[0], total=11)),
+        ("cross_entropy", "all padding", dict(logits=normal((1, 4, 7)), targets=targets[2:], total=1)),
+        ("cross_entropy", "one token, not contiguous", dict(logits=every_other(1, 7), targets=np.array([4]), total=1)),
+        ("windows", "a batch, an odd side", dict(image=normal((2, 5, 5, 2)), size=3, stride=2)),
+        ("windows", "an even side, not contiguous", dict(image=transposed(4, 4, 2), size=3, stride=2)),
+        ("windows", "wider windows, every pixel", dict(image=normal((3, 3, 1)), size=5, stride=1)),
+        ("convolution", "a batch", dict(x=normal((2, 4, 4, 3)), w=normal((27, 2)), b=normal(2), stride=2)),
+        ("convolution", "every window", dict(x=normal((3, 3, 2)), w=normal((18, 2)), b=normal(2), stride=1)),
+        ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3), stride=2)),
+        ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2),
+                                                            stride=2)),
+        ("stem", "a residual convolution alone", dict(x=normal((4, 4, 3)), p={name: value for name, value in residual.items()
+                                                                              if name.startswith("conv.")})),
+        ("stem", "three convolutions, one residual", dict(x=normal((2, 8, 8, 3)), p={name: value for name, value in convolved.items()
+                                                                     if name.startswith("conv.")})),
+        ("binary_cross_entropy", "a batch", dict(logits=4 * normal((2, 5)), targets=words, total=2)),
+        ("binary_cross_entropy", "far from zero", dict(logits=np.array([-40.0, -9, 9, 40]), targets=np.array([0, 1, 0, 1]),
+                                                       total=1)),
+        ("dropout", "a key for each image", dict(x=normal((2, 3, 4)), rate=0.4, key=keys)),
+        ("dropout", "rate 0", dict(x=normal((3, 4)), rate=0.0, key=np.uint32(1))),
+        ("patch_embed", "a batch", dict(image=rng.uniform(0, 255, (2, 4, 4, 3)), p=p("patch_embed"), patch_size=2)),
+        ("patch_embed", "one image", dict(image=rng.uniform(0, 255, (3, 4, 4)).T, p=p("patch_embed"), patch_size=2)),
+        ("patch_embed", "an image of integers", dict(image=rng.integers(0, 256, (1, 4, 4, 3), np.uint8), p=p("patch_embed"),
+                                                     patch_size=2)),
+        ("patch_embed", "three convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1)),
+        ("patch_embed", "three convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8), p=convolved,
+                                                             patch_size=1)),
+        ("bag_loss", "a batch", dict(source=normal((2, 3, 6)), p=bag, words=words, total=2)),
+        ("bag_loss", "one patch, not contiguous", dict(source=every_other(1, 6), p=bag, words=words[0], total=3)),
+        ("token_embed", "padding, repeated tokens", dict(ids=ids, p=p("token_embed"))),
+        ("token_embed", "one token", dict(ids=np.array([1]), p=p("token_embed"))),
+        ("output", "a batch", dict(x=normal((2, 3, 6)), p=p("output"))),
+        ("output_loss", "padding, a row that is all padding", dict(x=normal((3, 4, 6)), p=p("output"), targets=targets,
+                                                                   total=total)),
+        ("output_loss", "one token", dict(x=transposed(1, 6), p=p("output"), targets=np.array([3]), total=1)),
+    ]
+    no_drop, drop = dict(rate=0.0, key=np.uint32(0)), dict(rate=0.3, key=keys)
+    for about, x, causal, dropping in [
+            ("a batch", normal((2, 4, 6)), False, no_drop),
+            ("causal", normal((2, 4, 6)), True, no_drop),
+            ("one token", normal((1, 1, 6)), True, no_drop),
+            ("dropout", normal((2, 3, 6)), False, drop),
+            ("no batch, not contiguous", transposed(3, 6), True, no_drop)]:
+        arguments = dict(x=x, p=p("encoder.0.attention"), heads=2, causal=causal, **dropping)
+        found.append(("self_attention", about, arguments))
+    for about, x, source, heads, dropping in [
+            ("a batch", normal((2, 3, 6)), normal((2, 5, 6)), 2, no_drop),
+            ("one token, three heads", normal((1, 1, 6)), normal((1, 4, 6)), 3, no_drop),
+            ("one source", normal((2, 3, 6)), normal((2, 1, 6)), 2, no_drop),
+            ("dropout", normal((2, 3, 6)), normal((2, 4, 6)), 2, drop),
+            ("no batch, not contiguous", transposed(3, 6), every_other(4, 6), 1, no_drop)]:
+        arguments = dict(x=x, source=source, p=p("decoder.0.cross_attention"), heads=heads, **dropping)
+        found.append(("cross_attention", about, arguments))
+    for about, x, dropping in [
+            ("a batch", normal((2, 3, 6)), no_drop),
+            ("dropout", normal((2, 3, 6)), drop),
+            ("one token, not contiguous", every_other(1, 6), no_drop)]:
+        found.append(("mlp", about, dict(x=x, p=p("encoder.0.mlp"), **dropping)))
+    return [Case(*case) for case in found]

@@ -1,0 +1,32 @@
+"""AdamW and clipping by the global norm, on flat buffers (N,): every parameter of the model at once."""
+import math
+import numpy as np
+
+
+
+def clip(g, limit):
+    """Shorten g in place to a Euclidean norm of at most `limit`; return the norm that it had.  g (N,)"""
+    norm = math.sqrt(float(g @ g))                           # nan or infinite if any of g is
+    if norm > limit:
+        g *= limit / norm
+    return norm
+
+
+def adamw(p, g, m, v, step, learning_rate, beta1, beta2, epsilon, decay):
+    """One step of AdamW (Loshchilov, Hutter 2017, arXiv:1711.05101), in place.  All arrays (N,); step counts from 1.
+
+    m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
+    p = p (1 - rate decay) - rate mhat / (sqrt(vhat) + epsilon)
+
+    m and v start at 0, so at first they are too small: mhat = m / (1 - beta1^step), vhat = v / (1 - beta2^step).
+    decay (N,) holds each parameter's weight decay; decoupled means that it never enters m and v.
+    """
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    p *= 1 - learning_rate * decay
+    denominator = np.sqrt(v)
+    denominator *= (1 - beta2 ** step) ** -0.5
+    denominator += epsilon
+    p -= learning_rate / (1 - beta1 ** step) * (m / denominator)

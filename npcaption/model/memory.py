@@ -1,0 +1,45 @@
+"""Decoding over a key-value memory: the forward pass for one token more."""
+from typing import NamedTuple
+import numpy as np
+
+
+
+class Memory(NamedTuple):
+    """What R captions begun of B images have in common with their continuations, so that a step computes only what is new.
+
+    An image has R / B captions, one after another.
+    """
+    text: list                  # for each decoder block (R, L, 2C): keys and values of the tokens so far
+    images: list                # for each decoder block a tuple of arrays (B, ...): those of the images, as the engine likes
+
+    def of(self, images):
+        """The part of some images.  images: a slice of them (-> views) or an array of indices (-> copies)"""
+        count = len(self.images[0][0])
+        text = [kv.reshape(count, -1, *kv.shape[1:])[images].reshape(-1, *kv.shape[1:]) for kv in self.text]
+        return Memory(text, [tuple(array[images] for array in block) for block in self.images])
+
+    def follow(self, parents, length):
+        """Caption r goes on from the first `length` tokens of caption parents[r] of the same image.  parents (R,)"""
+        moved = np.flatnonzero(parents != np.arange(len(parents)))
+        for kv in self.text:
+            kv[moved, :length] = kv[parents[moved], :length]
+
+
+def remember(layers, config, p, source):
+    """source, as `encode_forward` gives it -> the images' part of a Memory"""
+    return [layers.cross_attention_memory(source, p[f"decoder.{i}.cross_attention"], config.heads)
+            for i in range(config.decoder_blocks)]
+
+
+def decode_step(layers, config, p, ids, place, memory):
+    """The forward for one token more.  ids (R,), the captions' tokens at `place` -> logits (R, V) of those that follow
+
+    The tokens before went through here too, in order; memory, which holds what is needed of them, is added to.
+    """
+    x = layers.token_embed_step(ids, p["token_embed"], place)
+    for i in range(config.decoder_blocks):
+        block = f"decoder.{i}"
+        x = layers.self_attention_step(x, p[f"{block}.self_attention"], config.heads, memory.text[i], place)
+        x = layers.cross_attention_step(x, p[f"{block}.cross_attention"], config.heads, memory.images[i])
+        x, _ = layers.mlp_forward(x, p[f"{block}.mlp"], 0.0, 0)
+    return layers.output_forward(x, p["output"])[0]

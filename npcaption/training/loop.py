@@ -1,0 +1,236 @@
+"""The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
+import math
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..model import checkpoint as checkpoints
+from .. import config as configs
+from .. import layers, tokenizers
+from ..model import parameters as parameters_
+from . import report, run_folder, schedule
+from ..captioning.captioner import Captioner
+from ..model.checkpoint import Checkpoint
+from ..data.bags import bags_of_words
+from ..data.batches import ahead, encode_captions, epoch_batches, Views
+from ..data.dataset import fingerprint, load_dataset
+from ..data.seen import exchanged, seen_images
+from ..model.engines import compile_engine, make_engine
+from ..errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError, printable
+from ..evaluate.losses import losses
+from ..model.parameters import Parameters, initialise, table
+from ..support.progress import progress
+from ..support.command import quoted
+from ..tokenizers import PADDING
+from ..tokenizers.words import RULE, unspaced
+
+SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
+BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
+             "nats": 0.0, "counted": 0, "bag_nats": 0.0, "seconds": 0.0}  # of the epoch that is under way
+
+
+class Trainer:
+    """A model in training: parameters, gradients and AdamW's moments, and one step of all of them."""
+
+    def __init__(self, config, parameters, moments=None):
+        """config Config; moments m and v, (N,) each, to go on from, or None to begin."""
+        self.config = config
+        self.engine = make_engine(config.training.engine, config.model, parameters, config.training.threads)
+        self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
+        self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
+        self.decay = parameters_.decay_of(parameters, config.training.weight_decay, config.training.decay)
+
+    def step(self, images, ids, number, learning_rate, words=None):
+        """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> the losses before it, and tokens counted
+
+        words (B, W) or None: what the encoder is to tell by itself. The losses are nats a token, and for words nats an image.
+        TrainingError, and nothing is changed, if the loss or a gradient is not finite.
+        """
+        t = self.config.training
+        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,), for dropout
+        batch = images, ids, self.config.model.dropout, keys, self.gradients, words, t.bag_weight
+        try:
+            losses, _ = self.engine.loss_and_gradients(*batch)
+        except TrainingError as error:                       # by an engine that is watched
+            raise TrainingError(f"In step {number} {error}.") from error
+        norm = self.engine.update(self.gradients, *self.moments, self.decay, number, learning_rate, t.clip_norm,
+                                  t.beta1, t.beta2, t.epsilon) if math.isfinite(sum(losses)) else math.nan
+        if not math.isfinite(norm):
+            raise TrainingError(f"In step {number} the loss is {losses[0]:.6g} and {self._where_not_finite(batch)}.")
+        return losses, int((ids[:, 1:] != PADDING).sum())
+
+    def _where_not_finite(self, batch):
+        """What a person wants to know of a step that went wrong: it is done once more, with every sublayer watched."""
+        bad = [name for name, view in self.gradients.named.items() if not np.isfinite(view).all()]
+        told = f"{len(bad)} gradients are not finite"
+        told += f" ({', '.join(bad[:3])}{', ...' * (len(bad) > 3)})" if bad else ""
+        try:
+            self.engine.watch(self.gradients)
+            self.engine.loss_and_gradients(*batch)
+        except TrainingError as error:
+            return f"{told}; {error}"
+        return f"{told}; every number in it is finite, so the norm of the gradients is too large" if not bad else told
+
+
+def train(config, out, resume=False, say=print, save_minutes=SAVE_MINUTES, debug_nan=False, strict=False):
+    """Train as configured; leave best.npz, last.npz and log.csv in the folder `out`.  -> Captioner of the best epoch
+
+    resume: go on from last.npz, to the same bits as if there had been no break. save_minutes: between checkpoints within
+    an epoch. debug_nan: check what every sublayer makes in every step. strict: leave out no image or caption silently.
+    """
+    configs.check(config)
+    configs.check_number("save_minutes", save_minutes)
+    out, scenes = Path(out), [run_folder.SCENES] * (config.training.data == "shapes")
+    with run_folder.folder(out, resume, [*run_folder.FILES, *scenes]):
+        return _train(config, out, resume, say, save_minutes, debug_nan, strict)
+
+
+def _train(config, out, resume, say, save_minutes, debug_nan, strict):
+    t = config.training
+    resumed, notes = run_folder.resumable(out, config) if resume else (None, [])
+    compiled = compile_engine(t.engine)                      # goes on beside what follows
+
+    if notes:
+        say("\n".join(notes))
+    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict,
+                        say=lambda note: note and say(note))
+    seen = seen_images(data.train)
+    check_data(data, t, out, resumed, seen)
+    tokenizer = resumed.tokenizer if resumed else tokenizers.build(
+        t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
+    config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
+    sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
+                                for split in (data.train, data.val))
+    if t.bag_weight:                                         # known again when resuming: from the same captions
+        words = bags_of_words(data.train.captions, t.bag_least, resumed.state.get("words", 1) if resumed else RULE)
+        config = replace(config, model=replace(config.model, bag=words.shape[1]))
+        if config.model.bag:
+            sequences = sequences._replace(words=words)
+        else:
+            say(f"No word is in the captions of {t.bag_least} images or more, so the encoder is not asked for any. "
+                f"A smaller --bag-least would ask for rarer ones.")
+    if (t.bag_weight or t.tokenizer in ("word", "space")) and (
+            warning := unspaced([text for texts in data.train.captions for text in texts])):
+        say(warning)
+    say(report.describe(data, sequences, tokenizer, config.model.max_length))
+    say("\n" + table(config.model) + "\n")
+
+    compiled.result()
+    trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
+               Trainer(config, first_parameters(config, sequences)))
+    if debug_nan:
+        trainer.engine.watch(trainer.gradients)
+    captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
+    state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data), "words": RULE}
+
+    def save(name, kept=lambda checkpoint: checkpoint):
+        checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments, seen)))
+
+    def stop_if_asked():
+        if interrupts.noted:
+            raise Stopped(f"Stopped by {signal.Signals(interrupts.noted).name}. {out / 'last.npz'} holds all "
+                          f"{state['step']} steps. Go on with: {resuming_command()}", interrupts.noted)
+
+    if not resumed:
+        save("last.npz")                                     # whenever it is killed, there is something to resume
+    steps = math.ceil(len(data.train.names) / t.batch_size)  # in an epoch
+    began, first = time.perf_counter(), state["step"]
+    saved = began
+    with run_folder.Interrupts() as interrupts:
+        for epoch in range(state["epoch"], t.epochs):
+            done = state["step"] - epoch * steps             # of this epoch, before a break
+            start = time.perf_counter() - state["seconds"]
+            batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done,
+                                    Views(t.flip, t.crop, t.colour))
+            for images, ids, words in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
+                number = state["step"] + 1
+                rate = schedule.learning_rate_at(number, steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
+                try:
+                    (loss, bag), tokens = trainer.step(images, ids, number, rate, words)
+                except TrainingError as error:
+                    raise TrainingError(f"{error} Training stops; {last_good(out)} Begin anew with a lower --learning-rate "
+                                        f"(it was {t.learning_rate}).") from error
+                now = time.perf_counter()
+                state |= {"step": number, "nats": state["nats"] + loss * tokens, "counted": state["counted"] + tokens,
+                          "bag_nats": state["bag_nats"] + bag * len(ids), "seconds": now - start}
+                if number < (epoch + 1) * steps and (interrupts.noted or now - saved >= 60 * save_minutes):
+                    save("last.npz")
+                    saved = now
+                    stop_if_asked()
+
+            val = losses(captioner, data.val.images, val_sequences, f"epoch {epoch + 1} validation")
+            if not math.isfinite(val.loss):
+                raise TrainingError(f"The validation loss of epoch {epoch + 1} is {val.loss}. Training stops; "
+                                    f"{last_good(out)}")
+            row = report.log_row(epoch + 1, state, val, rate, len(data.train.names), config.model.bag)
+            better = val.loss < state["best"]
+            state |= {"epoch": epoch + 1, "nats": 0.0, "counted": 0, "bag_nats": 0.0, "seconds": 0.0,
+                      "log": state["log"] + [row]}
+            if better:
+                state |= {"best": val.loss, "best_epoch": epoch + 1}
+                save("best.npz", checkpoints.to_caption)
+            save("last.npz")
+            saved = time.perf_counter()
+            run_folder.write_log(out / "log.csv", state["log"])
+            left = (saved - began) / (state["step"] - first) * (t.epochs * steps - state["step"])
+            say(report.epoch_line(row, t.epochs, better, left))
+            say(report.samples(captioner, data.val, epoch))
+            stop_if_asked()
+
+    best = checkpoints.load(out / "best.npz")
+    captioner = Captioner(best.config.model, best.tokenizer, best.parameters,
+                          make_engine(t.engine, best.config.model, best.parameters, t.threads))
+    if data.scenes is not None:
+        say(report.judged(captioner, data, out / run_folder.SCENES))
+    bits = state["log"][best.state["best_epoch"] - 1]["val_bits_per_character"]
+    say(f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character), in epoch "
+        f"{best.state['best_epoch']}. Now: " + printable(quoted(
+            ["python", "sample.py", str(out / run_folder.SCENES / "0.png") if data.scenes else "IMAGE", "--checkpoint",
+             str(out / "best.npz")])))
+    return captioner
+
+
+def first_parameters(config, sequences):
+    """What training begins with; sequences: the training captions."""
+    parameters = initialise(config.model, config.training.seed)
+    if config.training.frequencies:                          # the model need not learn first how often each token is
+        counts = 1 + np.bincount(sequences.ids[:, 1:].reshape(-1), minlength=config.model.vocabulary)
+        counts[PADDING] = 1
+        parameters.named["output.linear.bias"][...] = np.log(counts / counts.sum())
+    return parameters
+
+
+def check_data(data, t, out, resumed, seen):
+    """Refuse what cannot be trained on, or is not what the run began with."""
+    if not data.train.names or not data.val.names:
+        raise DataError(" ".join([f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
+                                  f"to validate: add some to the empty split.", *data.notes]))
+    if t.batch_size > len(data.train.names):
+        raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
+                          f"Choose a smaller --batch-size.")
+    if resumed and resumed.state["data"] != fingerprint(data):
+        raise CheckpointError(f"{out} was trained on other images or captions than {t.data} now holds. Resume with the "
+                              f"data of the first run, or begin anew in another folder (--out).")
+    if resumed and resumed.seen and len(others := exchanged(resumed.seen, seen)):
+        raise CheckpointError(f"{t.data} holds other images than those that {out} was trained on: {len(others)} differ under "
+                              f"the same names, the first {data.train.names[others[0]]}. Restore them, or begin anew in "
+                              f"another folder (--out).")
+
+
+def last_good(out):
+    """What there is to fall back on."""
+    if (out / "last.npz").exists():
+        return f"{out / 'last.npz'} is from before, and whole."
+    return "nothing had been saved yet."
+
+
+def resuming_command():
+    """The command that began this process, with --resume"""
+    if os.path.basename(sys.argv[0]) != "train.py":          # Python code called `train`
+        return "train(..., resume=True)"
+    return quoted(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])

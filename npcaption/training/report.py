@@ -1,0 +1,75 @@
+"""What training tells a person."""
+import numpy as np
+from PIL import Image
+from ..data.shapes import judge
+from ..errors import printable
+from ..captioning.pictures import save
+from ..support.progress import clock
+
+
+SAMPLES = 3  # validation images captioned after every epoch
+SCENES = 10  # generated test scenes shown at the end
+
+
+def describe(data, sequences, tokenizer, max_length):
+    """What there is to learn from, and what of it the model will not see."""
+    def characters(split):
+        return set("".join(text.lower() for captions in split.captions for text in captions))
+
+    texts = [text for captions in data.train.captions for text in captions]
+    cut = np.mean([len(tokenizer.encode(text.lower())) > max_length - 2 for text in texts])
+    unknown = characters(data.val) - characters(data.train)
+    lines = [f"To train on: {len(data.train.names)} images with {len(sequences.ids)} captions; to validate: "
+             f"{len(data.val.names)} with {sum(map(len, data.val.captions))}.",
+             f"{tokenizer.size} token ids; {cut:.1%} of the captions are longer than {max_length} ids and are cut."]
+    if unknown:
+        lines.append(f"Left out of validation captions, as training never shows them: {' '.join(sorted(unknown))}")
+    return "\n".join(lines)
+
+
+def log_row(epoch, state, val, rate, images, bag):
+    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate, bag how many words"""
+    asked = {"train_bag": state["bag_nats"] / images} if bag else {}  # nats an image
+    return {"epoch": epoch, "step": state["step"], "train": state["nats"] / state["counted"], **asked, "val": val.loss,
+            "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": rate,
+            "images_per_second": images / state["seconds"], "seconds": state["seconds"]}
+
+
+def epoch_line(row, epochs, better, seconds_left):
+    bits = row["val_bits_per_character"] / row["val"]        # per character, of a nat per token; for train nearly the same
+    return (f"epoch {row['epoch']:>3}/{epochs}  train {row['train']:.4f}  val {row['val']:.4f} "
+            f"({bits * row['train']:.4f} and {row['val_bits_per_character']:.4f} bits per character)"
+            + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
+               if row["val_shuffled"] == row["val_shuffled"] else "")
+            + (f", words {row['train_bag']:.1f} nats an image" if "train_bag" in row else "")
+            + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
+
+
+def samples(captioner, split, epoch):
+    """A few validation images, others each epoch: what the model says and what a person said."""
+    count = min(SAMPLES, len(split.names))
+    chosen = (np.arange(count) + epoch * count) % len(split.names)
+    captions = captioner.captions(split.images[chosen])
+    return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n"
+                     f"        person: {split.captions[i][0].lower()}" for i, caption in zip(chosen, captions))
+
+
+def judged(captioner, data, folder):
+    """Captions of the generated test scenes, each judged exactly, and the share that is right.
+
+    The pictures of the scenes that are shown go into `folder`, to be looked at.
+    """
+    folder.mkdir(exist_ok=True)
+    captions = captioner.captions(data.test.images)
+    faults = [judge(caption, scene) for caption, scene in zip(captions, data.scenes)]
+    lines = [f"Held-out scenes (pictures in {printable(folder)}), each caption judged by what was drawn:"]
+    for i, (caption, fault) in enumerate(list(zip(captions, faults))[:SCENES]):
+        save(Image.fromarray(data.test.images[i]), folder / f"{i}.png")
+        lines.append(f"    {i}.png: {caption}" + (f"   WRONG: {fault}" if fault else ""))
+    for unseen, about in [(False, "familiar colours of shapes"),
+                          (True, "a colour that its shape never has in training")]:
+        right = [fault is None for fault, scene in zip(faults, data.scenes) if scene.unseen == unseen]
+        if right:
+            lines.append(f"Of {len(right)} scenes with {about}, {sum(right)} are captioned rightly "
+                         f"({np.mean(right):.1%}).")
+    return "\n".join(lines)
