@@ -11,7 +11,6 @@ import sys
 import time
 from typing import NamedTuple
 
-
 PAUSE, RUNS = 0.3, 3  # seconds; runs of a turn, of which the median counts
 
 

@@ -7,7 +7,7 @@ import sys
 from itertools import islice
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.data.batches import ahead, encode_captions, epoch_batches, NO_VIEWS, Views
+from npcaption.data.batches import NO_VIEWS, Views, ahead, encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
 from npcaption.model.engines import compile_engine
 from npcaption.model.parameters import initialise

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from npcaption.captioning import files, decoding
+from npcaption.captioning import decoding, files
 from npcaption.captioning.captioner import load_captioner
 from npcaption.model.engines import compile_engine, make_engine
 from npcaption.model.parameters import initialise

@@ -3,8 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from npcaption.kernels.matmul import SIZE, tile
 from npcaption.kernels.compilation import kernel
+from npcaption.kernels.matmul import SIZE, tile
 from npcaption.kernels.simd import F1, I, address
 from npcaption.kernels.target import COLUMNS, ROWS
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from npcaption.captioning import decoding
-from npcaption.evaluate import metrics
-from npcaption.model import checkpoint
 from npcaption.captioning.captioner import Captioner
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
-from npcaption.model.engines import compile_engine, make_engine
-from npcaption.support.command import arguments, command
+from npcaption.evaluate import metrics
 from npcaption.evaluate.losses import losses
 from npcaption.evaluate.scores import decode_all
+from npcaption.model import checkpoint
+from npcaption.model.engines import compile_engine, make_engine
+from npcaption.support.command import arguments, command
 from npcaption.support.progress import progress
 from npcaption.tokenizers import PADDING
 

@@ -1,6 +1,6 @@
 """What docs/results.md shows of a run: tables, captions of photographs drawn by a rule, the best and the worst, curves.
 
-    python -m npcaption.evaluate --checkpoint npcaption/models/flickr8k.npz --data flickr8k --split test --json test.json
+    python -m npcaption.evaluate --checkpoint npcaption/weights/flickr8k.npz --data flickr8k --split test --json test.json
     python -m benchmarks.results --scores test.json                          markdown, to standard output
     python -m benchmarks.results --spread seed0.json seed1.json seed2.json    markdown: a recipe's mean over seeds
     python -m benchmarks.results --logs runs/*/log.csv --out curves.png    a picture (pip install -e '.[plot]')

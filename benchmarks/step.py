@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from npcaption import flops
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.model.parameters import Parameters, initialise
 
-from npcaption import flops
 from .alternate import median, race, ratio, serve
 
 CONTESTANTS = ["numba", "numpy", "original", "best", "compiled", "peak"]
@@ -87,8 +87,8 @@ def compare_gradients():
     import torch
 
     from npcaption.captioning.captioner import Captioner
-    from npcaption.model.engines import compile_engine, make_engine
     from npcaption.export.torch_state import to_torch_state, torch_views
+    from npcaption.model.engines import compile_engine, make_engine
     images, ids = batch(4)
     parameters = initialise(MODEL, 0)
     network = original().double()

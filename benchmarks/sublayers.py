@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 
-from npcaption import kernels
+from npcaption import flops, kernels
 from npcaption.config import ModelConfig
 from npcaption.model.parameters import Parameters, initialise
 
-from npcaption import flops
 from .peak import make_peak
 
 TOKENS = 47

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from npcaption.model import checkpoint as checkpoints
 from npcaption.captioning.captioner import Captioner
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
 from npcaption.evaluate.losses import losses
 from npcaption.export.torch_state import from_torch_state, to_torch_state
+from npcaption.model import checkpoint as checkpoints
 from npcaption.model.parameters import initialise
 from npcaption.support.progress import progress
 from tests.torch_model import TorchCaptioner

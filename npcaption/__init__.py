@@ -4,8 +4,19 @@
     captioner = npcaption.load()                             # the model that ships, or load("runs/flickr8k/best.npz")
     captioner.caption("dog.jpg")
 """
-from .captioning.captioner import Captioner
-from .captioning.captioner import load_captioner as load
+from importlib import import_module
+
 from .errors import CheckpointError, ConfigError, DataError, NpcaptionError
 
-__all__ = ["Captioner", "load", "NpcaptionError", "DataError", "ConfigError", "CheckpointError"]
+__all__ = ["Captioner", "load", "decoding", "NpcaptionError", "DataError", "ConfigError", "CheckpointError"]
+
+LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "load_captioner"), "decoding": ("decoding", None)}
+
+
+def __getattr__(name):
+    """What needs Pillow is imported when it is asked for: npcaption.layers needs NumPy alone."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = LAZY[name]
+    found = import_module(f".captioning.{module}", __name__)
+    return getattr(found, attribute) if attribute else found

@@ -21,14 +21,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, too, it tests the package that it lies beside
 
-from npcaption.model import checkpoint as checkpoints  # noqa: E402
-from npcaption.model.checkpoint import Checkpoint  # noqa: E402
 from npcaption.config import Config, ModelConfig  # noqa: E402
 from npcaption.errors import CheckpointError  # noqa: E402
+from npcaption.model import checkpoint as checkpoints  # noqa: E402
+from npcaption.model.checkpoint import Checkpoint  # noqa: E402
 from npcaption.model.parameters import initialise  # noqa: E402
 from npcaption.support.progress import progress  # noqa: E402
 from npcaption.tokenizers import CharTokenizer  # noqa: E402
-
 
 # ---------------------------------------------------------------------------------------------------------- mutations
 # Each takes a file's bytes, another file's, and a random.Random, and returns the bytes damaged.

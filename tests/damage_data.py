@@ -25,9 +25,10 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, too, it tests the package that it lies beside
 
 from damage import mutate, mutations  # noqa: E402
+
+from npcaption.data.image_store import open_if_whole, open_store  # noqa: E402
 from npcaption.data.images import load_image  # noqa: E402
 from npcaption.data.records import SPLIT_LISTS, load_records  # noqa: E402
-from npcaption.data.image_store import open_if_whole, open_store  # noqa: E402
 from npcaption.errors import DataError  # noqa: E402
 from npcaption.support.progress import progress  # noqa: E402
 
@@ -232,7 +233,7 @@ def store_row(folder, seed, count):
 
 def memory():
     """The most that this process ever held, in bytes."""
-    import resource                         # not on Windows
+    import resource  # not on Windows
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from torch_model import TorchCaptioner, example, losses_of_training, pixels, scattered
 
 SETTINGS = dict(image_size=16, patch_size=8, channels=8, heads=2, hidden=32, encoder_blocks=2, decoder_blocks=2,

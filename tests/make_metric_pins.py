@@ -14,7 +14,6 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
 from test_metrics import FRAMES, INVENTED, SPLITS, THINGS, all_captions, checksum, constant, first_against_the_others
 
 

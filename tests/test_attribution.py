@@ -5,13 +5,13 @@ from PIL import Image
 
 from npcaption import layers
 from npcaption.captioning import attribution
-from npcaption.gradcheck import numeric as gradcheck
-from npcaption.model import wiring
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
 from npcaption.data.images import load_image
-from npcaption.model.engines import NumbaEngine, compile_engine
 from npcaption.errors import ConfigError, DataError
+from npcaption.gradcheck import numeric as gradcheck
+from npcaption.model import wiring
+from npcaption.model.engines import NumbaEngine, compile_engine
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END, START, CharTokenizer, sequence
 

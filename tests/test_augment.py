@@ -4,12 +4,12 @@ import time
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from resampling import resize
 
 from npcaption.data.augmentation import DRAWS, augment, sided
-from npcaption.data.batches import ahead, encode_captions, epoch_batches, NO_VIEWS, Views
+from npcaption.data.batches import NO_VIEWS, Views, ahead, encode_captions, epoch_batches
 from npcaption.data.dataset import Split
 from npcaption.tokenizers import CharTokenizer
-from resampling import resize
 
 rng = np.random.default_rng(0)
 MIDDLE = np.full(DRAWS, 0.5)

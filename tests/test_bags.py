@@ -4,14 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from npcaption.model import checkpoint
-from npcaption.training import loop
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.bags import bags_of_words
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import Split
+from npcaption.model import checkpoint
 from npcaption.model.parameters import Parameters
 from npcaption.tokenizers import CharTokenizer
+from npcaption.training import loop
 
 CAPTIONS = [("A dog runs.", "the dog's ball"), ("a cat", "a black cat"), ("a dog and a cat",)]
 

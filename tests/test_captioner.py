@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from npcaption import layers
-from npcaption.gradcheck import numeric as gradcheck
-from npcaption.model import wiring
 from npcaption.captioning.captioner import GROUP, Captioner
 from npcaption.config import ModelConfig
 from npcaption.errors import ConfigError, DataError
+from npcaption.gradcheck import numeric as gradcheck
+from npcaption.model import wiring
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer, sequence
 

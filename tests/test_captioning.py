@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption.captioning import attribution, files, decoding
+from npcaption.captioning import attribution, decoding, files
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
 from npcaption.errors import DataError
@@ -91,7 +91,7 @@ def test_what_holds_no_image_is_refused_and_why_is_told(folder, name, said, caps
 
 
 def test_every_image_is_captioned_in_order_across_groups_and_a_bad_one_costs_only_its_own(folder, captioner, monkeypatch):
-    monkeypatch.setattr(captioning, "GROUP", 2)
+    monkeypatch.setattr(files, "GROUP", 2)
     paths = [str(folder / name) for name in ("b.png", "broken.png", "a.jpg", "absent.png", "c.JPEG")]
     found = list(files.captioned(captioner, paths, decoding.greedy))
     assert [path for path, _, _ in found] == paths
@@ -163,7 +163,7 @@ def test_a_picture_shows_every_word_with_what_it_comes_from(kind, chosen, folder
 
 def test_many_images_show_how_far_they_are(folder, captioner, monkeypatch):
     watched = []
-    monkeypatch.setattr(captioning, "progress", lambda paths, *told: watched.append(told) or paths)
+    monkeypatch.setattr(files, "progress", lambda paths, *told: watched.append(told) or paths)
     list(files.captioned(captioner, [str(folder / "a.jpg")] * files.GROUP, decoding.greedy))
     assert not watched
     list(files.captioned(captioner, [str(folder / "a.jpg")] * (files.GROUP + 1), decoding.greedy))

@@ -15,9 +15,9 @@ import pytest
 from damage import CONFIG, content, members_of, mutations, npy, packed, repacked, saved, small_checkpoint, verdict
 
 import npcaption
-from npcaption.model import checkpoint as checkpoints
 from npcaption.config import ModelConfig, TrainingConfig
 from npcaption.errors import CheckpointError
+from npcaption.model import checkpoint as checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = small_checkpoint()

@@ -2,14 +2,14 @@
 import os
 import shutil
 
+import damage_data
 import numpy as np
 import pytest
 from PIL import Image
 
-import damage_data
 from npcaption.data import image_store
 from npcaption.data.batches import encode_captions, epoch_batches, trim
-from npcaption.data.dataset import fingerprint, load_dataset, Split
+from npcaption.data.dataset import Split, fingerprint, load_dataset
 from npcaption.data.images import load_image
 from npcaption.errors import DataError
 from npcaption.tokenizers import CharTokenizer
@@ -141,7 +141,7 @@ def test_an_image_that_cannot_be_read_is_left_out_of_its_split_and_told_once_at_
             assert all(captions[0].endswith(str(int(name[:2]))) for name, captions in zip(split.names, split.captions))
         assert data.notes == [*whole.notes, f"Left out 2 images that cannot be read, the first {folder / bad[0]} (it is text, "
                               "not an image)."]
-        monkeypatch.setattr(store, "decode", None)                       # the second start need not decode
+        monkeypatch.setattr(image_store, "decode", None)                       # the second start need not decode
 
 
 def test_reasons_of_several_kinds_are_counted(tmp_path):

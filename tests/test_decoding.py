@@ -9,11 +9,11 @@ import pytest
 
 from npcaption import kernels, layers
 from npcaption.captioning import decoding
-from npcaption.model import wiring
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
-from npcaption.model.engines import NumbaEngine, NumpyEngine
 from npcaption.errors import ConfigError
+from npcaption.model import wiring
+from npcaption.model.engines import NumbaEngine, NumpyEngine
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END, PADDING, START, CharTokenizer
 

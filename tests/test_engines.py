@@ -14,14 +14,15 @@ import pytest
 
 import npcaption
 from npcaption import kernels, layers
-from npcaption.model import engines, parameters as parameters_
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
-from npcaption.model.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
 from npcaption.errors import ConfigError, DataError
 from npcaption.gradcheck.numeric import relative_error
+from npcaption.model import engines
+from npcaption.model import parameters as parameters_
+from npcaption.model.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
 from npcaption.model.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training.loop import Trainer

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from npcaption.captioning import attribution, decoding
-from npcaption.evaluate import baselines, gallery, losses, metrics, report, scores as evaluate
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import ModelConfig
 from npcaption.data.batches import encode_captions
 from npcaption.data.dataset import Split
-from npcaption.evaluate.losses import losses
+from npcaption.evaluate import baselines, gallery, losses, metrics, report
+from npcaption.evaluate import scores as evaluate
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import BytePairTokenizer, CharTokenizer, sequence
 
@@ -31,7 +31,7 @@ def test_the_validation_loss_counts_every_token_of_every_caption_alike():
     texts = [("a", "ab ab ab"), ("b", "abba", "aa"), ("bb",)]
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     c = random_captioner(texts)
-    found = losses(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    found = losses.losses(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
     each = [(c.loss(images[i:i + 1], [text]), len(text) + 1) for i in range(3) for text in texts[i]]
     mean = sum(loss * tokens for loss, tokens in each) / sum(tokens for _, tokens in each)
     assert found.loss == pytest.approx(mean, rel=1e-12)
@@ -43,10 +43,10 @@ def test_the_shuffled_loss_puts_every_caption_beside_another_image():
     images[1] = 255
     texts = [("abab",), ("bb",)]
     c = random_captioner(texts)
-    found = losses(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
+    found = losses.losses(c, images, encode_captions(Split(images, texts, []), c.tokenizer, 10))
     swapped = [(c.loss(images[1 - i:][:1], list(texts[i])), len(texts[i][0]) + 1) for i in range(2)]
     assert found.shuffled == pytest.approx(sum(loss * n for loss, n in swapped) / sum(n for _, n in swapped), rel=1e-12)
-    alone = losses(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
+    alone = losses.losses(c, images[:1], encode_captions(Split(images[:1], texts[:1], []), c.tokenizer, 10))
     assert np.isnan(alone.shuffled)
 
 
@@ -71,7 +71,7 @@ def test_by_the_posts_protocol_what_is_not_cut_has_the_loss_that_it_has(monkeypa
     texts = [("abba aba", "abab ab"), ("a", "bb")]
     c, split = random_captioner(texts), split_of(texts)
     beside, shuffled = losses.losses_cut(c, split)
-    found = losses(c, split.images, encode_captions(split, c.tokenizer, 10))
+    found = losses.losses(c, split.images, encode_captions(split, c.tokenizer, 10))
     assert (beside, shuffled) == pytest.approx((found.loss, found.shuffled), rel=1e-12)
 
 

@@ -6,7 +6,15 @@ import pytest
 
 from npcaption.data.records import load_records
 from npcaption.evaluate.baselines import (
-    DISCOUNT, STOP, best_constants, constant_bleu, human_ceiling, ngram_log_probabilities, ngram_nats, random_captions)
+    DISCOUNT,
+    STOP,
+    best_constants,
+    constant_bleu,
+    human_ceiling,
+    ngram_log_probabilities,
+    ngram_nats,
+    random_captions,
+)
 from npcaption.evaluate.metrics import CiderD, bleu, tokenize
 
 TEXTS = ["a dog runs", "a dog runs .", "the dog", "two dogs run on sand", "a man in a hat", "", "aaa"]

@@ -4,9 +4,9 @@ import pytest
 
 from npcaption import layers
 from npcaption.gradcheck import __main__, cases, numeric, whole_model
-from npcaption.model import wiring
-from npcaption.gradcheck.numeric import check_case, numerical_gradient, relative_error, TOLERANCE
+from npcaption.gradcheck.numeric import TOLERANCE, check_case, numerical_gradient, relative_error
 from npcaption.gradcheck.whole_model import check_model
+from npcaption.model import wiring
 
 CASES = cases.cases()
 

@@ -11,11 +11,11 @@ from threading import Barrier
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, features
+from resampling import resize
 
 from npcaption.data.images import LIMIT, load_image, max_pixels, open_image, set_max_pixels
 from npcaption.data.unreadable import reason
 from npcaption.errors import ConfigError, DataError
-from resampling import resize
 
 RAMP = np.arange(2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 3) * 20        # (2, 2, 3), every value another
 RED, WHITE = [255, 0, 0], [255, 255, 255]

@@ -4,14 +4,35 @@ import inspect
 import numpy as np
 import pytest
 from kernel_checks import (  # noqa: F401 (compiled is a fixture)
-    CANARY, EPS, TOLERANCE, assert_close, attention_weights, compiled, errors, guarded, normal, packed, prepared, weights)
+    CANARY,
+    EPS,
+    TOLERANCE,
+    assert_close,
+    attention_weights,
+    compiled,
+    errors,
+    guarded,
+    normal,
+    packed,
+    prepared,
+    weights,
+)
 
 from npcaption import kernels, layers
-from npcaption.layers import adamw
 from npcaption.gradcheck.numeric import relative_error
 from npcaption.kernels import (
-    attention, compilation, cross_entropy, dropout, exponential, gelu, layernorm, matmul, target)
+    attention,
+    compilation,
+    cross_entropy,
+    dropout,
+    exponential,
+    gelu,
+    layernorm,
+    matmul,
+    target,
+)
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
+from npcaption.layers import adamw
 from npcaption.layers.dropout import keep_mask
 
 # ------------------------------------------------------------------------------------------------------- products

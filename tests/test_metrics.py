@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_tokenizers import coco_captions  # noqa: F401 (a fixture)
 
 from npcaption.data.formats.lists import read_captions
 from npcaption.data.records import load_records
 from npcaption.errors import DataError
 from npcaption.evaluate.metrics import CiderD, bleu, cider_d, common_subsequence, rouge_l, tokenize
-from test_tokenizers import coco_captions  # noqa: F401 (a fixture)
 
 SCORES = pytest.mark.parametrize("score", [bleu, rouge_l, cider_d])
 

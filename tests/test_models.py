@@ -11,11 +11,11 @@ from PIL import Image
 
 import npcaption
 from npcaption.captioning import decoding
+from npcaption.config import override, preset
+from npcaption.data.dataset import load_dataset
 from npcaption.evaluate import metrics
 from npcaption.model import checkpoint
 from npcaption.model.checkpoint import SHIPPED
-from npcaption.config import override, preset
-from npcaption.data.dataset import load_dataset
 
 ROOT = Path(__file__).parent.parent
 

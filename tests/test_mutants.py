@@ -9,7 +9,7 @@ BACKWARDS = [function.name for path in FILES for function in backwards(path)]
 
 
 def test_every_backward_is_broken_on_purpose():
-    offered = {name for module in (layers, model) for name in dir(module) if name.endswith("_backward")}
+    offered = {name for module in (layers, wiring) for name in dir(module) if name.endswith("_backward")}
     assert set(BACKWARDS) == offered == {mutant.function for path in FILES for mutant in mutants(path)}
 
 

@@ -4,9 +4,8 @@ import pytest
 
 from npcaption.config import ModelConfig
 from npcaption.layers.adamw import adamw, clip
-from npcaption.model.parameters import decay_of
+from npcaption.model.parameters import Parameters, decay_of
 from npcaption.training.schedule import learning_rate_at
-from npcaption.model.parameters import Parameters
 
 
 def step(p, g, decay=0.0, steps=1, rate=0.1):

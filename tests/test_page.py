@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from npcaption.captioning.pictures import heat
 from npcaption.errors import DataError
 from npcaption.evaluate.page import render, write
-from npcaption.captioning.pictures import heat
 
 EVIL = '<script>alert("1")</script> & \'</style><!--'
 VOID = {"meta", "img", "input"}

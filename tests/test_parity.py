@@ -9,15 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch, the reference, is not installed (pip install -e .[bench])")
 
+import torch_model
 from test_golden import TOLERANCE, error, logits_of, loss_and_gradients, losses_of_training
 from torch.nn import functional as F
 
-import torch_model
 from npcaption import layers
-from npcaption.export import torch_state
-from npcaption.layers import adamw
 from npcaption.config import ModelConfig, preset
 from npcaption.errors import CheckpointError, ConfigError
+from npcaption.export import torch_state
+from npcaption.layers import adamw
 from npcaption.model.parameters import Parameters
 
 SMALL = ModelConfig(image_size=24, channels=16, heads=4, hidden=40, max_length=9, vocabulary=11)

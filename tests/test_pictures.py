@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageFont
 from PIL._util import DeferredError
 
-from npcaption.errors import DataError
 from npcaption.captioning.pictures import Panel, heat, overlay, save, sheet
+from npcaption.errors import DataError
 
 EVEN = np.full((16, 16), 1 / 256)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npcaption.training import run_folder
-from npcaption.model.checkpoint import load
 from npcaption.errors import CheckpointError, DataError
+from npcaption.model.checkpoint import load
+from npcaption.training import run_folder
 
 ROOT = Path(__file__).parent.parent
 SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
@@ -207,8 +207,8 @@ class Msvcrt:
 
 
 def test_on_windows_a_file_in_the_folder_is_locked_and_gone_afterwards(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "fcntl", None)
-    monkeypatch.setattr(run, "msvcrt", Msvcrt)
+    monkeypatch.setattr(run_folder, "fcntl", None)
+    monkeypatch.setattr(run_folder, "msvcrt", Msvcrt)
     (tmp_path / run_folder.LOCK).write_text("")                     # a killed process left it
     for _ in range(2):
         with run_folder.folder(tmp_path, resume=True):
@@ -224,7 +224,7 @@ def test_on_windows_a_file_in_the_folder_is_locked_and_gone_afterwards(tmp_path,
 
 
 def test_where_there_are_no_locks_folders_are_checked_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "fcntl", None)
+    monkeypatch.setattr(run_folder, "fcntl", None)
     with run_folder.folder(tmp_path / "run", resume=False), run_folder.folder(tmp_path / "run", resume=True):
         pass
     with pytest.raises(CheckpointError, match="There is no folder"), run_folder.folder(tmp_path / "absent", resume=True):

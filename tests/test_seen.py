@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption.model import checkpoint
-from npcaption.training import loop
 from npcaption.config import Config, ModelConfig, TrainingConfig, override
 from npcaption.data.dataset import Split, load_dataset
 from npcaption.data.images import load_image
 from npcaption.data.records import SPLIT_LISTS
 from npcaption.data.seen import Seen, look, seen_images, seen_in
 from npcaption.errors import CheckpointError
+from npcaption.model import checkpoint
+from npcaption.training import loop
 
 ROOT = Path(__file__).parent.parent
 TINY = Config(ModelConfig(image_size=16, channels=8, heads=2, hidden=8, encoder_blocks=1, decoder_blocks=1, max_length=16),

@@ -5,8 +5,20 @@ import numpy as np
 import pytest
 
 from npcaption.data.shapes import (
-    COLOUR_JITTER, COLOURS, FAMILIAR, SHAPES, SIZES, SPLITS, STRAY, UNSEEN, describe, draw, judge, make_scene,
-    make_scenes)
+    COLOUR_JITTER,
+    COLOURS,
+    FAMILIAR,
+    SHAPES,
+    SIZES,
+    SPLITS,
+    STRAY,
+    UNSEEN,
+    describe,
+    draw,
+    judge,
+    make_scene,
+    make_scenes,
+)
 from npcaption.errors import DataError
 
 SCENES = [make_scene(0, split, i) for split in SPLITS for i in range(500)]

@@ -4,11 +4,11 @@ import os
 import unicodedata
 
 import pytest
+from test_records import LISTS, lay_out
 
 from npcaption.data.records import load_all_records, load_records
 from npcaption.data.splits import completed, divide, fraction, split_named
 from npcaption.errors import DataError
-from test_records import LISTS, lay_out
 
 NAMES = [f"{number:03}.jpg" for number in range(400)]
 

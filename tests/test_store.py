@@ -14,8 +14,8 @@ from PIL import Image
 
 import npcaption.progress
 from npcaption.data import image_store as store_module
-from npcaption.data.images import load_image
 from npcaption.data.image_store import open_store, release
+from npcaption.data.images import load_image
 from npcaption.errors import DataError
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,18 @@ from npcaption.data.records import load_records
 from npcaption.errors import CheckpointError, ConfigError
 from npcaption.evaluate.metrics import tokenize
 from npcaption.tokenizers import (
-    END, KINDS, PADDING, SPECIAL, START, BytePairTokenizer, CharTokenizer, WordTokenizer, bpe, build, sequence)
+    END,
+    KINDS,
+    PADDING,
+    SPECIAL,
+    START,
+    BytePairTokenizer,
+    CharTokenizer,
+    WordTokenizer,
+    bpe,
+    build,
+    sequence,
+)
 from npcaption.tokenizers.word import UNKNOWN, natural
 
 CAPTIONS = ["A dog's ball .", "Two dogs run, the dog's ball is red !", "A dög runs ; a ball runs , too",

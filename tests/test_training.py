@@ -11,17 +11,17 @@ import stress
 from PIL import Image
 from stress import without_times
 
-from npcaption.model import checkpoint as checkpoints
 from npcaption import layers
-from npcaption.training import loop
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import PRESETS, Config, ModelConfig, TrainingConfig, override
 from npcaption.data.batches import encode_captions, trim
 from npcaption.data.dataset import load_dataset
 from npcaption.data.images import load_image
 from npcaption.errors import CheckpointError, ConfigError, Stopped, TrainingError
+from npcaption.model import checkpoint as checkpoints
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
+from npcaption.training import loop
 from npcaption.training.loop import Trainer
 
 TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1,

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import layers
-from ..model import wiring
 from ..data.images import load_image
-from ..model.engines import check_batch
 from ..errors import ConfigError, DataError
+from ..model import wiring
+from ..model.engines import check_batch
 from ..model.parameters import Parameters
 from ..tokenizers import PADDING
 

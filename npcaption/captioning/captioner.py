@@ -3,17 +3,19 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from . import decoding
 from ..data.images import load_image
-from ..model.engines import NumpyEngine
 from ..errors import ConfigError, DataError, printable
+from ..model.checkpoint import SHIPPED, load
+from ..model.engines import NumpyEngine, compile_engine, make_engine
 from ..model.parameters import Parameters
 from ..tokenizers import caption_ids
+from . import decoding
 
 GROUP = 32  # images decoded together: enough to be fast; a caption of each takes some MB
 
@@ -135,3 +137,20 @@ def pixels(images):
         warnings.warn(f"The pixels go from {low:g} to {high:g}, which is nearly black: this model takes 0 to 255. "
                       "If white is 1 in your images, multiply them by 255.", stacklevel=4)
     return images
+
+
+def newest(folder="runs"):
+    """The best.npz that was written last, of all trainings under `folder`; without any, the model that ships."""
+    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=SHIPPED)
+
+
+def load_captioner(path=None, engine="numpy", threads=0):
+    """A Captioner from a checkpoint's file, or without one from the model that ships with the package.
+
+    engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
+    seconds, once. threads: as for make_engine.
+    """
+    checkpoint = load(SHIPPED if path is None else path)
+    compile_engine(engine).result()
+    return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters,
+                     make_engine(engine, checkpoint.config.model, checkpoint.parameters, threads))

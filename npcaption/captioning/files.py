@@ -9,13 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from . import attribution, pictures
-from .captioner import GROUP
-from ..data.images import load_image, max_pixels, open_image, pillow_set_up
 from ..data.formats.text import clean, count
+from ..data.images import load_image, max_pixels, open_image, pillow_set_up
 from ..errors import DataError, printable
 from ..support.files import check_writable, identity
 from ..support.progress import note, progress, say
+from . import attribution, pictures
+from .captioner import GROUP
 
 MAPS = {"attention": attribution.attention, "saliency": attribution.saliency}
 

@@ -2,12 +2,13 @@
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
+
 import numpy as np
+
 from ..support.progress import progress
 from ..tokenizers import PADDING, caption_ids
 from .augmentation import DRAWS, augment, sided
 from .image_store import release
-from .formats.text import count
 
 
 class Sequences(NamedTuple):

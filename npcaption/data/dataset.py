@@ -4,13 +4,14 @@ import json
 import os
 from collections import Counter
 from typing import NamedTuple
+
 import numpy as np
+
 from ..errors import DataError, printable
 from . import shapes
-from .records import load_all_records
-from .image_store import open_store
 from .formats.text import count
-
+from .image_store import open_store
+from .records import load_all_records
 
 HELD_OUT_SCENES = 400
 

@@ -20,11 +20,12 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
-from .images import load_image as decode, max_pixels, reason
 from ..errors import DataError, printable, why
-from ..support.progress import note, progress
 from ..support import caches
 from ..support.cores import usable_cores
+from ..support.progress import note, progress
+from .images import load_image as decode
+from .images import max_pixels, reason
 
 try:
     import fcntl

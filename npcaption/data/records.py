@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError, printable
-from .formats.entries import Cell, Fault
 from .finding import IMAGE_FOLDERS, MISSING, Finder, Respelt, full_name, identities, spelling, unique_names
+from .formats.entries import Cell, Fault
 from .formats.sources import TEXT_FOLDER, find_caption_files, read_entries
-from .splits import SPLITS, WORDS, completed, split_named
 from .formats.text import count, read_text
+from .splits import SPLITS, WORDS, completed, split_named
 
 SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt",
                "test": "Flickr_8k.testImages.txt"}

@@ -6,21 +6,15 @@ in half of the bits.
 """
 import hashlib
 import unicodedata
-from typing import NamedTuple
 
 import numpy as np
 
+from ..model.checkpoint import Seen
 from ..support.progress import progress
 from .image_store import release
 
 ROWS, COLUMNS = 8, 9        # cells of an image; 8 x 8 pairs of neighbours are compared
 NEAR = 12                   # bits in which the looks of one photograph may differ. Of 6,000 pairs of Flickr8k's, 0 did by chance
-
-
-class Seen(NamedTuple):
-    names: np.ndarray           # (N,) uint64, as are the others
-    looks: np.ndarray
-    pixels: np.ndarray
 
 
 def seen_images(split, label="fingerprints of the training images"):

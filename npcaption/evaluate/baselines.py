@@ -3,8 +3,8 @@ from itertools import chain, pairwise
 
 import numpy as np
 
-from .metrics import SIGMA, bleu_of
 from ..support.progress import progress
+from .metrics import SIGMA, bleu_of
 
 ORDER = 10          # the best of 1 to 10 on a tenth of Flickr8k's training images: 0.801 nats per character
 DISCOUNT = 0.9      # 0.8 gave 0.809 there, discounts estimated from the counts 0.812, Witten-Bell at best 0.902

@@ -1,11 +1,12 @@
 """What the page shows of each image: a thumbnail, and where the model looked for each word."""
 import io
+
 import numpy as np
+
 from ..captioning import attribution
-from . import page
 from ..data.images import open_image
 from ..tokenizers import PADDING, caption_ids
-
+from . import page
 
 THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
 

@@ -2,13 +2,13 @@
 import bisect
 import math
 from typing import NamedTuple
+
 import numpy as np
+
 from ..captioning.captioner import GROUP
 from ..data.batches import encode_captions, trim
 from ..support.progress import progress
 from ..tokenizers import PADDING
-from .scores import row
-
 
 CUT = 48  # where the post cuts captions: ids, of characters, with start and end
 

@@ -1,6 +1,7 @@
 """Files to write, which must not be those that are read."""
 import os
 from pathlib import Path
+
 from ..data.formats.sources import find_caption_files
 from ..data.records import paths_of
 from ..support.files import check_writable

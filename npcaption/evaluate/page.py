@@ -6,9 +6,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from ..captioning.pictures import COLOURS, SATURATION, heat
 from ..errors import printable
 from ..support.files import write_whole
-from ..captioning.pictures import COLOURS, SATURATION, heat
 
 ENDS = 20  # captions shown as the best, and as many as the worst
 

@@ -8,14 +8,16 @@ person's caption scores against other people's. Without them no score means anyt
 """
 import math
 from functools import partial
+
 import numpy as np
+
 from ..captioning import decoding
-from . import baselines, metrics
 from ..captioning.captioner import GROUP
 from ..data.batches import encode_captions
 from ..support.progress import progress
 from ..tokenizers import caption_ids
 from ..tokenizers.words import unspaced
+from . import baselines, metrics
 from .losses import CUT, losses, losses_cut
 
 

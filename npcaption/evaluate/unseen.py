@@ -1,5 +1,6 @@
 """Images that the model was trained on, among those that it is scored on."""
 import numpy as np
+
 from ..data.dataset import Split
 from ..errors import DataError
 

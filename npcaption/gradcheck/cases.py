@@ -1,11 +1,12 @@
 """The cases of every layer: small arguments of all kinds, with the odd ones that break a backward."""
 from dataclasses import replace
 from typing import NamedTuple
+
 import numpy as np
+
 from .. import layers
 from ..config import ModelConfig
 from ..model.parameters import sublayers
-from ..support.command import arguments
 
 
 class Case(NamedTuple):

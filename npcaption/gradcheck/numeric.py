@@ -13,9 +13,8 @@ within a few 1e-8, and a wrong sign, scale, transpose or term is off by 1e-3 at 
 the largest difference over its entries, relative to its largest gradient.
 """
 import numpy as np
-from .. import layers
-from ..support.command import arguments
 
+from .. import layers
 
 TOLERANCE = 1e-7
 TOLERANCE_FLOAT32 = 1e-5  # of the engine: its rounding, 6e-8, passes through some hundred operations a gradient

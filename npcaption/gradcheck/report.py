@@ -1,7 +1,7 @@
 """The table that `python -m npcaption.gradcheck` prints."""
 import numpy as np
-from .whole_model import SMALL, check_model
 
+from .whole_model import SMALL, check_model
 
 
 def row(first, second, shape, error, tolerance):

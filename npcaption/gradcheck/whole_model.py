@@ -1,13 +1,14 @@
 """The whole model's gradients, at some entries of every parameter tensor and of the image."""
 from dataclasses import replace
+
 import numpy as np
+
 from .. import layers
-from ..model import parameters, wiring
 from ..config import ModelConfig
+from ..model import parameters, wiring
 from ..model.engines import make_engine
 from ..model.parameters import Parameters, initialise
 from .numeric import numerical_gradient, relative_error
-
 
 SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24, encoder_blocks=2, decoder_blocks=2,
                     max_length=9, vocabulary=11, dropout=0.1)

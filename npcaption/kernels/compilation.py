@@ -21,9 +21,8 @@ from numba import njit
 from numba.core import serialize
 from numba.core.compiler import CompileResult
 
-from ..support import files
 from ..errors import printable, why
-from ..support import caches
+from ..support import caches, files
 from .target import ISA, TARGET
 
 # Freedoms that let LLVM vectorise a sum and fuse a product into it. Not among them: to assume that no number is infinite

@@ -3,7 +3,7 @@ import numpy as np
 
 from .compilation import kernel
 from .exponential import exp_of_negative
-from .simd import F1, F2, F, IDS, maximum
+from .simd import F1, F2, IDS, F, maximum
 
 PADDING = 0
 

@@ -2,7 +2,7 @@
 import numpy as np
 
 from .compilation import compiled, kernel
-from .simd import F1, F, U32
+from .simd import F1, U32, F
 
 
 @compiled

@@ -25,8 +25,8 @@ from .self_attention import self_attention_forward as kernel_self_attention_forw
 from .stem import SIZE
 from .stem import stem_block_backward as kernel_stem_block_backward
 from .stem import stem_block_forward as kernel_stem_block_forward
-from .steps import cross_attention_step as kernel_cross_attention_step
 from .steps import cross_attention_room, pack_keys, self_attention_room
+from .steps import cross_attention_step as kernel_cross_attention_step
 from .steps import self_attention_step as kernel_self_attention_step
 
 NO_VECTOR, NO_MATRIX, NO_IMAGE = (np.empty((0,) * axes, np.float32) for axes in (1, 2, 3))

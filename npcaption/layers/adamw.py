@@ -1,7 +1,7 @@
 """AdamW and clipping by the global norm, on flat buffers (N,): every parameter of the model at once."""
 import math
-import numpy as np
 
+import numpy as np
 
 
 def clip(g, limit):

@@ -13,19 +13,28 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-import numpy as np
-from .. import tokenizers
-from ..support import files
-from ..config import Config, check, check_types
-from ..data.seen import Seen
-from ..errors import CheckpointError, ConfigError, printable, why
-from .parameters import Parameters, sublayers
 
+import numpy as np
+
+from .. import tokenizers
+from ..config import Config, check, check_types
+from ..errors import CheckpointError, ConfigError, printable, why
+from ..support import files
+from .parameters import Parameters, sublayers
 
 VERSION = 2         # 1 had no fingerprints of the training images
 MOMENTS = ("optimiser.m", "optimiser.v")
+SHIPPED = Path(__file__).parents[1] / "weights" / "flickr8k.npz"  # trained on photographs; weights/README.md says all about it
+
+
+class Seen(NamedTuple):
+    """Fingerprints of the training images: see npcaption.data.seen."""
+    names: np.ndarray           # (N,) uint64, as are the others
+    looks: np.ndarray
+    pixels: np.ndarray
+
+
 SEEN = tuple(f"seen.{name}" for name in Seen._fields)
-SHIPPED = Path(__file__).parent / "models" / "flickr8k.npz"  # trained on photographs; models/README.md says all about it
 
 
 class Checkpoint(NamedTuple):

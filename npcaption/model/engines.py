@@ -21,13 +21,14 @@ from threading import Barrier
 import numpy as np
 
 from .. import layers
-from ..layers import adamw
-from . import memory as memory_, wiring
 from ..errors import ConfigError, DataError, printable
-from ..support.progress import progress
+from ..layers import adamw
 from ..support import background
 from ..support.cores import usable_cores
+from ..support.progress import progress
 from ..tokenizers import PADDING
+from . import memory as memory_
+from . import wiring
 from .finite import watched
 
 ENGINES = "numba", "numpy"

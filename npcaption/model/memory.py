@@ -1,7 +1,7 @@
 """Decoding over a key-value memory: the forward pass for one token more."""
 from typing import NamedTuple
-import numpy as np
 
+import numpy as np
 
 
 class Memory(NamedTuple):

@@ -94,6 +94,17 @@ def initialise(config, seed, dtype=np.float32):
     return parameters
 
 
+def decay_of(parameters, weight_decay, which):
+    """Each parameter's weight decay, (N,): "all" alike, or "matrices" without vectors, embeddings and positions."""
+    decay = np.zeros_like(parameters.flat)
+    start = 0
+    for name, view in parameters.named.items():
+        matrix = view.ndim == 2 and not name.startswith("token_embed.") and not name.endswith("position")
+        decay[start:start + view.size] = weight_decay if which == "all" or matrix else 0
+        start += view.size
+    return decay
+
+
 def components(config):
     """{component: number of parameters} as the tables of the README have them; they add up to the total."""
     groups = {"patch embedding": "patch_embed.", "encoder": "encoder.", "token embedding": "token_embed.weight",

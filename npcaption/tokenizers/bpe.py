@@ -17,8 +17,8 @@ from itertools import pairwise
 
 from ..errors import CheckpointError, ConfigError
 from ..support.progress import progress
-from .words import RULE, checked_rule, pattern
 from .ids import SPECIAL, of_text
+from .words import RULE, checked_rule, pattern
 
 PIECES = {1: lambda text: re.compile(r" ?[\w']{1,64}| ?[^\w\s']{1,64}|\s{1,64}"),  # of npcaption.words' rules
           2: pattern(r" ?[\w'][LETTER']{0,63}| ?[^\w\s']{1,64}|\s{1,64}")}  # together the pieces are the whole text

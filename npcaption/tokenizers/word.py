@@ -3,8 +3,8 @@ import re
 from collections import Counter
 
 from ..errors import CheckpointError
-from .words import RULE, canonical, checked_rule, pattern
 from .ids import SPECIAL, of_text, writable
+from .words import RULE, canonical, checked_rule, pattern
 
 TOKENS = {1: lambda text: re.compile(r"\w+|[.,!?;']"),       # of npcaption.words' rules
           2: pattern(r"\w[LETTER]*|[.,!?;']")}

@@ -9,25 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ..model import checkpoint as checkpoints
 from .. import config as configs
 from .. import layers, tokenizers
-from ..model import parameters as parameters_
-from . import report, run_folder, schedule
 from ..captioning.captioner import Captioner
-from ..model.checkpoint import Checkpoint
 from ..data.bags import bags_of_words
-from ..data.batches import ahead, encode_captions, epoch_batches, Views
+from ..data.batches import Views, ahead, encode_captions, epoch_batches
 from ..data.dataset import fingerprint, load_dataset
 from ..data.seen import exchanged, seen_images
-from ..model.engines import compile_engine, make_engine
 from ..errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError, printable
 from ..evaluate.losses import losses
-from ..model.parameters import Parameters, initialise, table
-from ..support.progress import progress
+from ..model import checkpoint as checkpoints
+from ..model.checkpoint import Checkpoint
+from ..model.engines import compile_engine, make_engine
+from ..model.parameters import Parameters, decay_of, initialise, table
 from ..support.command import quoted
+from ..support.progress import progress
 from ..tokenizers import PADDING
 from ..tokenizers.words import RULE, unspaced
+from . import report, run_folder, schedule
 
 SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
 BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
@@ -43,7 +42,7 @@ class Trainer:
         self.engine = make_engine(config.training.engine, config.model, parameters, config.training.threads)
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
         self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
-        self.decay = parameters_.decay_of(parameters, config.training.weight_decay, config.training.decay)
+        self.decay = decay_of(parameters, config.training.weight_decay, config.training.decay)
 
     def step(self, images, ids, number, learning_rate, words=None):
         """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> the losses before it, and tokens counted

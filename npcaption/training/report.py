@@ -1,11 +1,11 @@
 """What training tells a person."""
 import numpy as np
 from PIL import Image
+
+from ..captioning.pictures import save
 from ..data.shapes import judge
 from ..errors import printable
-from ..captioning.pictures import save
 from ..support.progress import clock
-
 
 SAMPLES = 3  # validation images captioned after every epoch
 SCENES = 10  # generated test scenes shown at the end

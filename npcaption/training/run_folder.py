@@ -9,8 +9,8 @@ import tempfile
 import threading
 from contextlib import contextmanager, suppress
 
-from ..model import checkpoint
 from ..errors import CheckpointError, why
+from ..model import checkpoint
 from ..support.files import clear_unfinished, write_whole
 
 try:

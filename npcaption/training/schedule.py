@@ -5,7 +5,6 @@ AdamW and clipping work on flat buffers (N,), every parameter of the model at on
 import math
 
 
-
 def learning_rate_at(step, steps, peak, warmup, schedule):
     """Step 1 to steps: a straight line up over the first `warmup`, then constant, or half a cosine down to zero.
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DataError, printable, why
-from .annotations import read_annotations
 from ..finding import list_folder
+from ..splits import SPLITS, split_named
+from .annotations import read_annotations
 from .lists import read_captions, read_flickr30k, read_json_lines
 from .parquet import read_parquet
-from ..splits import SPLITS, split_named
 
 TEXT_FOLDER = "Flickr8k_text"                       # where the original archive puts its text files
 COCO_FOLDER = "annotations"
