@@ -11,6 +11,7 @@ import ast
 import builtins
 import copy
 import importlib
+import re
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -217,8 +218,13 @@ def mutants(path):
                 if text not in seen:
                     seen.add(text)
                     lines = zip(original.splitlines(), text.splitlines())
-                    change = next(f"{a.strip()} -> {b.strip()}" for a, b in lines if a != b)
+                    change = next(f"{shown(a)} -> {shown(b)}" for a, b in lines if a != b)
                     yield Mutant(module, function.name, f"{function.name}: {change}", tree)
+
+
+def shown(line):
+    """A line as every Python writes it: 3.10 puts parentheses around what several names are assigned to."""
+    return re.sub(r"^\(([\w, ]+)\) = ", r"\1 = ", line.strip())
 
 
 @contextmanager

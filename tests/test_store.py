@@ -208,8 +208,8 @@ def test_a_fault_of_the_machine_leaves_an_image_out_once_but_not_for_good(paths,
 
 
 def test_an_image_that_is_gone_is_left_out(paths, folder):
-    assert open_store([*paths, "gone.jpg", "a\0.jpg"], 8, folder).unreadable == {
-        12: "No such file or directory", 13: "embedded null byte"}
+    unreadable = open_store([*paths, "gone.jpg", "a\0.jpg"], 8, folder).unreadable
+    assert list(unreadable) == [12, 13] and unreadable[12] == "No such file or directory" and "embedded null" in unreadable[13]
 
 
 def test_where_no_image_can_be_read_the_first_is_named_and_nothing_is_left_behind(paths, folder):
@@ -274,7 +274,7 @@ def test_an_interrupted_store_is_gone_on_with_and_becomes_the_same(paths, folder
         open_store(paths, 8, folder, workers=1)
     decoded.clear()
     found = open_store(paths, 8, folder)
-    assert decoded == paths[after:] and len(os.listdir(folder)) == 1
+    assert sorted(decoded) == sorted(paths[after:]) and len(os.listdir(folder)) == 1
     assert found.unreadable == whole.unreadable and np.array_equal(found.images, whole.images)
     assert next(folder.iterdir()).read_bytes() == next((folder.parent / "another").iterdir()).read_bytes()
     assert (f"Resuming the image store: {after} of 12 images" in capsys.readouterr().err) == bool(after)
@@ -300,7 +300,7 @@ def test_a_store_whose_process_was_killed_is_gone_on_with(paths, folder, decoded
     paths.sort()
     assert subprocess.run([sys.executable, "-c", BUILD, folder.parent, "dies"], cwd=ROOT).returncode == -signal.SIGKILL
     store = open_store(paths, 8, folder)
-    assert decoded == paths[9:] and len(os.listdir(folder)) == 1
+    assert sorted(decoded) == sorted(paths[9:]) and len(os.listdir(folder)) == 1
     assert np.array_equal(store.images, [load_image(path, 8) for path in paths])
 
 
@@ -311,7 +311,7 @@ def test_a_part_that_a_living_process_writes_is_left_alone(paths, folder, decode
                           stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "halfway\n"
         store = open_store(paths, 8, folder)
-        assert decoded == paths
+        assert sorted(decoded) == sorted(paths)
         other.communicate("\n")
         assert other.returncode == 0 and len(os.listdir(folder)) == 1
     assert np.array_equal(open_store(paths, 8, folder).images, store.images)

@@ -34,8 +34,8 @@ def seen_in(seen, split):
     if seen is None or split.files is None:
         return np.zeros(len(split.names), bool)
     mine = seen_images(split, "fingerprints")
-    found = np.isin(mine.pixels, seen.pixels)
-    for i in np.flatnonzero(~found & np.isin(mine.names, seen.names)):
+    found = np.isin(mine.pixels, seen.pixels, kind="sort")  # the other kind overflows in NumPy 2.0
+    for i in np.flatnonzero(~found & np.isin(mine.names, seen.names, kind="sort")):
         found[i] = same_look(mine.looks[i], seen.looks[seen.names == mine.names[i]]).any()
     return found
 
