@@ -2,7 +2,7 @@
 
     python tests/mutants.py        a line for each mutant that escapes, then a table; exits 1 if one escapes
 
-A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model.py` with one change: a sign, a term, a factor, a
+A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a factor, a
 transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked by
 `npcaption.gradcheck` in the cases of its own layer alone; the model's wiring is checked in the whole model. It is
 caught if a gradient is wrong or not a number, or if it raises.
@@ -27,7 +27,7 @@ from npcaption import layers  # noqa: E402
 from npcaption.gradcheck import cases, numeric, whole_model  # noqa: E402
 from npcaption.support.progress import progress  # noqa: E402
 
-FILES = [path for path in [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model.py"]
+FILES = [path for path in [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model" / "wiring.py"]
          if "_backward(" in path.read_text()]
 
 # What a mutant is called, "function: the line before -> the line after", and why it computes the same.

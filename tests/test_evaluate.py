@@ -53,7 +53,7 @@ def test_the_shuffled_loss_puts_every_caption_beside_another_image():
 @pytest.mark.parametrize("tokenizer", [CharTokenizer.build(["abcdef"]), BytePairTokenizer([(b"a", b"b"), (b"ab", b"c")])],
                          ids=["characters", "byte pairs"])
 def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_cut_counts_whole(tokenizer, monkeypatch):
-    monkeypatch.setattr(evaluate, "CUT", 7)                  # five characters and, where there is one, the end
+    monkeypatch.setattr(losses, "CUT", 7)                  # five characters and, where there is one, the end
     texts = [("abc", "abcde"), ("fedabc",)]                  # three tokens or six of the last one, both across the cut
     config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, max_length=12, vocabulary=tokenizer.size)
     c, split = Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64)), split_of(texts)
@@ -67,7 +67,7 @@ def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_
 
 
 def test_by_the_posts_protocol_what_is_not_cut_has_the_loss_that_it_has(monkeypatch):
-    monkeypatch.setattr(evaluate, "CUT", 10)                 # room for eight characters, as the captioner has
+    monkeypatch.setattr(losses, "CUT", 10)                 # room for eight characters, as the captioner has
     texts = [("abba aba", "abab ab"), ("a", "bb")]
     c, split = random_captioner(texts), split_of(texts)
     beside, shuffled = losses.losses_cut(c, split)

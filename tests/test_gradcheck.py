@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 
 from npcaption import layers
-from npcaption.gradcheck import __main__, cases, numeric, whole_model
+from npcaption.gradcheck import cases, cli, whole_model
 from npcaption.gradcheck.numeric import TOLERANCE, check_case, numerical_gradient, relative_error
 from npcaption.gradcheck.whole_model import check_model
 from npcaption.model import wiring
+from npcaption.model.parameters import Parameters, initialise
 
 CASES = cases.cases()
 
@@ -22,13 +23,13 @@ def test_every_entry_of_every_argument_agrees_with_its_numerical_gradient(case):
 @pytest.mark.parametrize("steps", [0, 20])
 def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(config, steps):
     errors = check_model(steps, config=config)
-    assert len(errors) == 1 + len(numeric.Parameters(config).named)
+    assert len(errors) == 1 + len(Parameters(config).named)
     assert {name: error for name, (_, error) in errors.items() if not error < TOLERANCE} == {}
 
 
 def test_half_of_the_loss_has_half_of_the_gradients():
     errors = whole_model.check_half()
-    assert len(errors) == len(numeric.Parameters(whole_model.CONVOLVING).named)
+    assert len(errors) == len(Parameters(whole_model.CONVOLVING).named)
     assert max(error for _, error in errors.values()) < 1e-12
 
 
@@ -77,7 +78,7 @@ def test_the_relative_error_of_a_flipped_sign_is_two_and_of_nothing_is_zero():
 
 
 def test_the_command_prints_a_row_for_each_argument_and_exits_0(capsys):
-    assert __main__.main(["--layer", "attention"]) == 0
+    assert cli.main(["--layer", "attention"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:4]] == [["attention", "q"], ["attention", "k"], ["attention", "v"]]
     assert all(line.endswith("ok") for line in lines[1:4])
@@ -86,14 +87,14 @@ def test_the_command_prints_a_row_for_each_argument_and_exits_0(capsys):
 def test_the_command_exits_1_and_says_where_when_a_backward_is_wrong(monkeypatch, capsys):
     right = layers.layernorm_backward
     monkeypatch.setattr(layers, "layernorm_backward", lambda dout, cache: (-right(dout, cache)[0], *right(dout, cache)[1:]))
-    assert __main__.main(["--layer", "layernorm"]) == 1
+    assert cli.main(["--layer", "layernorm"]) == 1
     assert "WRONG" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_the_command_calls_a_gradient_that_is_not_a_number_wrong(monkeypatch, capsys):
     right = layers.layernorm_backward
     monkeypatch.setattr(layers, "layernorm_backward", lambda dout, cache: (right(dout, cache)[0] * np.nan, *right(dout, cache)[1:]))
-    assert __main__.main(["--layer", "layernorm"]) == 1
+    assert cli.main(["--layer", "layernorm"]) == 1
 
 
 def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeypatch):
@@ -107,7 +108,7 @@ def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeyp
 
 def test_the_wiring_does_not_know_whether_there_is_a_batch():
     config = whole_model.CONVOLVING
-    p, g = numeric.initialise(config, 0, dtype=np.float64), [numeric.Parameters(config, np.float64) for _ in range(2)]
+    p, g = initialise(config, 0, dtype=np.float64), [Parameters(config, np.float64) for _ in range(2)]
     rng = np.random.default_rng(1)
     image, ids, words = rng.uniform(0, 255, (3, 16, 16, 3)), rng.integers(1, 11, (3, 9)), rng.integers(0, 2, (3, 7))
     keys, total = layers.fold_key(0, np.arange(3)), 24

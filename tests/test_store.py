@@ -282,7 +282,7 @@ def test_an_interrupted_store_is_gone_on_with_and_becomes_the_same(paths, folder
 
 BUILD = """
 import sys
-from npcaption.data import store
+from npcaption.data import image_store as store
 def dies(images, *_):
     for number, image in enumerate(images):
         if number == 9:
