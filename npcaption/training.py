@@ -99,9 +99,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     seen = seen_images(data.train)
     check_data(data, t, out, resumed, seen)
     if twice := np.flatnonzero(seen_in(seen, data.val)).tolist():
-        say(f"WARNING: {len(twice):,} of {len(data.val.names):,} validation images are among the training images under another "
-            f"name or in another data set, the first {data.val.names[twice[0]]}: the validation loss flatters the model, and "
-            f"best.npz is chosen by it. Remove the copies, or give each image's copies one split.")
+        say(f"WARNING: {len(twice):,} of {len(data.val.names):,} validation images are among the training images, too, "
+            f"perhaps under another name, the first {data.val.names[twice[0]]}: the validation loss flatters the "
+            f"model, and best.npz is chosen by it. Remove the copies, or give all copies of an image one split.")
     tokenizer = resumed.tokenizer if resumed else tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))

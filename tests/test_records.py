@@ -340,5 +340,5 @@ def test_what_the_hub_says_of_a_data_set_is_no_file_of_captions(tmp_path):
 
 
 def test_json_lines_in_a_json_file_are_told_by_their_name(tmp_path):
-    with pytest.raises(DataError, match="If it is one JSON object a line, give it a name that ends in .jsonl."):
+    with pytest.raises(DataError, match="If it is one JSON object a line, name it .jsonl."):
         load_records(lay_out(tmp_path, {"captions.json": '{"image": "a.jpg", "caption": "A"}\n' * 3}))

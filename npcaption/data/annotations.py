@@ -29,8 +29,8 @@ def read_json(file):
     try:
         return json.loads(read_text(file), object_pairs_hook=pairs_once)
     except (ValueError, RecursionError) as error:
-        advice = ("If it is one JSON object a line, give it a name that ends in .jsonl" if str(error).startswith("Extra data")
-                  else "Download it again")
+        several = str(error).startswith("Extra data")
+        advice = "If it is one JSON object a line, name it .jsonl" if several else "Download it again"
         raise DataError(f"{printable(file)} is not JSON: {printable(error)}. {advice}.") from error
 
 
@@ -76,7 +76,7 @@ def rows(file, content):
 
 
 def by_name(file, content):
-    """Entries of {name: caption, or list of captions, or {"captions": ...}}; or of {split: such a dict or a list of rows}"""
+    """Entries of {name: caption, or list of captions, or {"captions": ...}}, or of {split: such a dict, or rows}"""
     if all(key.lower() in WORDS and isinstance(value, (dict, list)) for key, value in content.items()):
         for key, value in content.items():
             for entry in by_name(file, value) if isinstance(value, dict) else rows(file, value):

@@ -90,7 +90,8 @@ def kind_of(file):
 def like(name, pattern):
     """Whether a file's name is of a pattern, in upper or lower case; hidden files are of none."""
     name = name.lower()
-    return fnmatchcase(name, pattern.lower()) and not any(fnmatchcase(name, other) for other in NOT_CAPTIONS) and not name.startswith(".")
+    return (fnmatchcase(name, pattern.lower()) and not name.startswith(".")
+            and not any(fnmatchcase(name, other) for other in NOT_CAPTIONS))
 
 
 def source(file, kind):

@@ -48,9 +48,9 @@ def read_captions(file):
 
     A header, recognised by its column for captions, may name the columns in any order among others; there may be
     several for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of
-    the caption, is dropped, and so is a column of such numbers. A field ["one", "two"] is two captions. If the caption is the last column, other separators belong to it, unquoted too. With tabs
-    or bars, quotes enclose fields only if those of the file look like it. A line that is no such row becomes an entry
-    with a fault.
+    the caption, is dropped, and so is a column of such numbers. A field ["one", "two"] is two captions. If the caption
+    is the last column, other separators belong to it, unquoted too. With tabs or bars, quotes enclose fields only if
+    those of the file look like it. A line that is no such row becomes an entry with a fault.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
     if re.fullmatch("sep=.", lines[0].strip().lower()):     # Excel's
@@ -131,8 +131,8 @@ def header(row, place):
     if unknown and len(names) == 2:
         captions = (1 - images[0],)                     # whatever it is called
     elif unknown:
-        raise DataError(f"{place} has the columns {printable(', '.join(row))}, none of them of captions. Call one `caption`, "
-                        "or several `caption_0`, `caption_1` and so on.")
+        raise DataError(f"{place} has the columns {printable(', '.join(row))}, none of them of captions. Call one "
+                        "`caption`, or several `caption_0`, `caption_1` and so on.")
     if not captions or not images and not any(name.startswith("caption") for name in map(names.__getitem__, captions)):
         return None
     splits = tuple((i, name) for i, name in enumerate(names) if states_split(name))

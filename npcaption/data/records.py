@@ -211,8 +211,9 @@ def advice(left_out, finder):
         return "Save the file as UTF-8."
     if MISSING not in left_out:
         return "Correct the file, or add images."
-    if archive := next((name for name in sorted(finder.files.get(finder.root, ())) if name.lower().endswith(ARCHIVES)), None):
-        return f"Unpack {printable(archive)} there."
+    archives = [name for name in sorted(finder.files.get(finder.root, ())) if name.lower().endswith(ARCHIVES)]
+    if archives:
+        return f"Unpack {printable(archives[0])} there."
     if folder := finder.elsewhere(left_out[MISSING][1]):
         return (f"That file is in {printable(folder)}: give that folder one of the names "
                 f"{', '.join(IMAGE_FOLDERS[:-1])}.")
@@ -292,7 +293,8 @@ def list_files(root, find, taken):
     A list has an image's name in each line. DataError if one of Flickr8k's is missing, or two lists are of one split.
     """
     places = [(folder, list_folder(folder)[0]) for folder in (root, root / TEXT_FOLDER, root / "splits")]
-    found = {split: folder / name for split, name in SPLIT_LISTS.items() for folder, names in reversed(places) if name in names}
+    found = {split: folder / name for split, name in SPLIT_LISTS.items()
+             for folder, names in reversed(places) if name in names}
     if absent := [name for split, name in SPLIT_LISTS.items() if split not in found and found]:
         raise DataError(f"{' and '.join(absent)} missing in {printable(root)}, where the rest of the split lists is. "
                         "Add the missing, or remove all three for a random split.")
@@ -301,8 +303,8 @@ def list_files(root, find, taken):
     for file in (folder / name for folder, names in places for name in sorted(names) if like(name, "*.txt")):
         if (split := split_named(file.stem)) and file not in taken and is_list(file, find):
             if split in found:
-                raise DataError(f"{printable(found[split])} and {printable(file)} both list images of the split {split}. "
-                                "Leave one of them.")
+                raise DataError(f"{printable(found[split])} and {printable(file)} both list images of the split "
+                                f"{split}. Leave one of them.")
             found[split] = file
     return {split: found[split] for split in SPLITS if split in found}
 
