@@ -275,3 +275,26 @@ def test_a_beam_wider_than_the_vocabulary_gives_all_that_there_is():
 def test_impossible_settings_are_refused(decode):
     with pytest.raises(ConfigError):
         decode(textbook(TINY), images_for(TINY, 1))
+
+
+@pytest.mark.parametrize("decode, sentence", [
+    (partial(decoding.beam, width=2.5), "width is 2.5; it must be a whole number."),
+    (partial(decoding.beam, width="4"), "width is '4'; it must be a whole number."),
+    (partial(decoding.beam, width=True), "width is True; it must be a whole number."),
+    (partial(decoding.beam, length_penalty="1"), "length_penalty is '1'; it must be a number."),
+    (partial(decoding.sample, seed=None), "seed is None; it must be a whole number."),
+    (partial(decoding.sample, seed=1.5), "seed is 1.5; it must be a whole number."),
+    (partial(decoding.sample, count=2.0), "count is 2.0; it must be a whole number."),
+    (partial(decoding.sample, top_k=2.5), "top_k is 2.5; it must be a whole number."),
+    (partial(decoding.sample, temperature="1"), "temperature is '1'; it must be a number.")])
+def test_a_setting_that_is_no_number_of_its_kind_is_named(decode, sentence):
+    with pytest.raises(ConfigError) as raised:
+        decode(textbook(TINY), images_for(TINY, 1))
+    assert str(raised.value) == sentence
+
+
+def test_numbers_of_numpy_are_numbers():
+    images = images_for(TINY, 1)
+    [[*found]] = decoding.sample(textbook(TINY), images, count=np.int64(2), temperature=np.float32(1), seed=np.uint8(3))
+    [[*same]] = decoding.sample(textbook(TINY), images, count=2, seed=3)
+    assert [h.ids.tolist() for h in found] == [h.ids.tolist() for h in same]

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -342,6 +343,38 @@ def test_a_copy_of_a_captioner_is_one_of_its_own(name, tied):
         assert copied.engine.threads == 2
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_parameters_that_were_changed_in_place_count_at_once_in_both_engines(tied):
+    config = replace(ODD, tied=tied)
+    images, tokenizer = batch(config, 3)[0], CharTokenizer.build(["abcdefghijklmnopqrstuvwxyz0123456789 "[:37]])
+    numpy, numba = (Captioner(config, tokenizer, p, make_engine(name, config, p, 2))
+                    for name, p in [("numpy", initialise(config, 1)), ("numba", initialise(config, 1))])
+    for name in ("decoder.1.mlp.up.weight", "encoder.0.attention.qkv.weight", "token_embed.weight", "output.norm.bias"):
+        for captioner in (numpy, numba):
+            captioner.parameters.named[name][...] *= 3
+            captioner.parameters.named[name][...] += 0.5
+        losses = [captioner.loss(images, ["ab", "c", ""]) for captioner in (numpy, numba)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        assert numpy.captions(images) == numba.captions(images)
+        (_, exact), (_, found) = (captioner.loss_and_gradients(images, ["ab", "c", ""]) for captioner in (numpy, numba))
+        assert all(relative_error(found[name], exact[name]) < 1e-3 for name in exact)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_gradients_that_several_threads_want_at_once_are_those_that_one_has(name):
+    parameters = initialise(ODD, 1)
+    captioner = Captioner(ODD, CharTokenizer.build(["abcdefghijklmnopqrstuvwxyz0123456789 "[:37]]), parameters,
+                          make_engine(name, ODD, parameters, 2))
+    batches = [(batch(ODD, 12, seed)[0], ["abc", "d"] * 6) for seed in range(4)]
+    alone = [captioner.loss_and_gradients(*each) for each in batches]
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda each: captioner.loss_and_gradients(*each), batches))
+        for (loss, gradients), (other, others) in zip(alone, together):
+            assert loss == other
+            assert all(np.array_equal(gradients[name], others[name]) for name in gradients)
+
+
 FAMILY = """
 import multiprocessing, sys
 import numpy as np
@@ -392,7 +425,8 @@ if not child:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 """
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120,
-                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path)})
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path / "cache"),
+                                         "TMPDIR": str(tmp_path)})
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -409,10 +443,11 @@ assert background.at_work()
 raise SystemExit(2)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path)})
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path / "cache"),
+                                         "TMPDIR": str(tmp_path)})
     working, compiled = ran.stdout.split()
     assert (ran.returncode, ran.stderr, working) == (2, "", "False")
-    assert int(compiled) <= 2 and not any(tmp_path.iterdir())
+    assert int(compiled) <= 2 and not any(tmp_path.glob("cache/*"))
 
 
 def test_the_memory_for_an_image_does_not_grow_after_the_second_of_its_size():

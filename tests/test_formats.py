@@ -228,6 +228,17 @@ def test_each_row_group_is_read_once_for_the_store(tmp_path, monkeypatch):
     assert len(read) == len(set(read)) == 3 + 2 + 1 + 1
 
 
+def test_rows_of_parquet_that_all_have_one_name_are_told_by_their_numbers(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra `parquet`")
+    from pyarrow import parquet
+    images = [{"bytes": photograph(n), "path": "image.jpg"} for n in range(12)]
+    captions = pyarrow.array(["A"] * 12).dictionary_encode().cast(pyarrow.dictionary(pyarrow.int8(), pyarrow.string()))
+    parquet.write_table(pyarrow.table({"image": images, "caption": captions}), tmp_path / "x.parquet")
+    records = load_records(tmp_path)
+    assert {record.name for part in records[:3] for record in part} == {f"x.parquet:{n}" for n in range(1, 13)}
+    assert all(records[:3])
+
+
 def test_one_parquet_file_is_split_at_random_and_captions_may_be_in_lists(tmp_path):
     write_parquet(tmp_path / "train-0.parquet", range(8), caption=[[f"A {n}", "B"] for n in range(7)] + [None])
     records = load_records(tmp_path)

@@ -100,6 +100,34 @@ def test_several_columns_of_captions_are_several_captions(tmp_path):
     assert rows == [("a.jpg", "A"), ("a.jpg", "B, b"), ("b.jpg", "C"), ("c.jpg", "")] and not faults
 
 
+@pytest.mark.parametrize("text, rows", [
+    ("Image Name,Caption,Source\na.jpg,A,flickr", [("a.jpg", "A")]),
+    ("filename,title,description\na.jpg,T,A", [("a.jpg", "A")]),
+    ("photo number,filename\nA,a.jpg", [("a.jpg", "A")]),
+    ("raw,sentids,split,filename\n\"[\"\"A, b\"\", \"\"B\"\"]\",1,train,a.jpg", [("a.jpg", "A, b"), ("a.jpg", "B")]),
+    ("a.jpg,0,A\na.jpg,1,B, b\nb.jpg,0,C", [("a.jpg", "A"), ("a.jpg", "B, b"), ("b.jpg", "C")]),
+    ("a.jpg,2,3 dogs\nb.jpg,A\nc.jpg,C", [("a.jpg", "2,3 dogs"), ("b.jpg", "A"), ("c.jpg", "C")])])
+def test_a_column_that_holds_no_captions_is_part_of_none(tmp_path, text, rows):
+    assert entries(tmp_path, text) == (rows, [])
+
+
+@pytest.mark.parametrize("columns", ["image,caption_en,caption_de", "filename,title,alt text"])
+def test_a_header_without_captions_is_refused_where_it_cannot_be_told_which_column_holds_them(tmp_path, columns):
+    listed = columns.replace(",", ", ")
+    with pytest.raises(DataError, match=f"captions.csv:1 has the columns {listed}, none of them of captions. Call one"):
+        entries(tmp_path, f"{columns}\na.jpg,A,B\n")
+
+
+@pytest.mark.parametrize("field, captions", [
+    ("['A dog', \"B's\"]", ["A dog", "B's"]), ('["A", "says \'a\' \'b\'"]', ["A", "says 'a' 'b'"]), ("['A']", ["A"]),
+    ("['A dog'\n 'B']", None), ("['A', 3]", None), ("['A', open('/x')]", None),    # NumPy's, of no texts, no literal
+    ("[A, B]", ["[A, B]"]), ("['A'] and more", ["['A'] and more"])])
+def test_a_field_that_is_a_list_is_several_captions(tmp_path, field, captions):
+    quoted = field.replace('"', '""')
+    rows, faults = entries(tmp_path, f'image,captions\na.jpg,"{quoted}"\n')
+    assert (rows, faults) == ([], [2]) if captions is None else rows == [("a.jpg", caption) for caption in captions]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
                                       "utf-8-sig"])
 @pytest.mark.parametrize("text", ["größer", "犬が走る" * 9, "A dog"])

@@ -209,6 +209,7 @@ WRAPPED = {
     "Lightning": lambda m: {"epoch": 3, "state_dict": {f"model.{name}": value
                                                        for name, value in m.state_dict().items()}},
     "a training's file": lambda m: {"model": m.state_dict(), "optimizer": {"state": {}}, "epoch": 3},
+    "a module's part": lambda m: {f"net.captioner.{name}": value for name, value in m.state_dict().items()},
     "nested twice": lambda m: {"model": {"state_dict": m.state_dict()}},
     "parameters": lambda m: dict(m.named_parameters())}
 
@@ -236,7 +237,9 @@ def test_numbers_of_16_bits_become_the_same_of_32(dtype):
     (lambda m: m.state_dict() | {"module.ln_f.bias": m.ln_f.bias}, "'ln_f.bias' twice"),
     (lambda m: m.state_dict() | {"ln_f.bias": m.ln_f.bias * torch.inf}, "'ln_f.bias' holds numbers .* not finite"),
     (lambda m: m.to("meta").state_dict(), "cannot be made an array"),
-    (lambda m: {f"ema.{name}": value for name, value in m.state_dict().items()}, "no 'patch_embed.pos_embd'")])
+    (lambda m: {"net": m.state_dict(), "optimizer": {"state": {}}}, r"mappings: net, optimizer\. Give .*\['net'\]"),
+    (lambda m: {f"{part}.{name}": value for part in ("ema", "online") for name, value in m.state_dict().items()},
+     "no 'patch_embed.pos_embd'")])
 def test_what_is_no_state_is_refused_with_a_sentence(state, sentence):
     with pytest.raises(CheckpointError, match=sentence):
         torch_state.parameters_from_torch_state(state(reference(SMALL)))
@@ -268,6 +271,12 @@ def test_a_number_of_heads_that_cannot_share_the_channels_is_refused():
     state = {name: value for name, value in reference(SMALL).state_dict().items() if ".heads.3." not in name}
     with pytest.raises(CheckpointError, match="16 cannot be shared by 3 heads"):
         torch_state.parameters_from_torch_state(state)
+
+
+@pytest.mark.parametrize("tokenizer", [None, "char", {"kind": "char"}])
+def test_what_is_no_tokenizer_is_refused(tokenizer):
+    with pytest.raises(CheckpointError, match="The tokenizer is of type .*; give one of npcaption.tokenizers."):
+        torch_state.from_torch_state(reference(SMALL).state_dict(), tokenizer)
 
 
 def test_a_captioner_from_a_state_gives_that_state():

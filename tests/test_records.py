@@ -313,3 +313,32 @@ def test_one_data_set_twice_is_refused_and_one_whose_path_holds_the_separator_is
     data = two_folders(tmp_path).split(os.pathsep)
     with pytest.raises(DataError, match="4 images would be there twice, the first .*cats/Images/.*Name each data set once"):
         load_all_records(os.pathsep.join(data[:1] * 2))
+
+
+@pytest.mark.parametrize("text", ["nan", "None", "NULL", " N/A ", "<NA>"])
+def test_what_a_program_writes_for_no_caption_is_none(tmp_path, text):
+    rows = "".join(f"{name}.jpg,{text if name == 'b' else 'A'}\n" for name in "abcde")
+    records = load_records(lay_out(tmp_path, {"captions.txt": "image,caption\n" + rows}))
+    assert set(captions_of(records)) == {f"{name}.jpg" for name in "acde"}
+    assert "Left out 1 empty caption, first at " in " ".join(records.left_out)
+
+
+def test_an_archive_that_was_not_unpacked_is_named(tmp_path):
+    with pytest.raises(DataError, match="Unpack Images.zip there."):
+        load_records(lay_out(tmp_path, {"captions.txt": "a.jpg,A\n", "Images.zip": "PK"}, images=""))
+
+
+def test_captions_in_another_encoding_are_to_be_saved_in_utf_8(tmp_path):
+    with pytest.raises(DataError, match="in another encoding than UTF-8.* Save the file as UTF-8."):
+        load_records(lay_out(tmp_path, {"captions.txt": "a.jpg,caf\u00e9\nb.jpg,na\u00efve\n".encode("latin-1")}))
+
+
+def test_what_the_hub_says_of_a_data_set_is_no_file_of_captions(tmp_path):
+    lists = {f"{part}.csv": f"image,caption\n{name}.jpg,A\n" for part, name in zip(("train", "val", "test"), "abc")}
+    records = load_records(lay_out(tmp_path, {"dataset_dict.json": "{}", "dataset_infos.json": "{}", **lists}))
+    assert names(records.train) == ["a.jpg"]
+
+
+def test_json_lines_in_a_json_file_are_told_by_their_name(tmp_path):
+    with pytest.raises(DataError, match="If it is one JSON object a line, name it .jsonl."):
+        load_records(lay_out(tmp_path, {"captions.json": '{"image": "a.jpg", "caption": "A"}\n' * 3}))

@@ -63,6 +63,27 @@ def test_an_image_is_known_by_its_name_and_look_however_compressed_or_by_its_pix
     assert seen_in(seen, same_pixels).tolist() == [True, False, True]
 
 
+def test_a_copy_under_another_name_is_known_by_its_look_and_one_of_many_that_look_alike_is_not(tmp_path):
+    seen = seen_images(split(map(photograph, range(4)), ["a/0.jpg", "a/1.jpg", "2.jpg", "3.jpg"]))
+    copies = split([compressed(photograph(0, (240, 160)), tmp_path), photograph(3, (120, 90)), photograph(9)],
+                   ["b/0.jpg", "x.jpg", "3.jpg"])
+    assert seen_in(seen, copies).tolist() == [True, True, False]
+    patients = [Image.fromarray((np.asarray(photograph(0)) // 2 + dark).astype(np.uint8)) for dark in range(0, 60, 10)]
+    alike = seen_images(split(patients[:5], [f"patient{i}/front.png" for i in range(5)]))
+    assert not seen_in(alike, split(patients[5:], ["patient5/front.png"])).any()
+
+
+def test_training_warns_of_copies_of_training_images_among_those_that_validate(tmp_path):
+    first = photographs(tmp_path / "first", train=range(8), val=range(8, 10), test=[10])
+    second = photographs(tmp_path / "second", train=range(20, 24), val=[2, 3, 24], test=[25])
+    for data, wanted in [(f"{first}{os.pathsep}{second}", "WARNING: 2 of 5 validation images are among the training "),
+                         (str(first), None)]:
+        said = []
+        loop.train(override(TINY, data=data), tmp_path / f"run{bool(wanted)}", say=said.append)
+        found = [line for line in said if "WARNING" in line]
+        assert found == [] if wanted is None else wanted in found[0] and "second/2.bmp" in found[0], said
+
+
 def test_even_images_of_one_name_are_told_apart_by_their_pixels():
     red, blue, red_too = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue", "red"))
     assert seen_in(seen_images(split([red], "a")), split([blue, red_too], "ab")).tolist() == [False, True]

@@ -208,3 +208,43 @@ def test_one_data_set_under_two_paths_is_refused(tmp_path):
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(DataError, match="5 images would be there twice"):
         load_all_records(f"{tmp_path / 'a'}{os.pathsep}{tmp_path / 'b'}")
+
+
+def listed(folder, **lists):
+    """A data set of NAMES[:40] with lists of names beside its captions"""
+    text = table([(name, "A") for name in NAMES[:40]], "image,caption")
+    files = {name.replace("_", "/") + ".txt": "\n".join(names) for name, names in lists.items()}
+    return lay_out_images(folder, {"captions.csv": text, **files}, [f"Images/{n}" for n in NAMES[:40]])
+
+
+def test_lists_of_names_state_the_split_whatever_they_are_called(tmp_path):
+    stems = [name[:-4] for name in NAMES]
+    for number, lists in enumerate([dict(train=NAMES[:20], val=NAMES[20:30], test=NAMES[30:40]),
+                                    dict(splits_train=stems[:20], splits_dev=stems[20:30], splits_test=stems[30:40]),
+                                    dict(FlickrTrain=NAMES[:20], FlickrValid=["Images/" + n for n in NAMES[20:30]],
+                                         FlickrTest=NAMES[30:40], training=["epoch 1", "epoch 2"])]):
+        records = load_records(listed(tmp_path / str(number), **lists))
+        assert of_split(records) == {name: part for part, names in zip(("train", "val", "test"), (
+            NAMES[:20], NAMES[20:30], NAMES[30:40])) for name in names}
+        assert "The split is that of the lists " in " ".join(records.notes)
+
+
+def test_images_in_no_list_are_to_train_on_if_no_list_states_these(tmp_path):
+    records = load_records(listed(tmp_path, test=NAMES[30:40]))
+    assert {record.name for record in records.test} == set(NAMES[30:40])
+    assert {record.name for record in records.train + records.val} == set(NAMES[:30]) and records.val
+    assert "To train on are the images in none of them." in " ".join(records.notes)
+
+
+def test_two_lists_of_one_split_are_refused(tmp_path):
+    with pytest.raises(DataError, match="test.txt and .*testing.txt both list images of the split test"):
+        load_records(listed(tmp_path, test=NAMES[30:40], testing=NAMES[20:40]))
+
+
+@pytest.mark.parametrize("part", [lambda names: [{"image": name, "caption": "A"} for name in names],
+                                  lambda names: {name: ["A", "B"] for name in names}])
+def test_the_keys_of_a_json_object_state_the_split(tmp_path, part):
+    content = {"train": part(NAMES[:6]), "validation": part(NAMES[6:8]), "test": part(NAMES[8:9])}
+    folder = lay_out_images(tmp_path, {"captions.json": json.dumps(content)}, NAMES[:9])
+    assert of_split(load_records(folder)) == {**dict.fromkeys(NAMES[:6], "train"), **dict.fromkeys(NAMES[6:8], "val"),
+                                              NAMES[8]: "test"}

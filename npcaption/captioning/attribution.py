@@ -56,6 +56,7 @@ def attention(captioner, image, ids, layer=None, head=None):
         if chosen is not None and not (hasattr(chosen, "__index__") and 0 <= operator.index(chosen) < count):
             raise ConfigError(f"There is no {name} {chosen}: this model's decoder has {count}, numbered from 0.")
     image, ids = fitting(captioner, image, ids)
+    captioner.engine.refresh()
     source = captioner.engine.encode(image[None])            # (1, P, C)
     _, (_, blocks) = wiring.decode_forward(layers, config, p, ids[None, :-1], source, 0.0, 0)
     shares = np.stack([layers.cross_attention_map(cross)[0] for _, cross, _ in blocks])  # (blocks, H, T, P)

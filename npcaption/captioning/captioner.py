@@ -56,6 +56,7 @@ class Captioner:
                             "Give a list, such as ['dog.jpg'], or one image to caption().")
         if not callable(decode):
             raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.decoding.greedy.")
+        self.engine.refresh()
         found, images = [], iter(images)
         while group := [load_image(image, self.config.image_size) for image in islice(images, GROUP)]:
             found += [[Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses]
@@ -97,6 +98,7 @@ class Captioner:
         for number, text in enumerate(captions):
             if not isinstance(text, str):
                 raise DataError(f"Caption {number} (counted from 0) is {kind(text)}; it must be a str.")
+        self.engine.refresh()
         return images, np.stack([caption_ids(self.tokenizer, text, self.config.max_length) for text in captions])
 
 

@@ -4,11 +4,12 @@ Each takes images (B, S, S, 3) uint8 and gives for each image a list of Hypothes
 max_length ids; one that has not ended by then ends in its last place, which is how training cuts captions too.
 """
 import zlib
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, printable
 from ..tokenizers import END, PADDING, START
 
 
@@ -30,6 +31,8 @@ def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0)
     fewest that together have at least the probability top_p. What is drawn depends on the seed and the pixels, not on the
     company in which an image is captioned, and the first captions of many are those of few.
     """
+    check_kinds(Integral, "whole number", count=count, top_k=top_k, seed=seed)
+    check_kinds(Real, "number", temperature=temperature, top_p=top_p)
     if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or count < 1 or seed < 0:
         raise ConfigError(f"Sampling with temperature {temperature}, top_k {top_k}, top_p {top_p}, seed {seed}, {count} "
                           f"captions is impossible: temperature must be from 1e-6 to 1e6, count above 0, top_k and seed at "
@@ -43,6 +46,13 @@ def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0)
         totals = np.cumsum(kept(scores / temperature, top_k, top_p), axis=-1, dtype=np.float64)  # (R, V)
         return (totals <= draws[rows, place, None] * totals[:, -1:]).sum(-1)
     return walk(engine, images, count, choose)
+
+
+def check_kinds(kind, noun, **values):
+    """ConfigError for a setting that is no number of a kind."""
+    for name, value in values.items():
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ConfigError(f"{name} is {printable(repr(value))}; it must be a {noun}.")
 
 
 def kept(scores, top_k, top_p):
@@ -97,6 +107,8 @@ def beam(engine, images, width=4, length_penalty=1.0):
     tokens. An image is done when `width` captions have ended and no beginning, at its present length, has a better score
     than the worst of them.
     """
+    check_kinds(Integral, "whole number", width=width)
+    check_kinds(Real, "number", length_penalty=length_penalty)
     if width < 1 or not 0 <= length_penalty <= 10:
         raise ConfigError(f"A beam of {width} with length penalty {length_penalty} is impossible: the width must be at "
                           f"least 1, the penalty from 0 to 10.")

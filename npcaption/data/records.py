@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError, printable
-from .finding import IMAGE_FOLDERS, MISSING, Finder, Respelt, full_name, identities, spelling, unique_names
+from .finding import IMAGE_FOLDERS, MISSING, Finder, Respelt, full_name, identities, list_folder, spelling, unique_names
 from .formats.entries import Cell, Fault
-from .formats.sources import TEXT_FOLDER, find_caption_files, read_entries
+from .formats.lists import NOT_UTF8
+from .formats.sources import TEXT_FOLDER, find_caption_files, like, read_entries
 from .formats.text import count, read_text
 from .splits import SPLITS, WORDS, completed, split_named
 
@@ -16,6 +17,8 @@ SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages
                "test": "Flickr_8k.testImages.txt"}
 
 EMPTY = Fault("empty caption", "")
+ARCHIVES = ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"
+NO_TEXT = "nan", "none", "null", "n/a", "<na>"      # what programs write for a caption that is not there
 SHARED = Fault("image", "whose name fits no file but that of another name")
 UNLISTED = Fault("image", "in none of the split lists")
 UNSTATED = Fault("image", "in none of the stated splits")
@@ -99,7 +102,9 @@ def load_records(path):
         raise DataError(" ".join([f"No captioned image is left in {printable(root)}.", *notes, *told(left_out),
                                   advice(left_out, finder)]))
     names = identities(captions, root)
-    split, sentences = split_of(found, names, root, finder.find)
+    if len(set(names.values())) < 3:                # such as image.jpg for each row of a Parquet file
+        names = unique_names(names, root)
+    split, sentences = split_of(found, names, root, finder.find, {source.file for source in sources})
     names = unique_names(names, root)
     notes += [*differences(found.respelt, root), *sentences]
     records = {name: [] for name in SPLITS}
@@ -162,7 +167,7 @@ def take(found, source, entry, image):
                         f"{split}. Leave it in one of them.")
     if entry.split:
         found.by_row.add(split)
-    if entry.caption:
+    if entry.caption and entry.caption.lower() not in NO_TEXT:
         found.captions.setdefault(image, []).append(entry.caption)
     else:
         leave_out(found.left_out, EMPTY, entry.place, entry.image)
@@ -202,8 +207,13 @@ def differences(respelt, root):
 
 def advice(left_out, finder):
     """What to do where no image is left."""
+    if NOT_UTF8 in left_out:
+        return "Save the file as UTF-8."
     if MISSING not in left_out:
         return "Correct the file, or add images."
+    archives = [name for name in sorted(finder.files.get(finder.root, ())) if name.lower().endswith(ARCHIVES)]
+    if archives:
+        return f"Unpack {printable(archives[0])} there."
     if folder := finder.elsewhere(left_out[MISSING][1]):
         return (f"That file is in {printable(folder)}: give that folder one of the names "
                 f"{', '.join(IMAGE_FOLDERS[:-1])}.")
@@ -215,18 +225,19 @@ def advice(left_out, finder):
 
 # -------------------------------------------------------------------------------------------------------------- splits
 
-def split_of(found, names, root, find):
+def split_of(found, names, root, find, taken):
     """{image: split} of the captioned images, and sentences on where it is from; adds to found.left_out
 
-    The split of the rows or of the files' names, or of Flickr8k's lists, or of the folders of the images. Files that
-    are all of one split are a part of a data set: then theirs is none.
+    The split of the rows or of the files' names, or of lists of images, or of the folders of the images. Files that are
+    all of one split are a part of a data set: then theirs is none. taken: the caption files.
     """
     stated = {image: found.stated[image] for image in names if image in found.stated}
     folders = {image: part for image, name in names.items() if (part := split_of_folders(name))}
     folders = folders if len(set(folders.values())) > 1 else {}
     only = set() if found.by_row else set(stated.values())
     alone = f"The files state the split {only.pop()} alone. " if len(only) == 1 else ""
-    lists = list(read_lists(root, find))
+    files = list_files(root, find, taken)
+    lists = list(read_lists(files, find))
     if stated and not alone:
         split, fault, notes = stated, UNSTATED, [
             f"The split is the one stated {'for each image' if found.by_row else 'by the names of the files'}."]
@@ -238,8 +249,11 @@ def split_of(found, names, root, find):
             notes.append(f"{count(len(other), 'image')} of other splits than their folders are named after, the first "
                          f"{printable(names[other[0]])} of {split[other[0]]}: the folders do not count.")
     elif lists:
-        split, fault, notes = split_of_lists(lists, root, found.left_out), UNLISTED, [
-            f"The split is that of the lists {', '.join(SPLIT_LISTS.values())}."]
+        split, fault, notes = split_of_lists(lists, files, found.left_out), UNLISTED, [
+            f"The split is that of the lists {printable(', '.join(file.name for file in files.values()))}."]
+        if "train" not in files:
+            split = {image: split.get(image, "train") for image in names}
+            notes.append("To train on are the images in none of them.")
     elif folders:
         split, fault, notes = folders, UNSTATED, ["The split is that of the folders of the images."]
     elif (different := len(set(names.values()))) < 3:
@@ -252,7 +266,7 @@ def split_of(found, names, root, find):
         if image not in split:
             first = found.first[image]
             leave_out(found.left_out, fault, first.place, first.image, len(found.captions[image]))
-    if fault is UNLISTED:
+    if fault is UNLISTED and len(files) == len(SPLITS):
         return split, notes
     split, drawn = completed(split, names)
     return split, notes + [drawn] * bool(drawn)
@@ -264,27 +278,48 @@ def split_of_folders(name):
     return found.pop() if len(found) == 1 else None
 
 
-def read_lists(root, find):
-    """Rows of those of Flickr8k's three lists that are there: (image, or the Fault of the name; split; name; place)"""
-    for part, file in list_files(root).items():
-        for line, name in enumerate(map(str.strip, read_text(file).split("\n") if file else ()), 1):
+def read_lists(files, find):
+    """Rows of the lists that are there: (image, or the Fault of the name; split; name; place)"""
+    for part, file in files.items():
+        for line, name in enumerate(map(str.strip, read_text(file, "surrogateescape").split("\n")), 1):
             if name:
                 image = find(name)
                 yield image.image if isinstance(image, Respelt) else image, part, name, f"{printable(file)}:{line}"
 
 
-def list_files(root):
-    """{split: file or None} of Flickr8k's three lists"""
-    return {split: next((file for file in (root / name, root / TEXT_FOLDER / name) if file.is_file()), None)
-            for split, name in SPLIT_LISTS.items()}
+def list_files(root, find, taken):
+    """{split: file} of Flickr8k's three lists, or else of files such as train.txt, val.txt and test.txt that are lists
 
-
-def split_of_lists(rows, root, left_out):
-    """The rows of the three lists -> {path or name: split}; adds to left_out"""
-    absent = [SPLIT_LISTS[split] for split, file in list_files(root).items() if not file]
-    if absent:
+    A list has an image's name in each line. DataError if one of Flickr8k's is missing, or two lists are of one split.
+    """
+    places = [(folder, list_folder(folder)[0]) for folder in (root, root / TEXT_FOLDER, root / "splits")]
+    found = {split: folder / name for split, name in SPLIT_LISTS.items()
+             for folder, names in reversed(places) if name in names}
+    if absent := [name for split, name in SPLIT_LISTS.items() if split not in found and found]:
         raise DataError(f"{' and '.join(absent)} missing in {printable(root)}, where the rest of the split lists is. "
                         "Add the missing, or remove all three for a random split.")
+    if found:
+        return found
+    for file in (folder / name for folder, names in places for name in sorted(names) if like(name, "*.txt")):
+        if (split := split_named(file.stem)) and file not in taken and is_list(file, find):
+            if split in found:
+                raise DataError(f"{printable(found[split])} and {printable(file)} both list images of the split "
+                                f"{split}. Leave one of them.")
+            found[split] = file
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def is_list(file, find):
+    """Whether most of the first lines of a file are names of images."""
+    try:
+        lines = [line for line in map(str.strip, read_text(file, "surrogateescape").split("\n")) if line][:100]
+    except DataError:                               # binary
+        return False
+    return 2 * sum(not isinstance(find(line), Fault) for line in lines) > len(lines)
+
+
+def split_of_lists(rows, files, left_out):
+    """The rows of the lists -> {path or name: split}; adds to left_out"""
     split, known = {}, {name for *_, names in left_out.values() for name in names}
     for image, part, name, place in rows:
         if isinstance(image, Fault):
@@ -292,6 +327,6 @@ def split_of_lists(rows, root, left_out):
                 leave_out(left_out, LISTED, place, name, captions=0)
             image = name                            # even a missing one may be in one list only
         if split.setdefault(image, part) != part:
-            raise DataError(f"{place}: {printable(name)} is in {SPLIT_LISTS[split[image]]} too. "
+            raise DataError(f"{place}: {printable(name)} is in {printable(files[split[image]].name)} too. "
                             "Leave it in one of them.")
     return split

@@ -18,8 +18,11 @@ TINY, SMALL = 1e-15, 1e-9           # added to BLEU's numerators and denominator
 BETA = 1.2                          # how many times as much ROUGE-L values recall as precision
 SIGMA = 6                           # CIDEr-D's tolerance in length, in tokens
 
+# What parts sentences in other scripts. It is dropped like . , ? and !: what all captions share would be worth points.
+STOPS = "।॥،؛؟۔॰՝՞՜։՛፡።፣፤፥፦፧፨་།༎၊။៖។៕᠂᠃꘎。、，；：？！．｡､･・「」『』〈〉《》〔〕【】〖〗（）［］｛｝〝〞〟"
 SPELLINGS = str.maketrans({                                  # as PTBTokenizer has them; spaces for what is dropped
-    **dict.fromkeys("‘’", "'"), **dict.fromkeys("“”–—―…«»‹›", " "), "€": "$", "£": "#", "¢": " cents ",
+    **dict.fromkeys("‘’", "'"), **dict.fromkeys("“”–—―…«»‹›", " "), **dict.fromkeys(STOPS, " "),
+    "€": "$", "£": "#", "¢": " cents ",
     **{digit: f" {digit} " for digit in "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
     "¼": " 1/4 ", "½": " 1/2 ", "¾": " 3/4 ", "⅓": " 1/3 ", "⅔": " 2/3 "})
 BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
@@ -91,8 +94,9 @@ def tokenize(text):
     whether a last single letter keeps its full stop, is taken to begin with "A". Not followed: web and mail addresses,
     HTML, telephone numbers with brackets, emoticons, c++.
 
-    What PTBTokenizer does with other scripts is followed where it is right: marks belong to words. Words are those of
-    npcaption.words: composed letters equal decomposed ones, joiners stay in their words, and an emoji is one token.
+    What PTBTokenizer does with other scripts is followed where it is right: marks belong to words, and their commas and
+    full stops (STOPS) are dropped. Words are those of npcaption.words: composed letters equal decomposed ones, joiners
+    stay in their words, and an emoji is one token.
     """
     text = canonical(text).translate(SPELLINGS)
     return [BRACKETS.get(token, token.lower()) for token in TOKEN(text).findall(text)]

@@ -30,6 +30,7 @@ BUFFERS = {"tril", "triu", "mask", "bias_mask", "masked_bias", "attn_mask", "att
            "position_ids", "n_averaged"}                     # last parts of the names of what is saved beside the weights
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "model"}  # what wraps a module
 NESTS = "state_dict", "model_state_dict", "model"           # where a training's file may hold the state
+FIRST = "patch_embed.pos_embd"                              # the first of the names, in a bare model
 TABLES = {"token_embed.weight": "token_embed.weight", "token_embed.position": "pos_embed.weight"}
 
 
@@ -43,7 +44,7 @@ def pairs(config):
                           "state that it could load. Of a bag of words best.npz is free, which last.npz is not.")
     blocks = [(f"encoder.{i}.", f"encoder_blocks.{i}.", ENCODER, ENCODER_HEADS) for i in range(config.encoder_blocks)]
     blocks += [(f"decoder.{i}.", f"decoder_blocks.{i}.", DECODER, DECODER_HEADS) for i in range(config.decoder_blocks)]
-    yield "patch_embed.position", ["patch_embed.pos_embd"]
+    yield "patch_embed.position", [FIRST]
     for name, other in TABLES.items():
         yield name, [other]
     for ours, theirs, modules, heads in [("", "", OUTSIDE, {}), *blocks]:
@@ -82,6 +83,8 @@ def from_torch_state(state, tokenizer, say=warnings.warn):
 
     state, say: as for parameters_from_torch_state.
     """
+    if not hasattr(tokenizer, "size"):
+        raise CheckpointError(f"The tokenizer is of type {type(tokenizer).__name__}; give one of npcaption.tokenizers.")
     config, parameters = parameters_from_torch_state(state, say)
     if tokenizer.size != config.vocabulary:
         raise CheckpointError(f"The state has a vocabulary of {config.vocabulary} tokens, the tokenizer one of "
@@ -133,6 +136,10 @@ def unwrapped(state):
                               f"state['{found[0]}'].")
     if found:
         return unwrapped(state[found[0]])
+    inside = [key for key, value in state.items() if isinstance(value, Mapping)] if isinstance(state, Mapping) else []
+    if inside:
+        raise CheckpointError(f"The state holds other mappings: {printable(', '.join(map(str, inside)))[:200]}. Give "
+                              f"the one with the model's weights, such as state[{printable(repr(inside[0]))[:60]}].")
     if not isinstance(state, Mapping):
         raise CheckpointError(f"The state is of type {type(state).__name__}; it must be a mapping from names to arrays "
                               "or tensors. Of a module give module.state_dict(), of a file what torch.load makes of it.")
@@ -142,8 +149,10 @@ def unwrapped(state):
 def weights(state):
     """-> {name, as the bare model has it: array} without buffers, and the names of these"""
     found, ignored = {}, []
+    prefixes = {str(name).removesuffix(FIRST) for name in state if str(name).endswith("." + FIRST)}
+    prefix = prefixes.pop() if len(prefixes) == 1 and FIRST not in state else ""  # of a model within another module
     for given, value in state.items():
-        parts = [part for part in str(given).split(".") if part not in WRAPPERS]
+        parts = [part for part in str(given).removeprefix(prefix).split(".") if part not in WRAPPERS]
         name = ".".join(parts)
         if name in found:
             raise CheckpointError(f"The state has '{printable(name)}' twice, as '{printable(given)}' and under another "
@@ -179,7 +188,7 @@ def config_of(state):
     def count(pattern):                                      # different numbers, so that a gap shows as a missing entry
         return len({found[1] for found in map(re.compile(pattern).search, map(str, state)) if found})
 
-    _, patches, channels = shape("patch_embed.pos_embd", "1, patches, channels")
+    _, patches, channels = shape(FIRST, "1, patches, channels")
     patch_size = math.isqrt(shape("patch_embed.proj.weight", "channels, 3 * patch size squared")[1] // 3)
     config = ModelConfig(
         image_size=math.isqrt(patches) * patch_size, patch_size=patch_size, channels=channels,

@@ -4,6 +4,7 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
 
     loss_and_gradients(images, ids, rate, keys, gradients, words, weight)   a training step's forward and backward
     update(gradients, ...)                                   one step of AdamW, unless the gradients are not finite
+    refresh()                                                heed parameters that others than `update` have changed
     watch(gradients)                                         from now on raise where a number is not: see watched
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
@@ -16,7 +17,7 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
-from threading import Barrier
+from threading import Barrier, Lock
 
 import numpy as np
 
@@ -97,6 +98,9 @@ class NumpyEngine:
     def __reduce__(self):                                    # for copies, and for other processes
         return make_engine, ("numpy", self.config, self.parameters)
 
+    def refresh(self):
+        """There is nothing to do: the parameters are read where they lie."""
+
     def watch(self, gradients):
         self.layers = watched(layers, self.parameters.sublayer, gradients.sublayer)
 
@@ -168,16 +172,17 @@ class NumbaEngine:
     """The kernels, each thread with images, an arena and a gradient buffer of its own; float32.
 
     Thread t takes the images t, t + threads, ... and the gradient buffers are added in the order of the threads, so that
-    the same seed and number of threads give the same bits.
+    the same seed and number of threads give the same bits. Several threads may call an engine: their gradients are
+    computed one after another, as they share the buffers.
     """
 
     def __init__(self, config, parameters, threads):
         from .. import kernels  # here, so that the NumPy engine does without numba
         self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
         self.p, self.layers = kernels.prepare(parameters), kernels
-        self.matrices = kernels.matrices(self.p)
+        self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
         self.parts = None                                    # (threads, N): made when gradients are first wanted
-        self._pool = None, 0                                 # and the process that it is of
+        self._pool, self._locks = (None, 0), {}              # the pool and the process that it is of
 
     def __reduce__(self):
         return compiled_engine, (self.config, self.parameters, self.threads)
@@ -188,6 +193,17 @@ class NumbaEngine:
         if self._pool[1] != os.getpid():
             self._pool = started(self.threads), os.getpid()
         return self._pool[0]
+
+    @property
+    def lock(self):
+        """Of the buffers of gradients. A forked process has one of its own, as its parent's may be held."""
+        return self._locks.setdefault(os.getpid(), Lock())
+
+    def refresh(self):
+        if self.packed is None or not np.array_equal(self.packed, self.parameters.flat):
+            for matrix in self.matrices:
+                matrix.pack()
+            self.packed = self.parameters.flat.copy()
 
     def watch(self, gradients):
         self._make_parts(gradients)
@@ -213,7 +229,6 @@ class NumbaEngine:
 
     def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
         check_batch(self.config, ids, images)
-        self._make_parts(gradients)
         targets = ids[:, 1:]
         total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros((2, len(ids))), [None] * len(ids)
 
@@ -226,8 +241,10 @@ class NumbaEngine:
                                                          targets[i], total, rate, keys[i],
                                                          None if words is None else words[i], len(ids))
                 dimages[i] = wiring.loss_backward(self.layers, (1.0, weight), cache, g)
-        self._share(mine)
-        self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+        with self.lock:
+            self._make_parts(gradients)
+            self._share(mine)
+            self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
         return tuple(map(float, losses.sum(1))), None if dimages[0] is None else np.stack(dimages)
 
     def _range(self, thread):
@@ -244,6 +261,7 @@ class NumbaEngine:
         correct = 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)
         numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, *correct)]
         buffers = self.parameters.flat, gradients.flat, m, v, decay
+        self.packed = None                                   # a copy at each step would take time
         self._share(lambda thread: self.kernels.adamw(*buffers, *self._range(thread), *numbers))
         self._share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
         return norm

@@ -15,7 +15,7 @@ from ..captioning.captioner import Captioner
 from ..data.bags import bags_of_words
 from ..data.batches import Views, ahead, encode_captions, epoch_batches
 from ..data.dataset import fingerprint, load_dataset
-from ..data.seen import exchanged, seen_images
+from ..data.seen import exchanged, seen_images, seen_in
 from ..errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError, printable
 from ..evaluate.losses import losses
 from ..model import checkpoint as checkpoints
@@ -100,6 +100,10 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
                         say=lambda note: note and say(note))
     seen = seen_images(data.train)
     check_data(data, t, out, resumed, seen)
+    if twice := np.flatnonzero(seen_in(seen, data.val)).tolist():
+        say(f"WARNING: {len(twice):,} of {len(data.val.names):,} validation images are among the training images, too, "
+            f"perhaps under another name, the first {data.val.names[twice[0]]}: the validation loss flatters the "
+            f"model, and best.npz is chosen by it. Remove the copies, or give all copies of an image one split.")
     tokenizer = resumed.tokenizer if resumed else tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))

@@ -4,6 +4,7 @@ import json
 from ...errors import DataError, printable
 from .entries import Entry, Fault, holds_captions, stated_split
 from .lists import NOT_A_ROW_OF_JSON, pairs_once, row_of
+from ..splits import WORDS
 from .text import clean, read_text
 
 NO_ROW = NOT_A_ROW_OF_JSON._replace(noun="row")
@@ -28,7 +29,9 @@ def read_json(file):
     try:
         return json.loads(read_text(file), object_pairs_hook=pairs_once)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{printable(file)} is not JSON: {printable(error)}. Download it again.") from error
+        several = str(error).startswith("Extra data")
+        advice = "If it is one JSON object a line, name it .jsonl" if several else "Download it again"
+        raise DataError(f"{printable(file)} is not JSON: {printable(error)}. {advice}.") from error
 
 
 def karpathy(file, images):
@@ -73,7 +76,12 @@ def rows(file, content):
 
 
 def by_name(file, content):
-    """Entries of {name: caption, or list of captions, or {"captions": ...}}"""
+    """Entries of {name: caption, or list of captions, or {"captions": ...}}, or of {split: such a dict, or rows}"""
+    if all(key.lower() in WORDS and isinstance(value, (dict, list)) for key, value in content.items()):
+        for key, value in content.items():
+            for entry in by_name(file, value) if isinstance(value, dict) else rows(file, value):
+                yield entry._replace(place=f"{entry.place} of {key}", split=entry.split or key)
+        return
     for name, value in content.items():
         place = f"{printable(file)}: {printable(name)[:60]}"
         if isinstance(value, dict):

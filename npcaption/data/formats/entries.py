@@ -5,7 +5,9 @@ from ..splits import WORDS
 
 IMAGE_COLUMNS = "image", "image_name", "file_name", "filename", "filepath", "file", "path"
 CAPTION_COLUMNS = "caption", "captions", "text", "comment", "sentence"
-SPLIT_COLUMNS = "set", "subset", "partition", "fold"  # which may mean something else; `split` means one thing
+OTHER_CAPTIONS = "raw", "sentences", "description", "descriptions", "caption_text"  # of a table without the above
+SPLIT_COLUMNS = "set", "subset", "partition", "fold", "phase", "usage", "data_split", "dataset_split", "split_name"
+                                                # which may mean something else; `split` means one thing
 
 
 class Fault(NamedTuple):
@@ -44,7 +46,7 @@ class Entry(NamedTuple):
 
 def plain(column):
     """The name of a column or a key as the tables above have it."""
-    return column.strip().lower()
+    return column.strip().lower().replace(" ", "_")
 
 
 def holds_captions(column):

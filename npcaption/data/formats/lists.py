@@ -1,23 +1,37 @@
 """Caption files of one entry a line -> entries, one for each caption, in the order of the file."""
+import ast
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from typing import NamedTuple
 
 from ...errors import DataError, printable
-from .entries import CAPTION_COLUMNS, IMAGE_COLUMNS, Entry, Fault, holds_captions, plain, stated_split, states_split
+from .entries import (
+    CAPTION_COLUMNS,
+    IMAGE_COLUMNS,
+    OTHER_CAPTIONS,
+    Entry,
+    Fault,
+    holds_captions,
+    plain,
+    stated_split,
+    states_split,
+)
 from .text import SURROGATE, clean, read_text
 
 NOT_UTF8 = Fault("line", "in another encoding than UTF-8")
 NOT_A_ROW = Fault("line", "without a name, a {} and a caption")
 NOT_QUOTED = Fault("line", 'whose quotes do not match (within quotes "" stands for one)')
 NOT_A_ROW_OF_JSON = Fault("line", "other than a JSON object of an image and captions")
+NOT_A_LIST = Fault("line", "whose captions are a list in another form than Python's or JSON's")
 NOT_NUMBERED = Fault("line", "without a name, a | and a number")
 NUMBERED = re.compile(r"([^|]+)\|\s*\d+\s*\|?(.*)")     # one line of Flickr30k's file lacks its second |
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 FIRST = re.compile(r'(?:"[^"]*(?:""[^"]*)*")?[^\t,;|]*([\t,;|])')   # the first separator of a line, not in quotes
 INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')               # what stands in quotes, up to the one that ends it
 SPACED = r' +"([^"]*(?:""[^"]*)*)" *(?={}|$)'           # a field in quotes with spaces around them
+LISTED = re.compile(r"""\[\s*['"].*\]""", re.DOTALL)   # captions as pandas writes a list of them
 FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(?:#\d+)?$")
 MOST_LINES = 100                                        # of a field in quotes; or many quotes would take quadratic time
 
@@ -43,9 +57,9 @@ def read_captions(file):
 
     A header, recognised by its column for captions, may name the columns in any order among others; there may be
     several for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of
-    the caption, is dropped. If the caption is the last column, other separators belong to it, unquoted too. With tabs
-    or bars, quotes enclose fields only if those of the file look like it. A line that is no such row becomes an entry
-    with a fault.
+    the caption, is dropped, and so is a column of such numbers. A field ["one", "two"] is two captions. If the caption
+    is the last column, other separators belong to it, unquoted too. With tabs or bars, quotes enclose fields only if
+    those of the file look like it. A line that is no such row becomes an entry with a fault.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
     if re.fullmatch("sep=.", lines[0].strip().lower()):     # Excel's
@@ -68,7 +82,7 @@ def read_captions(file):
             columns = header(row, place)
             if columns:
                 continue
-            columns = Columns()
+            columns = Columns(0, (2,), 3) if are_numbered(lines, separator) else Columns()
         text, first = separator.join(row), columns.captions[0]
         if columns.captions == (columns.width - 1,):
             row[first:] = [separator.join(row[first:])] if len(row) >= columns.width else []
@@ -78,8 +92,10 @@ def read_captions(file):
             yield Entry(place, text, "", fault=not_a_row)
         else:
             split = stated_split({column: row[i] for i, column in columns.splits}) if columns.splits else None
-            for caption in [row[i] for i in columns.captions if row[i].strip()] or [""]:
-                yield Entry(place, name, clean(caption), split)
+            captions = [caption for i in columns.captions if row[i].strip() for caption in listed(row[i].strip())]
+            for caption in captions or [""]:
+                yield Entry(place, name, "" if caption is None else clean(caption), split,
+                            NOT_A_LIST if caption is None else None)
 
 
 def separator_of(lines):
@@ -93,17 +109,45 @@ def separator_of(lines):
     return next((separator for separator, number in firsts.items() if 2 * number > sum(map(bool, lines))), ",")
 
 
+def are_numbered(lines, separator):
+    """Whether most lines of a list without a header are name, number and caption."""
+    rows = [line.split(separator, 2) for line in lines if line.strip()]
+    return 2 * sum(len(row) == 3 and row[1].strip().isdecimal() for row in rows) > len(rows)
+
+
+def listed(field):
+    """A field -> the captions in it: of a list in Python's or JSON's form its texts; [None] if it cannot be read"""
+    if not LISTED.fullmatch(field):
+        return [field]
+    readers = [json.loads]
+    if not re.search(r"""['"]\s+['"]""", field):        # NumPy writes 'a' 'b', which Python would join
+        readers.append(ast.literal_eval)
+    for read in readers:
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            texts = read(field)
+            if all(isinstance(text, str) for text in texts):
+                return texts
+    return [None]
+
+
 def header(row, place):
     """The Columns that a row names, or None if the row is no header."""
     names = list(map(plain, row))
     captions = tuple(i for i, name in enumerate(names) if holds_captions(name))
+    captions = captions or tuple(i for i, name in enumerate(names) if name in OTHER_CAPTIONS)
     images = [i for i, name in enumerate(names) if name in IMAGE_COLUMNS]
+    unknown = not captions and len(images) == 1 and len(names) > 1 and not any(map(FILE_NAME.search, names))
+    if unknown and len(names) == 2:
+        captions = (1 - images[0],)                     # whatever it is called
+    elif unknown:
+        raise DataError(f"{place} has the columns {printable(', '.join(row))}, none of them of captions. Call one "
+                        "`caption`, or several `caption_0`, `caption_1` and so on.")
     if not captions or not images and not any(name.startswith("caption") for name in map(names.__getitem__, captions)):
         return None
     splits = tuple((i, name) for i, name in enumerate(names) if states_split(name))
     if not images and len(names) == 2:
         images = [1 - captions[0]]                      # whatever it is called
-    if sum(names[i] in CAPTION_COLUMNS for i in captions) > 1 or len(images) != 1:
+    if sum(names[i] in CAPTION_COLUMNS + OTHER_CAPTIONS for i in captions) > 1 or len(images) != 1:
         raise DataError(f"{place} has the columns {printable(', '.join(row))}. Call one `image` and one `caption`, and "
                         f"the others neither {', '.join(IMAGE_COLUMNS)} nor {', '.join(CAPTION_COLUMNS)}.")
     return Columns(images[0], captions, len(row), splits)

@@ -10,7 +10,9 @@ from ...errors import DataError, printable, why
 from .entries import IMAGE_COLUMNS, Cell, Entry, Fault, holds_captions, plain, stated_split, states_split
 from .text import HEAD, check_text, clean
 
-STRINGS = {"string", "large_string", "string_view", "dictionary<values=string, indices=int32, ordered=0>"}
+STRINGS = {"string", "large_string", "string_view"} | {
+    f"dictionary<values=string, indices={sign}int{bits}, ordered={ordered}>"
+    for sign in ("", "u") for bits in (8, 16, 32, 64) for ordered in (0, 1)}
 TEXTS = STRINGS | {f"{kind}<{name}: {text}>" for kind in ("list", "large_list") for name in ("element", "item")
                    for text in ("string", "large_string")}      # types of columns that can hold captions
 NO_NAME = Fault("row", "without the name of an image")

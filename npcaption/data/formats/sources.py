@@ -46,7 +46,7 @@ FORMATS = {"dataset_*.json": Format("Karpathy's JSON", read_annotations),
 BY_SUFFIX = {"*.csv": Format("a caption list", read_captions), "*.tsv": Format("a caption list", read_captions),
              "*.jsonl": Format("JSON lines", read_json_lines), "*.ndjson": Format("JSON lines", read_json_lines),
              "*.json": Format("JSON", read_annotations)}                   # found by their names if these state a split
-NOT_CAPTIONS = "dataset_info*.json"                 # of the Hugging Face hub: it describes the columns
+NOT_CAPTIONS = "dataset_info*.json", "dataset_dict.json"    # of the Hugging Face hub: they describe the columns
 
 
 def find_caption_files(path):
@@ -90,7 +90,8 @@ def kind_of(file):
 def like(name, pattern):
     """Whether a file's name is of a pattern, in upper or lower case; hidden files are of none."""
     name = name.lower()
-    return fnmatchcase(name, pattern.lower()) and not fnmatchcase(name, NOT_CAPTIONS) and not name.startswith(".")
+    return (fnmatchcase(name, pattern.lower()) and not name.startswith(".")
+            and not any(fnmatchcase(name, other) for other in NOT_CAPTIONS))
 
 
 def source(file, kind):
