@@ -4,6 +4,7 @@ import pytest
 from kernel_checks import CANARY, EPS, compiled, errors, guarded, normal, weights  # noqa: F401 (compiled is a fixture)
 
 from npcaption import layers
+from npcaption.config import ModelConfig
 from npcaption.kernels import embedding, stem
 
 
@@ -13,23 +14,21 @@ def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
     bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
     for image in (bytes, bytes[::-1], floats, floats.swapaxes(0, 1)):
-        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
+        assert errors("patch_embed", image=image, p=p, patch_size=patch, stem=()) == {}
 
 
 @pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
                                                 (64, (32, 32, 32, 64), 4)])
 def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
-    p, inputs = {}, 3
-    for i, outputs in enumerate(widths):
+    p, config = {}, ModelConfig(image_size=size, patch_size=patch, convolutions=" ".join(map(str, widths)))
+    for i, (inputs, outputs, _) in enumerate(config.stem):
         p |= {f"conv.{i}.{name}": value for name, value in weights(
             i, weight=(9 * inputs, outputs), bias=(outputs,), norm__weight=(outputs,), norm__bias=(outputs,)).items()}
-        inputs = outputs
-    side = size // (patch << sum(a != b for a, b in zip((3, *widths), widths)))
-    p |= weights(1, proj__weight=(inputs * patch * patch, 20), proj__bias=(20,), position=(side * side, 20))
+    p |= weights(1, proj__weight=(outputs * patch * patch, 20), proj__bias=(20,), position=(config.patches, 20))
     bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
     for image in (bytes, bytes[::-1], floats):
-        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
+        assert errors("patch_embed", image=image, p=p, patch_size=patch, stem=config.stem) == {}
 
 
 @pytest.mark.parametrize("stride", [1, 2])

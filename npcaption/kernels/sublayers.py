@@ -22,7 +22,6 @@ from .mlp import mlp_backward as kernel_mlp_backward
 from .mlp import mlp_forward as kernel_mlp_forward
 from .self_attention import self_attention_backward as kernel_self_attention_backward
 from .self_attention import self_attention_forward as kernel_self_attention_forward
-from .stem import SIZE
 from .stem import stem_block_backward as kernel_stem_block_backward
 from .stem import stem_block_forward as kernel_stem_block_forward
 from .steps import cross_attention_room, pack_keys, self_attention_room
@@ -99,15 +98,15 @@ def dropped(x, base, rate, key):
 # A residual sublayer's kernel adds x as its last product writes, unless dropout must come between. What comes from
 # outside may be read-only, as the image store is, or of another layout or integer type: np.require copies it then.
 
-def patch_embed_forward(image, p, patch_size):
+def patch_embed_forward(image, p, patch_size, stem):
     take = arena().take
     x, blocks = take(*image.shape), []
     if image.dtype.kind != "f":
         scale_bytes(np.require(image, np.uint8, "CW"), x)
     else:
         scale_floats(np.require(image, np.float32, "CW"), x)
-    for conv in (name.removesuffix(".norm.weight") for name in p if name.endswith(".norm.weight")):
-        x, block = stem_block_forward(x, conv, p)
+    for i, (_, _, stride) in enumerate(stem):
+        x, block = stem_block_forward(x, f"conv.{i}", p, stride)
         blocks.append(block)
     patches = take(len(p["position"]), p["proj.weight"].w.shape[0])
     cut(x, patch_size, patches)
@@ -128,11 +127,10 @@ def patch_embed_backward(dout, cache, g):
     return dx / np.float32(127.5) if dtype.kind == "f" else None
 
 
-def stem_block_forward(x, conv, p):
-    """One of patch_embed's convolutions, its norm, its GELU and its residual path.  x (S, S, C) -> (N, N, O)"""
+def stem_block_forward(x, conv, p, stride):
+    """One of the stem's convolutions with its norm, GELU and residual path.  x (A, A, C) -> (N, N, O)"""
     take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
     inputs, channels = matrix.w.shape
-    stride = 1 if inputs == SIZE * SIZE * channels else 2
     n = -(-len(x) // stride)
     saved = (take(n * n, inputs), take(n * n, channels), take(n * n), take(n * n, channels))
     out = take(n * n, channels)
