@@ -35,14 +35,14 @@ def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
 @pytest.mark.parametrize("side, channels", [(1, 1), (2, 3), (5, 4), (8, 17)])
 def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels, stride):
     x, n = normal(1, side, side, channels), -(-side // stride)
-    exact, cache = layers.windows_forward(x, stem.SIZE, stride)
+    exact, cache = layers.windows_forward(x, stem.WINDOW, stride)
     windows, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
     stem.cut_windows(x, stride, windows)
     np.testing.assert_array_equal(windows.reshape(exact.shape), exact)
     assert (beside() == CANARY).all()
     dwindows = normal(2, n * n, 9 * channels)
     dx, beside = guarded(np.zeros(x.shape), CANARY)
-    stem.cut_windows_backward(dwindows, stride, dx)
+    stem.add_windows(dwindows, stride, dx)
     np.testing.assert_allclose(dx, layers.windows_backward(dwindows.reshape(exact.shape), cache), rtol=0,
                                atol=9 * EPS * np.abs(dwindows).max())  # sums of nine, in another order
     assert (beside() == CANARY).all()

@@ -3,16 +3,16 @@
     X_forward(inputs, ...) -> (out, cache)       X_backward(dout, cache) -> the gradient of each array that went in
 
 `cache` is what the backward needs of the forward. A gradient is named d + the name and has the array's shape: dx is
-d loss / d x. `dout` is d loss / d out: all that a backward is told of the rest of the model. The chain rule gives the rest:
+d loss / d x. `dout` is d loss / d out: all that a backward is told of the rest of the model. By the chain rule
 
     dx = the sum over all entries o of out of  dout_o * d out_o / d x
 
 Two consequences are easily forgotten. An array that is used more than once gets the sum of what each use sends back;
 and so the backward of a broadcast is a sum.
 
-Shape letters: B batch, K captions of an image, T text tokens, S source tokens, P patches, A pixels along a side, N windows
-along a side, C channels (I in, O out), H heads, D = C / H head size, F hidden channels of the MLP, V vocabulary, W words of
-a bag. Dots stand for any axes in front, usually the batch.
+Shape letters: B batch, K captions of an image, T text tokens, S source tokens, P patches, A pixels along a side, N
+windows along a side, L positions of a table, C channels (I in, O out), H heads, D = C / H head size, F hidden channels
+of the MLP, V vocabulary, W words of a bag. Dots stand for any axes in front, usually the batch.
 
 A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its
 parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same

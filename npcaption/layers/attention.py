@@ -16,17 +16,18 @@ def attention_forward(q, k, v, causal):
             raise ValueError(f"Causal attention of {t} tokens to {s} sources leaves token 0 nothing to see. "
                              "Give at least as many sources as tokens, or causal=False.")
         np.copyto(scores, -np.inf, where=~np.tri(t, s, s - t, dtype=bool))
-    att = np.exp(scores - scores.max(-1, keepdims=True))     # (..., H, T, S), exp of at most 0 cannot overflow
+    scores -= scores.max(-1, keepdims=True)                  # exp of at most 0 cannot overflow
+    att = np.exp(scores, out=scores)                         # (..., H, T, S)
     att /= att.sum(-1, keepdims=True)                        # rows sum to 1, a masked place is 0
     return att @ v, (q, k, v, att, scale)
 
 
 def attention_backward(dout, cache):
-    """dscores = att * (datt - sum(datt * att)),  dq = dscores k / sqrt(D),  dk = dscores^T q / sqrt(D),  dv = att^T dout
+    """dv = att^T dout, dscores = att * (datt - sum(datt * att)), dq = dscores k / sqrt(D), dk = dscores^T q / sqrt(D)
 
-    The softmax's Jacobian is d att_i / d score_j = att_i (1[i=j] - att_j): applied to datt it needs one sum a row, never
-    the matrix. That sum is the mean of datt with the row's own weights, so a score should rise where its value would do
-    better than the row does now. A masked score needs no mask here: its att is 0, so its dscores is 0.
+    The softmax's Jacobian is d att_i / d score_j = att_i (1[i=j] - att_j): applied to datt it needs one sum a row,
+    never the matrix. That sum is the mean of datt, weighted by att: a source whose datt is below the mean does better
+    than the row as a whole, and descent raises its score. A masked score needs no mask here: att is 0, so dscores is 0.
     """
     q, k, v, att, scale = cache
     dv = att.swapaxes(-1, -2) @ dout                         # (..., H, S, D)

@@ -16,7 +16,7 @@ def convolution_forward(x, w, b, stride):
 
 
 def convolution_backward(dout, cache):
-    """The steps in reverse: each window's gradient goes back to its pixels, and a pixel adds up those of its windows."""
+    """The steps in reverse: dx_pixel is the sum of what the windows around it send back."""
     cut, linear = cache
     dwindows, dw, db = linear_backward(dout, linear)         # (..., N, N, 9*C), (9*C, O), (O,)
     dx = windows_backward(dwindows, cut)                     # (..., A, A, C)

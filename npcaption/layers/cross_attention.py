@@ -28,10 +28,10 @@ def cross_attention_forward(x, source, p, heads, rate, key):
 
 
 def cross_attention_backward(dout, cache, g):
-    """dx = dout + dinner, as x took two ways: around the branch, and into it by the queries. dsource comes by keys and values.
+    """dx = dout + dinner: x took two ways, around the branch and into the queries. dsource = [dk dv] Wkv^T
 
-    dk and dv lie side by side as k and v did, so the one product with Wkv^T adds up what both send back. This is how the
-    loss of the text reaches the encoder.
+    dk and dv lie side by side as k and v did, so the one product with Wkv^T adds up what both send back. This is how
+    the loss of the text reaches the encoder.
     """
     norm, q_proj, kv_proj, split, attend, merge, proj, drop = cache
     dbranch = dropout_backward(dout, drop)                   # (..., T, C)

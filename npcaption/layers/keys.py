@@ -1,13 +1,16 @@
 """Keys instead of a random generator: each number of a mask is a hash of its key and its place.
 
 A generator hands out its numbers in order, so two engines that visit a batch in different orders would draw different
-masks. Folding numbers into a key gives every step, image and sublayer a key of its own, whoever asks first.
+masks. `fold_key` gives every step, image and sublayer a key of its own.
 """
 import numpy as np
 
 
 def hash32(x):
-    """MurmurHash3's finaliser (Appleby 2011, public domain): every input bit has a say in every output bit.  uint32 (...)"""
+    """MurmurHash3's finaliser (Appleby 2011, public domain): every input bit has a say in every output bit.
+
+    uint32 (...)
+    """
     with np.errstate(over="ignore"):                         # products are modulo 2^32, as meant
         x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
         x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)

@@ -1,8 +1,8 @@
 """Decoding: the decoder's sublayers for one new token of each caption, over a key-value memory of the earlier tokens.
 
 R captions are decoded side by side, equally many (K) for each of B images, an image's own one after another: R = B K.
-The results are those of the sublayers' forward for that token, without computing the others again. Only `memory` is written
-to. Nothing has a backward here: decoding has no loss.
+The results are those of the sublayers' forward for that token, without computing the others again. Only `memory` is
+written to. Nothing has a backward here: decoding has no loss.
 """
 import numpy as np
 
