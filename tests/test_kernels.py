@@ -1,5 +1,8 @@
 """Each kernel against NumPy or the textbook, in float64 on the same float32 numbers."""
+import ast
 import inspect
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +37,8 @@ from npcaption.kernels import (
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
 from npcaption.layers import adamw
 from npcaption.layers.dropout import keep_mask
+from npcaption.model import memory, wiring
+from npcaption.model.engines import NumbaEngine, NumpyEngine
 
 # ------------------------------------------------------------------------------------------------------- products
 # Each of `depth` multiply-adds rounds the sum so far, by at most eps / 2 of it. Of terms with random signs the sum after k
@@ -180,9 +185,41 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
 PAIRS = ["bag_loss", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
 
 
-@pytest.mark.parametrize("name", [f"{pair}_{way}" for pair in PAIRS for way in ("forward", "backward")])
+def wired():
+    """Every X of `layers.X` in the wiring: what it asks of an engine's module"""
+    for module in (memory, wiring):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "layers":
+                yield node.attr
+
+
+def parameters(function):
+    """Names, kinds and defaults; not the kernels' types"""
+    found = inspect.signature(getattr(function, "py_func", function)).parameters.values()
+    return [parameter.replace(annotation=parameter.empty) for parameter in found]
+
+
+@pytest.mark.parametrize("name", sorted({*wired(), *(f"{pair}_{way}" for pair in PAIRS for way in ("forward", "backward"))}))
 def test_the_engine_offers_the_textbooks_sublayers_with_the_same_signatures(name):
-    assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(layers, name))
+    assert parameters(getattr(kernels, name)) == parameters(getattr(layers, name))
+
+
+def test_both_engines_have_the_same_methods_with_the_same_signatures():
+    def methods(engine):
+        return {name: parameters(method) for name, method in vars(engine).items()
+                if inspect.isfunction(method) and not name.startswith("_")}
+    assert methods(NumpyEngine) == methods(NumbaEngine) and {"encode", "step", "update"} <= set(methods(NumpyEngine))
+
+
+@pytest.mark.parametrize("module", [layers, kernels], ids=["layers", "kernels"])
+def test_no_two_functions_of_an_engine_have_one_name(module):
+    files = {path.name: ast.parse(path.read_text()).body for path in Path(module.__file__).parent.glob("*.py")}
+    functions = [(node.name, file) for file, body in files.items() for node in body
+                 if isinstance(node, ast.FunctionDef)]
+    assert {name for name, n in Counter(name for name, _ in functions).items() if n > 1} == set()
+    if module is kernels:                                    # a compiled X is called fused_X, an X is a sublayer's
+        pairs = {(name, file) for name, file in functions if name.endswith(("_forward", "_backward", "_step"))}
+        assert {(name, file) for name, file in pairs if name.startswith("fused_") == (file == "sublayers.py")} == set()
 
 
 def test_the_engine_offers_no_other_pairs():
@@ -277,7 +314,8 @@ def test_attention_touches_only_the_columns_that_it_is_told(causal):
     dout = normal(2, tokens, wide)
     (dq, around_dq), (dkv, around_dkv) = guarded(np.full(q.shape, CANARY), CANARY), guarded(np.full(kv.shape, CANARY), CANARY)
     datt, around_datt = guarded(np.full((attention.BLOCK, sources), np.nan), CANARY)
-    attention.fused_attention_backward(guarded(dout)[0], inputs[0], q_at, inputs[1], k_at, v_at, heads, att, dq, dkv, panels, datt)
+    attention.fused_attention_backward(guarded(dout)[0], inputs[0], q_at, inputs[1], k_at, v_at, heads, att, dq, dkv,
+                                       panels, datt)
     exact = layers.attention_backward(layers.split_heads_forward(dout.astype(float), heads)[0], cache)
     for (array, start), d in zip([(dq, q_at), (dkv, k_at), (dkv, v_at)], exact):
         assert relative_error(layers.merge_heads_forward(d)[0], array[:, start:start + wide]) < TOLERANCE

@@ -52,6 +52,15 @@ def test_every_kernel_is_compiled_for_one_signature_and_for_no_other():
     assert len(matmul.multiply.signatures) == 1
 
 
+def test_a_kernel_with_an_argument_of_no_type_is_refused_by_its_name(monkeypatch):
+    monkeypatch.setattr(compilation, "FUNCTIONS", [])
+
+    def half(x: F1, share):
+        x *= share
+    with pytest.raises(KeyError, match="share"):
+        compilation.kernel(half)
+
+
 ONE = kernels.add_gradients.py_func
 ANOTHER = matmul.multiply.py_func                            # which calls other functions
 
