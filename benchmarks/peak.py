@@ -12,7 +12,7 @@ DEPTH = 128
 
 
 @kernel
-def tiles(a, b, c, repeats):
+def tiles(a: F1, b: F1, c: F1, repeats: I):
     for _ in range(repeats):
         tile(ROWS, address(a, 0), BYTES * DEPTH, BYTES, address(b, 0), BYTES * COLUMNS, DEPTH,
              address(c, 0), BYTES * COLUMNS, 0, 0, COLUMNS)

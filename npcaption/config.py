@@ -33,8 +33,9 @@ class ModelConfig:
 
     @property
     def stem(self):
-        """(inputs, outputs, stride) of each convolution: stride 1, and a residual path, where the channels stay the same."""
-        return tuple((inputs, outputs, 1 if inputs == outputs else 2) for inputs, outputs in pairwise([3] + self.widths))
+        """(inputs, outputs, stride) of each convolution: stride 1, and a residual path, if the channels stay the same."""
+        pairs = pairwise([3] + self.widths)
+        return tuple((inputs, outputs, 1 if inputs == outputs else 2) for inputs, outputs in pairs)
 
     @property
     def patch_pixels(self):
