@@ -7,12 +7,11 @@ def product(rows, depth, columns):
 
 def from_pixels(config):
     """The products between the pixels and the encoder: one for each convolution, and that of the patches."""
-    c, side, inputs, found = config, config.image_size, 3, []
-    for outputs in c.widths:
-        side //= 1 + (inputs != outputs)
-        found.append(product(side * side, 9 * inputs, outputs))
-        inputs = outputs
-    return found + [product(c.patches, inputs * c.patch_size ** 2, c.channels)]
+    c, side, channels, found = config, config.image_size, 3, []
+    for inputs, channels, stride in c.stem:
+        side //= stride
+        found.append(product(side * side, 9 * inputs, channels))
+    return found + [product(c.patches, channels * c.patch_size ** 2, c.channels)]
 
 
 def sublayers(config, tokens):

@@ -4,18 +4,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from npcaption.kernels.compilation import kernel
-from npcaption.kernels.matmul import SIZE, tile
+from npcaption.kernels.matmul import BYTES, tile
 from npcaption.kernels.simd import F1, I, address
 from npcaption.kernels.target import COLUMNS, ROWS
 
 DEPTH = 128
 
 
-@kernel(F1, F1, F1, I)
-def tiles(a, b, c, repeats):
+@kernel
+def tiles(a: F1, b: F1, c: F1, repeats: I):
     for _ in range(repeats):
-        tile(ROWS, address(a, 0), SIZE * DEPTH, SIZE, address(b, 0), SIZE * COLUMNS, DEPTH,
-             address(c, 0), SIZE * COLUMNS, 0, 0, COLUMNS)
+        tile(ROWS, address(a, 0), BYTES * DEPTH, BYTES, address(b, 0), BYTES * COLUMNS, DEPTH,
+             address(c, 0), BYTES * COLUMNS, 0, 0, COLUMNS)
 
 
 def make_peak(threads, repeats=20000):

@@ -30,7 +30,7 @@ def contestants(config):
     x = rng.standard_normal((TOKENS, config.channels), np.float32)
     no_drop = (0.0, np.uint32(0))
     calls = {
-        "patch_embed": ("patch_embed", lambda f: f(image, p["patch_embed"], config.patch_size)),
+        "patch_embed": ("patch_embed", lambda f: f(image, p["patch_embed"], config.patch_size, config.stem)),
         "encoder self_attention": ("encoder.0.attention", lambda f: f(source, p["encoder.0.attention"], config.heads, False, *no_drop)),
         "encoder mlp": ("encoder.0.mlp", lambda f: f(source, p["encoder.0.mlp"], *no_drop)),
         "decoder self_attention": ("decoder.0.self_attention",

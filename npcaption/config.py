@@ -3,7 +3,7 @@ import difflib
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
-from math import inf
+from math import inf, prod
 
 from .errors import ConfigError
 
@@ -32,9 +32,15 @@ class ModelConfig:
         return [int(channels) for channels in self.convolutions.split()]
 
     @property
+    def stem(self):
+        """(inputs, outputs, stride) of each convolution: stride 1, and a residual path, if the channels stay the same."""
+        pairs = pairwise([3] + self.widths)
+        return tuple((inputs, outputs, 1 if inputs == outputs else 2) for inputs, outputs in pairs)
+
+    @property
     def patch_pixels(self):
-        """Pixels of the image along a side of a patch, the convolutions that halve counted in."""
-        return self.patch_size << sum(a != b for a, b in pairwise([3] + self.widths))
+        """Pixels of the image along a side of a patch, the convolutions of stride 2 counted in."""
+        return self.patch_size * prod(stride for _, _, stride in self.stem)
 
     @property
     def patches_a_side(self):

@@ -108,3 +108,4 @@ def test_settings_of_convolutions_and_the_words_loss_that_cannot_work_are_refuse
 def test_convolutions_to_other_channels_halve_the_image_before_it_is_cut_into_patches():
     model = override(preset("seed-128"), convolutions="16 32 32 64", patch_size=2).model
     assert (model.widths, model.patches_a_side, model.patches) == ([16, 32, 32, 64], 8, 64)
+    assert model.stem == ((3, 16, 2), (16, 32, 2), (32, 32, 1), (32, 64, 2)) and ModelConfig().stem == ()

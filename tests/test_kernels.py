@@ -1,5 +1,8 @@
 """Each kernel against NumPy or the textbook, in float64 on the same float32 numbers."""
+import ast
 import inspect
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +37,8 @@ from npcaption.kernels import (
 from npcaption.kernels.sublayers import NO_MATRIX, NO_VECTOR
 from npcaption.layers import adamw
 from npcaption.layers.dropout import keep_mask
+from npcaption.model import memory, wiring
+from npcaption.model.engines import NumbaEngine, NumpyEngine
 
 # ------------------------------------------------------------------------------------------------------- products
 # Each of `depth` multiply-adds rounds the sum so far, by at most eps / 2 of it. Of terms with random signs the sum after k
@@ -139,13 +144,13 @@ def test_gelu_and_its_slope_are_the_textbooks():
         exact, cache = layers.gelu_forward(x.astype(float))
         slope = layers.gelu_backward(np.ones(x.size), cache)
         (wide, around), (out, around_out) = guarded(x, CANARY), guarded(np.full(x.size, np.nan), CANARY)
-        gelu.gelu_forward(wide, out)
+        gelu.fused_gelu_forward(wide, out)
         assert np.max(np.abs(out - exact) / np.maximum(1, np.abs(exact))) < 1.4e-7  # seen: 1.3e-7
         assert np.max(np.abs(wide - slope)) < 1.5e-7         # seen: 1.4e-7
         assert (around() == CANARY).all() and (around_out() == CANARY).all()
         dout, around = guarded(normal(1, x.size), CANARY)
         expected = dout * wide
-        gelu.gelu_backward(dout, wide)
+        gelu.fused_gelu_backward(dout, wide)
         np.testing.assert_array_equal(dout, expected)
         assert (around() == CANARY).all()
 
@@ -157,7 +162,7 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
     for rows, scale, shift in [(1, 1, 0), (3, 1, 10), (17, 1e-2, 0), (47, 30, -5)]:
         x, w, b = scale * normal(rows, rows, channels) + np.float32(shift), normal(1, channels), normal(2, channels)
         xhat, rstd, out = np.empty_like(x), np.empty(rows, np.float32), np.empty_like(x)
-        layernorm.layernorm_forward(x, w, b, xhat, rstd, out)
+        layernorm.fused_layernorm_forward(x, w, b, xhat, rstd, out)
         exact, cache = layers.layernorm_forward(*(a.astype(float) for a in (x, w, b)))
         # The mean is right to eps of the numbers that it is of; divided by a small spread, this is more.
         rounding = 4 * EPS * (1 + np.abs(x).max(-1) * rstd)[:, None]  # (rows, 1)
@@ -168,7 +173,7 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
         exact_dx, exact_dw, exact_db = layers.layernorm_backward(dout.astype(float), cache)
         exact_dw, exact_db = exact_dw + dw, exact_db + db
         dx = around.copy()
-        layernorm.layernorm_backward(dout, xhat, rstd, w, dw, db, dx)
+        layernorm.fused_layernorm_backward(dout, xhat, rstd, w, dw, db, dx)
         cancels = rstd[:, None] * np.abs(dout * w).max() * largest ** 2  # the size of what dx is a difference of
         assert_close(dx, around + exact_dx, rounding * (cancels + np.abs(around)))
         assert_close(dw, exact_dw, rounding.max() * rows ** 0.5 * np.abs(dout).max() * largest)
@@ -180,9 +185,41 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
 PAIRS = ["bag_loss", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
 
 
-@pytest.mark.parametrize("name", [f"{pair}_{way}" for pair in PAIRS for way in ("forward", "backward")])
+def wired():
+    """Every X of `layers.X` in the wiring: what it asks of an engine's module"""
+    for module in (memory, wiring):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "layers":
+                yield node.attr
+
+
+def parameters(function):
+    """Names, kinds and defaults; not the kernels' types"""
+    found = inspect.signature(getattr(function, "py_func", function)).parameters.values()
+    return [parameter.replace(annotation=parameter.empty) for parameter in found]
+
+
+@pytest.mark.parametrize("name", sorted({*wired(), *(f"{pair}_{way}" for pair in PAIRS for way in ("forward", "backward"))}))
 def test_the_engine_offers_the_textbooks_sublayers_with_the_same_signatures(name):
-    assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(layers, name))
+    assert parameters(getattr(kernels, name)) == parameters(getattr(layers, name))
+
+
+def test_both_engines_have_the_same_methods_with_the_same_signatures():
+    def methods(engine):
+        return {name: parameters(method) for name, method in vars(engine).items()
+                if inspect.isfunction(method) and not name.startswith("_")}
+    assert methods(NumpyEngine) == methods(NumbaEngine) and {"encode", "step", "update"} <= set(methods(NumpyEngine))
+
+
+@pytest.mark.parametrize("module", [layers, kernels], ids=["layers", "kernels"])
+def test_no_two_functions_of_an_engine_have_one_name(module):
+    files = {path.name: ast.parse(path.read_text()).body for path in Path(module.__file__).parent.glob("*.py")}
+    functions = [(node.name, file) for file, body in files.items() for node in body
+                 if isinstance(node, ast.FunctionDef)]
+    assert {name for name, n in Counter(name for name, _ in functions).items() if n > 1} == set()
+    if module is kernels:                                    # a compiled X is called fused_X, an X is a sublayer's
+        pairs = {(name, file) for name, file in functions if name.endswith(("_forward", "_backward", "_step"))}
+        assert {(name, file) for name, file in pairs if name.startswith("fused_") == (file == "sublayers.py")} == set()
 
 
 def test_the_engine_offers_no_other_pairs():
@@ -245,7 +282,7 @@ def test_cross_entropy_of_logits_far_apart_is_the_textbooks():
     logits[5] += 1e4
     exact, cache = layers.cross_entropy_forward(logits.astype(float), targets, 7)
     row_loss, kept = np.empty(12, np.float32), logits.copy()
-    cross_entropy.cross_entropy_forward(kept, targets, np.float32(7), row_loss)
+    cross_entropy.fused_cross_entropy(kept, targets, np.float32(7), row_loss)
     assert row_loss.sum() == pytest.approx(exact, rel=1e-6)
     assert_close(kept, layers.cross_entropy_backward(1.0, cache), 1e-6 / 7)
     assert row_loss[0] == 0 and not kept[0].any()
@@ -270,14 +307,15 @@ def test_attention_touches_only_the_columns_that_it_is_told(causal):
     att, around_att = guarded(np.full((heads, tokens, sources), np.nan), CANARY)
     out, around_out = guarded(np.full((tokens, wide), np.nan), CANARY)
     panels, around_panels = guarded(np.full(matmul.panels_size(size, sources), np.nan), CANARY)
-    attention.attention_forward(inputs[0], q_at, inputs[1], k_at, v_at, heads, causal, att, out, panels)
+    attention.fused_attention_forward(inputs[0], q_at, inputs[1], k_at, v_at, heads, causal, att, out, panels)
     exact, cache = layers.attention_forward(cut(q, q_at), cut(kv, k_at), cut(kv, v_at), bool(causal))
     assert relative_error(layers.merge_heads_forward(exact)[0], out) < TOLERANCE
 
     dout = normal(2, tokens, wide)
     (dq, around_dq), (dkv, around_dkv) = guarded(np.full(q.shape, CANARY), CANARY), guarded(np.full(kv.shape, CANARY), CANARY)
     datt, around_datt = guarded(np.full((attention.BLOCK, sources), np.nan), CANARY)
-    attention.attention_backward(guarded(dout)[0], inputs[0], q_at, inputs[1], k_at, v_at, heads, att, dq, dkv, panels, datt)
+    attention.fused_attention_backward(guarded(dout)[0], inputs[0], q_at, inputs[1], k_at, v_at, heads, att, dq, dkv,
+                                       panels, datt)
     exact = layers.attention_backward(layers.split_heads_forward(dout.astype(float), heads)[0], cache)
     for (array, start), d in zip([(dq, q_at), (dkv, k_at), (dkv, v_at)], exact):
         assert relative_error(layers.merge_heads_forward(d)[0], array[:, start:start + wide]) < TOLERANCE

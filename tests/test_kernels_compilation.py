@@ -52,21 +52,30 @@ def test_every_kernel_is_compiled_for_one_signature_and_for_no_other():
     assert len(matmul.multiply.signatures) == 1
 
 
-ONE = kernels.add_gradients.py_func, (F2, F1, I, I)
-ANOTHER = matmul.multiply.py_func, (F2, F1, F1, F2, F2)      # which calls other functions
+def test_a_kernel_with_an_argument_of_no_type_is_refused_by_its_name(monkeypatch):
+    monkeypatch.setattr(compilation, "FUNCTIONS", [])
+
+    def half(x: F1, share):
+        x *= share
+    with pytest.raises(KeyError, match="share"):
+        compilation.kernel(half)
+
+
+ONE = kernels.add_gradients.py_func
+ANOTHER = matmul.multiply.py_func                            # which calls other functions
 
 
 @pytest.fixture
 def start(monkeypatch):
     """start() is what a new process does with kernels: -> (it had to compile any, the first of them)"""
-    def start(*kernels):
+    def start(*functions):
         monkeypatch.setattr(compilation, "KERNELS", [])
         monkeypatch.setattr(compilation, "FUNCTIONS", [])
-        compiled = []
-        made = [compilation.kernel(*signature)(function) for function, signature in kernels or [ONE]]
-        compilation.compile_kernels(lambda missing: compiled.extend(missing) or missing)
+        cold = []
+        made = [compilation.kernel(function) for function in functions or [ONE]]
+        compilation.compile_kernels(lambda missing: cold.extend(missing) or missing)
         assert all(len(dispatcher.signatures) == 1 for dispatcher in made)
-        return bool(compiled), made[0]
+        return bool(cold), made[0]
     return start
 
 
@@ -105,10 +114,10 @@ def test_a_kernel_that_is_not_among_those_kept_is_compiled_and_kept_with_them(ca
 
 
 def test_a_kernel_of_another_package_is_never_kept_as_its_source_is_not_in_the_name(cache, start):
-    def add_gradients(parts, total, first, last):
+    def add_gradients(parts: F2, total: F1, first: I, last: I):
         total[first:last] = parts[0, 0]
     for expected in (1, 2):
-        _, kernel = start((add_gradients, ONE[1]))
+        _, kernel = start(add_gradients)
         total = np.zeros(3, np.float32)
         kernel(np.full((1, 3), expected, np.float32), total, 0, 3)
         assert total.tolist() == [expected] * 3 and not any(cache.iterdir())
@@ -266,10 +275,9 @@ def test_a_program_whose_sources_are_not_there_keeps_nothing(cache, start, monke
 SEVERAL = """
 from npcaption import kernels
 from npcaption.kernels import compilation
-from npcaption.kernels.simd import F1, F2, I
 function = kernels.add_gradients.py_func
 compilation.KERNELS[:] = compilation.FUNCTIONS[:] = []
-kernel = compilation.kernel(F2, F1, I, I)(function)
+kernel = compilation.kernel(function)
 compilation.compile_kernels()
 import numpy as np
 total = np.zeros(3, np.float32)
@@ -289,7 +297,7 @@ def test_several_processes_that_start_at_once_all_succeed_and_leave_one_file(cac
 def test_threads_that_ask_for_the_kernels_at_once_all_get_them(cache, monkeypatch):
     monkeypatch.setattr(compilation, "KERNELS", [])
     monkeypatch.setattr(compilation, "FUNCTIONS", [])
-    kernel = compilation.kernel(*ONE[1])(ONE[0])
+    kernel = compilation.kernel(ONE)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: compilation.compile_kernels(), range(4))) == [None] * 4
     assert adds(kernel)
@@ -402,11 +410,14 @@ WITH_OTHER_VECTORS = """
 import hashlib
 import json
 import numpy as np
-from npcaption import gradcheck, kernels, layers, model
+from npcaption import kernels, layers
 from npcaption.config import ModelConfig
-from npcaption.engines import make_engine
+from npcaption.gradcheck.numeric import relative_error
+from npcaption.gradcheck.whole_model import SMALL
 from npcaption.kernels import compilation, matmul, target
-from npcaption.parameters import Parameters, initialise
+from npcaption.model import memory as memory_, wiring
+from npcaption.model.engines import make_engine
+from npcaption.model.parameters import Parameters, initialise
 kernels.compile_kernels()
 normal = np.random.default_rng(0).standard_normal
 errors = {}
@@ -422,31 +433,31 @@ for rows in range(1, 18):
         matmul.accumulate(x, r, dw, nothing)
         for name, exact, found in [("x w", x.astype(float) @ w + r, out), ("dy w^T", r.astype(float) @ w.T, dx),
                                    ("x^T dy", x.T.astype(float) @ r + 7, dw)]:
-            errors[name] = max(errors.get(name, 0.0), gradcheck.relative_error(exact, found))
-config, rng = gradcheck.SMALL, np.random.default_rng(0)
+            errors[name] = max(errors.get(name, 0.0), relative_error(exact, found))
+config, rng = SMALL, np.random.default_rng(0)
 image, ids = rng.uniform(0, 255, (24, 24, 3)).astype(np.float32), rng.integers(3, 11, 9)
 p, exact, found = initialise(config, 0), Parameters(config, np.float64), Parameters(config)
 key = layers.fold_key(0, 1)
 for engine, views, g, image in [
         (layers, {layer: {n: w.astype(float) for n, w in v.items()} for layer, v in p.sublayer.items()}, exact, image.astype(float)),
         (kernels, kernels.prepare(p), found, image)]:
-    (loss, _), cache = model.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
-    dimage = model.loss_backward(engine, (1.0, 0.0), cache, g.sublayer)
+    (loss, _), cache = wiring.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
+    dimage = wiring.loss_backward(engine, (1.0, 0.0), cache, g.sublayer)
     if engine is layers:
         exact_loss, exact_dimage = loss, dimage
 errors["loss"] = abs(loss - exact_loss) / exact_loss
-errors["image"] = gradcheck.relative_error(exact_dimage, dimage)
-errors |= {name: gradcheck.relative_error(exact.named[name], found.named[name]) for name in exact.named}
+errors["image"] = relative_error(exact_dimage, dimage)
+errors |= {name: relative_error(exact.named[name], found.named[name]) for name in exact.named}
 views, exact, steps = kernels.prepare(p), [], []
-source = model.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0), 0.0, 0)[0]
+source = wiring.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0), 0.0, 0)[0]
 for engine, views, found, images in [
-        (layers, p.sublayer, exact, model.remember(layers, config, p.sublayer, source)),
+        (layers, p.sublayer, exact, memory_.remember(layers, config, p.sublayer, source)),
         (kernels, views, steps, [tuple(np.stack([a, a]) for a in block)
-                                 for block in model.remember(kernels, config, views, source[0])])]:
-    memory = model.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
-    found += [np.array(model.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
+                                 for block in memory_.remember(kernels, config, views, source[0])])]:
+    memory = memory_.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
+    found += [np.array(memory_.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
               for place in range(6)]
-errors["decoding"] = gradcheck.relative_error(np.array(exact), np.array(steps))
+errors["decoding"] = relative_error(np.array(exact), np.array(steps))
 config = ModelConfig(image_size=64, vocabulary=53)
 p, g, images = initialise(config, 0), Parameters(config), rng.integers(0, 256, (3, 64, 64, 3), np.uint8)
 ids, engine = rng.integers(3, 53, (3, config.max_length)), make_engine("numba", config, p, 2)

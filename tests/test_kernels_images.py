@@ -4,6 +4,7 @@ import pytest
 from kernel_checks import CANARY, EPS, compiled, errors, guarded, normal, weights  # noqa: F401 (compiled is a fixture)
 
 from npcaption import layers
+from npcaption.config import ModelConfig
 from npcaption.kernels import embedding, stem
 
 
@@ -13,37 +14,35 @@ def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
     bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
     for image in (bytes, bytes[::-1], floats, floats.swapaxes(0, 1)):
-        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
+        assert errors("patch_embed", image=image, p=p, patch_size=patch, stem=()) == {}
 
 
 @pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
                                                 (64, (32, 32, 32, 64), 4)])
 def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
-    p, inputs = {}, 3
-    for i, outputs in enumerate(widths):
+    p, config = {}, ModelConfig(image_size=size, patch_size=patch, convolutions=" ".join(map(str, widths)))
+    for i, (inputs, outputs, _) in enumerate(config.stem):
         p |= {f"conv.{i}.{name}": value for name, value in weights(
             i, weight=(9 * inputs, outputs), bias=(outputs,), norm__weight=(outputs,), norm__bias=(outputs,)).items()}
-        inputs = outputs
-    side = size // (patch << sum(a != b for a, b in zip((3, *widths), widths)))
-    p |= weights(1, proj__weight=(inputs * patch * patch, 20), proj__bias=(20,), position=(side * side, 20))
+    p |= weights(1, proj__weight=(outputs * patch * patch, 20), proj__bias=(20,), position=(config.patches, 20))
     bytes = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     floats = np.random.default_rng(1).uniform(0, 255, (size, size, 3)).astype(np.float32)
     for image in (bytes, bytes[::-1], floats):
-        assert errors("patch_embed", image=image, p=p, patch_size=patch) == {}
+        assert errors("patch_embed", image=image, p=p, patch_size=patch, stem=config.stem) == {}
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side, channels", [(1, 1), (2, 3), (5, 4), (8, 17)])
 def test_windows_are_the_textbooks_and_their_gradients_come_back_to_their_pixels(side, channels, stride):
     x, n = normal(1, side, side, channels), -(-side // stride)
-    exact, cache = layers.windows_forward(x, stem.SIZE, stride)
+    exact, cache = layers.windows_forward(x, stem.WINDOW, stride)
     windows, beside = guarded(np.full((n * n, 9 * channels), np.nan), CANARY)
     stem.cut_windows(x, stride, windows)
     np.testing.assert_array_equal(windows.reshape(exact.shape), exact)
     assert (beside() == CANARY).all()
     dwindows = normal(2, n * n, 9 * channels)
     dx, beside = guarded(np.zeros(x.shape), CANARY)
-    stem.cut_windows_backward(dwindows, stride, dx)
+    stem.add_windows(dwindows, stride, dx)
     np.testing.assert_allclose(dx, layers.windows_backward(dwindows.reshape(exact.shape), cache), rtol=0,
                                atol=9 * EPS * np.abs(dwindows).max())  # sums of nine, in another order
     assert (beside() == CANARY).all()

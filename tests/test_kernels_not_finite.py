@@ -35,7 +35,7 @@ def test_a_norm_and_the_mlp_pass_on_what_is_not_a_number_to_its_row_alone(bad):
     x = normal(0, 9, 20)
     x[4, 7] = bad
     xhat, rstd, out = np.empty_like(x), np.empty(9, np.float32), np.empty_like(x)
-    layernorm.layernorm_forward(x, np.ones(20, np.float32), np.zeros(20, np.float32), xhat, rstd, out)
+    layernorm.fused_layernorm_forward(x, np.ones(20, np.float32), np.zeros(20, np.float32), xhat, rstd, out)
     assert np.isnan(out[4]).all() and np.isfinite(np.delete(out, 4, 0)).all()
 
     p = weights(1, norm__weight=(20,), norm__bias=(20,), up__weight=(20, 30), up__bias=(30,), down__weight=(30, 20),
@@ -53,7 +53,7 @@ def test_gelu_of_nan_is_nan_and_of_infinity_not_finite():
         x = normal(0, size)
         x[[0, size // 2, size - 1]] = np.nan, np.inf, -np.inf
         out = np.empty_like(x)
-        gelu.gelu_forward(x, out)
+        gelu.fused_gelu_forward(x, out)
         assert np.isnan(out[0]) and np.isnan(x[0])
         assert out[size // 2] == np.inf and not out[size - 1] > 0
         assert np.isfinite(np.delete(out, [0, size // 2, size - 1])).all()
@@ -86,7 +86,7 @@ def test_the_loss_of_a_token_is_not_finite_when_one_of_its_logits_is_not(bad):
     for place in (0, 20, 52):
         logits, row_loss = normal(0, 5, 53), np.empty(5, np.float32)
         logits[[1, 3], place] = bad
-        cross_entropy.cross_entropy_forward(logits, np.array([7, 7, 7, 0, 7]), np.float32(4), row_loss)
+        cross_entropy.fused_cross_entropy(logits, np.array([7, 7, 7, 0, 7]), np.float32(4), row_loss)
         assert np.isnan(row_loss[1]) and np.isnan(logits[1]).all()
         assert np.isfinite(np.delete(row_loss, 1)).all() and row_loss[3] == 0 and not logits[3].any()
 

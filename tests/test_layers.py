@@ -1,10 +1,12 @@
 """What each layer is, beyond its gradient (test_gradcheck.py)."""
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 from npcaption import layers
+from npcaption.tokenizers import PADDING
 
 rng = np.random.default_rng(0)
 
@@ -43,23 +45,39 @@ def test_layernorm_gives_rows_of_mean_0_and_variance_1():
 
 def test_attention_of_equal_keys_is_the_mean_of_the_values():
     v = rng.standard_normal((1, 5, 4))
-    out, _ = layers.attention_forward(rng.standard_normal((1, 3, 4)), np.ones((1, 5, 4)), v, False)
+    out, _ = layers.attention_forward(rng.standard_normal((1, 3, 4)), np.ones((1, 5, 4)), v, causal=False)
     np.testing.assert_allclose(out, np.broadcast_to(v.mean(-2, keepdims=True), out.shape))
 
 
 def test_causal_attention_does_not_see_what_comes_later():
     q, k, v = rng.standard_normal((3, 2, 6, 4))
-    before, _ = layers.attention_forward(q, k, v, True)
+    before, _ = layers.attention_forward(q, k, v, causal=True)
     k[:, 4:], v[:, 4:] = 9, 9
-    after, _ = layers.attention_forward(q, k, v, True)
+    after, _ = layers.attention_forward(q, k, v, causal=True)
     np.testing.assert_array_equal(before[:, :4], after[:, :4])
     assert np.abs(before[:, 4:] - after[:, 4:]).min() > 0
 
 
 def test_attention_survives_scores_that_would_overflow_exp():
     q = np.full((1, 2, 4), 1e4, np.float32)
-    out, _ = layers.attention_forward(q, q, q, False)
+    out, _ = layers.attention_forward(q, q, q, causal=False)
     assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("tokens, sources", [(1, 1), (3, 3), (2, 5)])
+def test_the_first_token_of_causal_attention_sees_the_sources_that_are_more_and_its_own(tokens, sources):
+    q, kv = rng.standard_normal((tokens, 4)), rng.standard_normal((2, sources, 4))
+    att = layers.attention_map(layers.attention_forward(q, *kv, causal=True)[1])
+    np.testing.assert_array_equal(att > 0, np.arange(sources) <= sources - tokens + np.arange(tokens)[:, None])
+    np.testing.assert_allclose(att.sum(-1), 1)
+
+
+@pytest.mark.parametrize("tokens, sources", [(4, 3), (2, 1)])
+def test_causal_attention_in_which_a_token_would_see_nothing_is_refused(tokens, sources):
+    q, kv = rng.standard_normal((1, tokens, 4)), rng.standard_normal((1, sources, 4))
+    with pytest.raises(ValueError, match=f"{tokens} tokens to {sources} sources.*at least as many sources as tokens"):
+        layers.attention_forward(q, kv, kv, causal=True)
+    assert np.isfinite(layers.attention_forward(q, kv, kv, causal=False)[0]).all()
 
 
 def test_heads_split_and_merge_are_each_others_inverse():
@@ -101,6 +119,11 @@ def test_cross_entropy_takes_no_notice_of_padding():
     before, _ = layers.cross_entropy_forward(logits, targets, 2)
     logits[0, 2:] = np.nan
     assert layers.cross_entropy_forward(logits, targets, 2)[0] == before
+
+
+def test_padding_is_the_tokenizers_in_both_engines():
+    for engine in ("layers", "kernels"):                     # neither imports the tokenizers
+        assert import_module(f"npcaption.{engine}.cross_entropy").PADDING == PADDING
 
 
 def test_dropout_drops_the_share_that_it_is_told_and_keeps_the_mean():

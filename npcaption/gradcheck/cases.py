@@ -31,10 +31,14 @@ def cases():
     def every_other(*shape):
         return normal((*shape[:-1], 2 * shape[-1]))[..., ::2]
 
+    def convolutions(p):
+        return {name: value for name, value in p.items() if name.startswith("conv.")}
+
     convolving = replace(config, image_size=8, patch_size=1, convolutions="4 4 3", bag=5)
     convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
                       for layer in ("patch_embed", "bag"))
-    residual = {name: normal(shape) for name, shape in sublayers(replace(convolving, convolutions="3"))["patch_embed"].items()}
+    alone = replace(convolving, convolutions="3")
+    residual = {name: normal(shape) for name, shape in sublayers(alone)["patch_embed"].items()}
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
     targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside
     total = int((targets != 0).sum())
@@ -86,22 +90,24 @@ def cases():
         ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3), stride=2)),
         ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2),
                                                             stride=2)),
-        ("stem", "a residual convolution alone", dict(x=normal((4, 4, 3)), p={name: value for name, value in residual.items()
-                                                                              if name.startswith("conv.")})),
-        ("stem", "three convolutions, one residual", dict(x=normal((2, 8, 8, 3)), p={name: value for name, value in convolved.items()
-                                                                     if name.startswith("conv.")})),
+        ("stem", "a residual convolution alone", dict(x=normal((4, 4, 3)), p=convolutions(residual), stem=alone.stem)),
+        ("stem", "three convolutions, one residual", dict(x=normal((2, 8, 8, 3)), p=convolutions(convolved),
+                                                          stem=convolving.stem)),
         ("binary_cross_entropy", "a batch", dict(logits=4 * normal((2, 5)), targets=words, total=2)),
         ("binary_cross_entropy", "far from zero", dict(logits=np.array([-40.0, -9, 9, 40]), targets=np.array([0, 1, 0, 1]),
                                                        total=1)),
         ("dropout", "a key for each image", dict(x=normal((2, 3, 4)), rate=0.4, key=keys)),
         ("dropout", "rate 0", dict(x=normal((3, 4)), rate=0.0, key=np.uint32(1))),
-        ("patch_embed", "a batch", dict(image=rng.uniform(0, 255, (2, 4, 4, 3)), p=p("patch_embed"), patch_size=2)),
-        ("patch_embed", "one image", dict(image=rng.uniform(0, 255, (3, 4, 4)).T, p=p("patch_embed"), patch_size=2)),
+        ("patch_embed", "a batch", dict(image=rng.uniform(0, 255, (2, 4, 4, 3)), p=p("patch_embed"), patch_size=2,
+                                        stem=())),
+        ("patch_embed", "one image", dict(image=rng.uniform(0, 255, (3, 4, 4)).T, p=p("patch_embed"), patch_size=2,
+                                          stem=())),
         ("patch_embed", "an image of integers", dict(image=rng.integers(0, 256, (1, 4, 4, 3), np.uint8), p=p("patch_embed"),
-                                                     patch_size=2)),
-        ("patch_embed", "three convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1)),
+                                                     patch_size=2, stem=())),
+        ("patch_embed", "three convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1,
+                                                    stem=convolving.stem)),
         ("patch_embed", "three convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8), p=convolved,
-                                                             patch_size=1)),
+                                                               patch_size=1, stem=convolving.stem)),
         ("bag_loss", "a batch", dict(source=normal((2, 3, 6)), p=bag, words=words, total=2)),
         ("bag_loss", "one patch, not contiguous", dict(source=every_other(1, 6), p=bag, words=words[0], total=3)),
         ("token_embed", "padding, repeated tokens", dict(ids=ids, p=p("token_embed"))),

@@ -10,6 +10,13 @@
     adamw.py        the optimiser
     arena.py        memory for one image
     sublayers.py    the same names and signatures as npcaption.layers
+
+Compiled functions write their results into arrays that they are handed. Those named fused_X are a textbook X, or a
+whole sublayer X, in one call; X_forward and X_backward themselves are only in sublayers.py.
+
+In place, unlike the textbook: a sublayer's backward may write over its cache and over dout, so a cache serves one
+backward; a residual sublayer's dx is dout, added to. Of the compiled functions, fused_layernorm_backward adds into dx,
+as all add into the gradients of parameters, and the fused losses turn logits into their gradient.
 """
 from . import target  # first, as it says what is wrong with a numba that cannot be used
 from .adamw import adamw, add_gradients, sum_of_squares

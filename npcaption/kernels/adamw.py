@@ -7,8 +7,8 @@ from .simd import F1, F2, F, I
 ONE = np.float32(1)
 
 
-@kernel(F2, F1, I, I)
-def add_gradients(parts, total, first, last):
+@kernel
+def add_gradients(parts: F2, total: F1, first: I, last: I):
     """total[first:last] = the sum of parts' rows there, in their order.  parts (threads, N), total (N,)"""
     for start in range(first, last, 4096):
         out = total[start:min(start + 4096, last)]
@@ -19,8 +19,8 @@ def add_gradients(parts, total, first, last):
                 out[i] += row[i]
 
 
-@kernel(F1, I, I)
-def sum_of_squares(g, first, last):
+@kernel
+def sum_of_squares(g: F1, first: I, last: I):
     """Of g[first:last], summed in float64 from float32 sums of blocks."""
     total = 0.0
     for start in range(first, last, 4096):
@@ -31,8 +31,10 @@ def sum_of_squares(g, first, last):
     return total
 
 
-@kernel(F1, F1, F1, F1, F1, I, I, F, F, F, F, F, F, F)
-def adamw(p, g, m, v, decay, first, last, scale, rate, beta1, beta2, epsilon, correct1, correct2):
+@kernel
+def adamw(
+        p: F1, g: F1, m: F1, v: F1, decay: F1, first: I, last: I,
+        scale: F, rate: F, beta1: F, beta2: F, epsilon: F, correct1: F, correct2: F):
     """npcaption.optim.adamw on [first:last] with g * scale; correct1 = 1 / (1 - beta1^step), correct2 the same of beta2."""
     p, g, m, v, decay = p[first:last], g[first:last], m[first:last], v[first:last], decay[first:last]
     for i in range(p.size):

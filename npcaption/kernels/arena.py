@@ -1,7 +1,7 @@
 """Memory for one image's activations: taken piece by piece, given back all at once.
 
-An allocation costs a page fault for each 4 KiB that it touches first; memory that is used again for every image is mapped
-already, and mostly still in the cache. Each thread has its own arena.
+An allocation costs a page fault for each 4 KiB that it touches first; memory that is used again for every image is
+mapped already, and mostly still in the cache. Each thread has its own arena.
 """
 import math
 import threading
@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 LINE = 16  # float32 numbers of a cache line
-LARGE = 2 ** 20  # numbers: from 4 MiB on NumPy asks the system for large pages, which spare the core look-ups of addresses
+LARGE = 2 ** 20  # numbers: from 4 MiB on NumPy asks the system for large pages, which need fewer address look-ups
 
 
 class Room:

@@ -1,14 +1,14 @@
 """Scaled dot-product attention of one image, head by head.
 
-Heads are groups of columns: head h of q, k, v lies in D columns from its array's first one on, so self-attention's fused
-(T, 3C) and cross-attention's (T, C) and (S, 2C) are read where they lie. Rows of queries go in blocks: a block's scores are
-still in the nearest cache when the softmax and the product with v come to them.
+Heads are groups of columns: head h of q, k, v lies in D columns from its array's first one on, so self-attention's
+fused (T, 3C) and cross-attention's (T, C) and (S, 2C) are read where they lie. Rows of queries go in blocks: a block's
+scores are still in the nearest cache when the softmax and the product with v come to them.
 """
 import numpy as np
 
 from .compilation import compiled, kernel
 from .exponential import exp_of_negative
-from .matmul import SIZE, pack_transposed, product
+from .matmul import BYTES, pack_transposed, product
 from .simd import F1, F2, F3, I, address, maximum
 from .target import COLUMNS
 
@@ -43,19 +43,21 @@ def attend(q, q_at, panels, kv, v_at, first, last, causal, scale, probabilities,
     """One head, rows first to last: probabilities (T, S) from the packed keys, and what they see of the values."""
     sources = kv.shape[0]
     scores = address(probabilities, first * sources)
-    product(address(q, first * q.shape[1] + q_at), SIZE * q.shape[1], SIZE,
-            address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * size, size,
-            scores, SIZE * sources, last - first, sources, 0, 0)
+    product(address(q, first * q.shape[1] + q_at), BYTES * q.shape[1], BYTES,
+            address(panels, 0), BYTES * COLUMNS, BYTES * COLUMNS * size, size,
+            scores, BYTES * sources, last - first, sources, 0, 0)
     softmax_rows(probabilities, first, last, causal, scale)
-    product(scores, SIZE * sources, SIZE, address(kv, v_at), SIZE * kv.shape[1], SIZE * COLUMNS, sources,
-            address(out, first * out.shape[1] + out_at), SIZE * out.shape[1], last - first, size, 0, 0)
+    product(scores, BYTES * sources, BYTES, address(kv, v_at), BYTES * kv.shape[1], BYTES * COLUMNS, sources,
+            address(out, first * out.shape[1] + out_at), BYTES * out.shape[1], last - first, size, 0, 0)
 
 
-@kernel(F2, I, F2, I, I, I, I, F3, F2, F1)
-def attention_forward(q, q_at, kv, k_at, v_at, heads, causal, att, out, panels):
+@kernel
+def fused_attention_forward(
+        q: F2, q_at: I, kv: F2, k_at: I, v_at: I, heads: I, causal: I,
+        att: F3, out: F2, panels: F1):
     """out (T, H*D) and att (H, T, S).  q (T, .), k and v in kv (S, .), their first columns q_at, k_at, v_at.
 
-    panels: room for a head's keys, panels_size(D, S) numbers.
+    causal: as the textbook's, so S >= T.  panels: room for a head's keys, panels_size(D, S) numbers.
     """
     tokens, sources, size = q.shape[0], kv.shape[0], out.shape[1] // heads
     flat, scale = kv.reshape(-1), np.float32(1 / np.sqrt(size))
@@ -67,25 +69,27 @@ def attention_forward(q, q_at, kv, k_at, v_at, heads, causal, att, out, panels):
                    out, h_at, size)
 
 
-@kernel(F2, F2, I, F2, I, I, I, F3, F2, F2, F1, F2)
-def attention_backward(dout, q, q_at, kv, k_at, v_at, heads, att, dq, dkv, panels, datt):
+@kernel
+def fused_attention_backward(
+        dout: F2, q: F2, q_at: I, kv: F2, k_at: I, v_at: I, heads: I,
+        att: F3, dq: F2, dkv: F2, panels: F1, datt: F2):
     """Writes the columns of dq that q has in q, and of dkv those of k and v; att (H, T, S) becomes dscores.
 
     dq has q's shape and dkv has kv's; they may be one array, as q and kv may.  datt: room for (BLOCK, S).
     """
     tokens, sources, size = q.shape[0], kv.shape[0], dout.shape[1] // heads
-    q_row, kv_row, dout_row, att_row = SIZE * q.shape[1], SIZE * kv.shape[1], SIZE * dout.shape[1], SIZE * sources
+    q_row, kv_row, dout_row, att_row = BYTES * q.shape[1], BYTES * kv.shape[1], BYTES * dout.shape[1], BYTES * sources
     flat, scale = kv.reshape(-1), np.float32(1 / np.sqrt(size))
     for h in range(heads):
         probabilities = att[h]
         q_h, k_h, v_h = q_at + h * size, k_at + h * size, v_at + h * size
         pack_transposed(flat, v_h, kv.shape[1], panels, size, sources)  # v^T
-        product(address(probabilities, 0), SIZE, att_row, address(dout, h * size), dout_row, SIZE * COLUMNS, tokens,
+        product(address(probabilities, 0), BYTES, att_row, address(dout, h * size), dout_row, BYTES * COLUMNS, tokens,
                 address(dkv, v_h), kv_row, sources, size, 0, 0)  # dv = att^T dout
         for first in range(0, tokens, BLOCK):
             last = min(first + BLOCK, tokens)
-            product(address(dout, first * dout.shape[1] + h * size), dout_row, SIZE,
-                    address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * size, size,
+            product(address(dout, first * dout.shape[1] + h * size), dout_row, BYTES,
+                    address(panels, 0), BYTES * COLUMNS, BYTES * COLUMNS * size, size,
                     address(datt, 0), att_row, last - first, sources, 0, 0)  # datt = dout v^T
             for i in range(first, last):
                 d, p = datt[i - first], probabilities[i]
@@ -94,7 +98,7 @@ def attention_backward(dout, q, q_at, kv, k_at, v_at, heads, att, dq, dkv, panel
                     pull += d[j] * p[j]
                 for j in range(sources):
                     p[j] *= (d[j] - pull) * scale            # dscores
-            product(address(probabilities, first * sources), att_row, SIZE, address(kv, k_h), kv_row, SIZE * COLUMNS,
+            product(address(probabilities, first * sources), att_row, BYTES, address(kv, k_h), kv_row, BYTES * COLUMNS,
                     sources, address(dq, first * q.shape[1] + q_h), q_row, last - first, size, 0, 0)  # dq = dscores k
-        product(address(probabilities, 0), SIZE, att_row, address(q, q_h), q_row, SIZE * COLUMNS, tokens,
+        product(address(probabilities, 0), BYTES, att_row, address(q, q_h), q_row, BYTES * COLUMNS, tokens,
                 address(dkv, k_h), kv_row, sources, size, 0, 0)  # dk = dscores^T q

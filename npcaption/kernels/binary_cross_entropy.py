@@ -8,12 +8,12 @@ from .simd import F1, F2, F, absolute
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
-@kernel(F2, F1, F)
-def binary_cross_entropy_forward(logits, targets, share):
-    """Writes each answer's part of the loss into targets (W,), and into logits (1, W) their gradient, but for dloss.
+@kernel
+def fused_binary_cross_entropy(logits: F2, targets: F1, share: F):
+    """Overwrites targets (W,) with each answer's part of the loss, logits (1, W) with their gradient but for dloss.
 
-    share: 1 / total. With e = exp(-|z|) the likelier answer has the probability 1 / (1 + e), the other e / (1 + e): both
-    are right to the last bits, as 1 - p would not be.
+    share: 1 / total. With e = exp(-|z|) the likelier answer has the probability 1 / (1 + e), the other e / (1 + e):
+    both are right to the last bits, as 1 - p would not be.
     """
     row = logits[0]
     for j in range(row.size):

@@ -1,10 +1,10 @@
 """How a kernel is compiled, and where what was compiled is kept.
 
 A kernel is a function that numba compiles to machine code: single-threaded, and without the interpreter's lock, so that
-Python threads run kernels side by side. All of them together are kept in one file, a checksum and then what numba makes of
-each, in a folder of caches. It is named after a hash of everything that the code depends on, so that nothing stale is ever
-run, and after its owner; where the sources lie does not matter. Machine code is read only from a file that nobody but this
-user or root can have written.
+Python threads run kernels side by side. All of them together are kept in one file, a checksum and then what numba makes
+of each, in a folder of caches. It is named after a hash of everything that the code depends on, so that nothing stale
+is ever run, and after its owner; where the sources lie does not matter. Machine code is read only from a file that
+nobody but this user or root can have written.
 """
 import hashlib
 import os
@@ -25,8 +25,8 @@ from ..errors import printable, why
 from ..support import caches, files
 from .target import ISA, TARGET
 
-# Freedoms that let LLVM vectorise a sum and fuse a product into it. Not among them: to assume that no number is infinite
-# or NaN (ninf, nnan), as a NaN must be seen. error_model: a division by zero need not raise.
+# Freedoms that let LLVM vectorise a sum and fuse a product into it. Not among them: to assume that no number is
+# infinite or NaN (ninf, nnan), as a NaN must be seen. error_model: a division by zero need not raise.
 OPTIONS = dict(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz", "afn"})
 FUNCTIONS = []  # all that are compiled, kernels and what they call
 KERNELS = []  # (kernel, signature), in the order of definition
@@ -45,13 +45,12 @@ def compiled(function):
     return dispatcher
 
 
-def kernel(*signature):
-    """A function to be called from Python, with the types of its arguments: nothing else is ever compiled for it."""
-    def decorate(function):
-        dispatcher = compiled(function)
-        KERNELS.append((dispatcher, tuple(signature)))
-        return dispatcher
-    return decorate
+def kernel(function):
+    """A function to be called from Python, compiled for the types that annotate its arguments and for no others."""
+    dispatcher = compiled(function)
+    arguments = function.__code__.co_varnames[:function.__code__.co_argcount]
+    KERNELS.append((dispatcher, tuple(function.__annotations__[name] for name in arguments)))
+    return dispatcher
 
 
 compiling = threading.RLock()
@@ -78,14 +77,14 @@ def compile_kernels(watch=iter):
             function._cache = Place(name, shelf)
         for dispatcher, signature in watch(missing) if missing else []:
             dispatcher.compile(signature)
-            dispatcher.disable_compile()                     # or for a kernel that calls it with a constant it would be again
+            dispatcher.disable_compile()                     # or a kernel that calls it with a constant compiles anew
         if names and len(shelf) > loaded:
             keep(names[0], shelf)
         shelf.clear()                                        # megabytes, which the places hold on to
 
 
 class Place:
-    """What numba takes for a function's cache: puts what is compiled on the shelf, (the function's name, its pickle)."""
+    """In the place of a function's numba cache: puts what is compiled on the shelf, as (function's name, pickle)."""
     cache_path = None
 
     def __init__(self, name, shelf):
@@ -104,8 +103,8 @@ class Place:
 def load(kept, functions, shelf):
     """Give the functions what was kept of them, in the order in which it was compiled, and put it on the shelf again.
 
-    The order matters: code that several kernels share is in each one's, in versions that round differently, and the linker
-    takes the first. So the start that compiles and those that follow give the same bits.
+    The order matters: code that several kernels share is in each one's, in versions that round differently, and the
+    linker takes the first. So the start that compiles and those that follow give the same bits.
     """
     try:
         for name, content in kept:
@@ -126,7 +125,8 @@ def file_names():
     [] where there are no sources, as in a frozen program: what was compiled from others could be taken for theirs.
     """
     settings = {name: getattr(numba.config, name, None) for name in SETTINGS}
-    versions = sys.implementation.cache_tag, getattr(sys, "abiflags", ""), *(m.__version__ for m in (np, numba, llvmlite))
+    python = sys.implementation.cache_tag, getattr(sys, "abiflags", "")
+    versions = *python, *(m.__version__ for m in (np, numba, llvmlite))
     digest = hashlib.sha256(repr((versions, ISA, TARGET, settings)).encode())
     sources = sorted(Path(__file__).parent.glob("*.py"))
     for path in sources:
@@ -140,7 +140,7 @@ def read_kept(names):
     for path in (folder / name for folder in caches.folders() for name in names):
         file = caches.open_own(path)
         if file:
-            with file, suppress(Exception):                  # a disk that cannot be read, or what nobody here has written
+            with file, suppress(Exception):                  # an unreadable disk, or a file of foreign content
                 content = file.read()
                 if len(content) > DIGEST and hashlib.sha256(content[DIGEST:]).digest() == content[:DIGEST]:
                     return pickle.loads(content[DIGEST:])
@@ -160,5 +160,5 @@ def keep(name, shelf):
             reason = f"other users can change the files in {folder}"
         except OSError as error:
             reason = f"{folder}: {why(error)}"
-    caches.tell(f"The compiled kernels cannot be kept ({printable(reason)}), so every start compiles them again. Make room, "
-                "or set NPCAPTION_CACHE to a folder of your own.")
+    caches.tell(f"The compiled kernels cannot be kept ({printable(reason)}), so every start compiles them again. "
+                "Make room, or set NPCAPTION_CACHE to a folder of your own.")

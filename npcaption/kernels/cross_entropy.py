@@ -8,8 +8,8 @@ from .simd import F1, F2, IDS, F, maximum
 PADDING = 0
 
 
-@kernel(F2, IDS, F, F1)
-def cross_entropy_forward(logits, targets, total, row_loss):
+@kernel
+def fused_cross_entropy(logits: F2, targets: IDS, total: F, row_loss: F1):
     """Writes each token's part of the loss into row_loss (T,), and log-softmax's exponentials into logits (T, V).
 
     logits become softmax(logits) - onehot(target), divided by total: the gradient, but for dloss.

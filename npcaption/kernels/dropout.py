@@ -7,20 +7,20 @@ from .simd import F1, U32, F
 
 @compiled
 def hash32(x):
-    """MurmurHash3's finaliser, as layers/dropout.py; numba would widen a product of uint32 to 64 bits."""
+    """MurmurHash3's finaliser, as layers/keys.py; numba would widen a product of uint32 to 64 bits."""
     x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     x = np.uint32((x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@kernel(U32, U32)
-def fold_key(key, number):
-    """As layers/dropout.py, for one image."""
+@kernel
+def fold_key(key: U32, number: U32):
+    """As layers/keys.py, for one image."""
     return hash32(np.uint32(key ^ hash32(np.uint32(number ^ np.uint32(0x9E3779B9)))))
 
 
-@kernel(F1, F1, U32, U32, F, F1)
-def add_kept(x, base, key, threshold, scale, out):
+@kernel
+def add_kept(x: F1, base: F1, key: U32, threshold: U32, scale: F, out: F1):
     """out = base + x * mask, mask scale where hash(key, place) >= threshold, else 0.  All (T*C,); base may be (0,)"""
     for i in range(x.size):
         kept = hash32(np.uint32(key + np.uint32(np.uint32(i) * np.uint32(0x9E3779B1)))) >= threshold

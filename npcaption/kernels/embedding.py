@@ -1,28 +1,34 @@
 """Between the outside and the first sublayers: pixels to patches, ids to rows of tables."""
 import numpy as np
-from numba import types
 
-from .compilation import kernel
-from .simd import F2, IDS, U8, I
+from .compilation import compiled, kernel
+from .simd import F2, F3, IDS, U8, I
 
 HALF_RANGE, ONE = np.float32(127.5), np.float32(1)
-PIXELS = types.Array(types.float32, 3, "C")
 
 
-def _scale(image, out):
-    """out = image / 127.5 - 1.  image (S, S, 3), 0 to 255, out (S, S, 3)"""
+@compiled
+def scale(image, out):
+    """out = image / 127.5 - 1.  image (A, A, 3), 0 to 255, out (A, A, 3)"""
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             for c in range(image.shape[2]):
                 out[y, x, c] = np.float32(image[y, x, c]) / HALF_RANGE - ONE
 
 
-scale_bytes, scale_floats = kernel(U8, PIXELS)(_scale), kernel(PIXELS, PIXELS)(_scale)
+@kernel
+def scale_bytes(image: U8, out: F3):
+    scale(image, out)
 
 
-@kernel(PIXELS, I, F2)
-def cut(x, size, patches):
-    """x (S, S, C) -> patches (P, C*size*size), each flattened as (c, y, x)"""
+@kernel
+def scale_floats(image: F3, out: F3):
+    scale(image, out)
+
+
+@kernel
+def cut(x: F3, size: I, patches: F2):
+    """x (A, A, C) -> patches (P, C*size*size), each flattened as (c, y, x)"""
     n = x.shape[1] // size
     for row in range(x.shape[0] // size):
         for column in range(n):
@@ -33,9 +39,9 @@ def cut(x, size, patches):
                         patch[(c * size + y) * size + z] = x[row * size + y, column * size + z, c]
 
 
-@kernel(F2, I, PIXELS)
-def paste(dpatches, size, dx):
-    """The way back: every number of a patch goes to its place in dx (S, S, C)."""
+@kernel
+def paste(dpatches: F2, size: I, dx: F3):
+    """The way back: every number of a patch goes to its place in dx (A, A, C)."""
     n = dx.shape[1] // size
     for row in range(dx.shape[0] // size):
         for column in range(n):
@@ -46,17 +52,17 @@ def paste(dpatches, size, dx):
                         dx[row * size + y, column * size + x, c] = patch[(c * size + y) * size + x]
 
 
-@kernel(IDS, F2, F2, F2)
-def embed(ids, w, position, out):
-    """out_t = w[ids_t] + position_t.  ids (T,), w (V, C), position (at least T, C), out (T, C)"""
+@kernel
+def embed(ids: IDS, w: F2, position: F2, out: F2):
+    """out_t = w[ids_t] + position_t.  ids (T,), w (V, C), position (L, C), L >= T, out (T, C)"""
     for t in range(ids.size):
         row, place, result = w[ids[t]], position[t], out[t]
         for j in range(result.size):
             result[j] = row[j] + place[j]
 
 
-@kernel(F2, IDS, F2)
-def embed_backward(dout, ids, dw):
+@kernel
+def add_at(dout: F2, ids: IDS, dw: F2):
     """dw[ids_t] += dout_t, one after another: a repeated token collects from each of its places."""
     for t in range(ids.size):
         row, d = dw[ids[t]], dout[t]
@@ -64,9 +70,9 @@ def embed_backward(dout, ids, dw):
             row[j] += d[j]
 
 
-@kernel(F2, F2)
-def add_rows(d, into):
-    """into[:T] += d.  d (T, C), into (at least T, C)"""
+@kernel
+def add_rows(d: F2, into: F2):
+    """into[:T] += d.  d (T, C), into (L, C), L >= T"""
     for t in range(d.shape[0]):
         row, source = into[t], d[t]
         for j in range(source.size):

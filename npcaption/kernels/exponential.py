@@ -1,4 +1,4 @@
-"""exp of what is not positive, in arithmetic that LLVM turns into vectors; `math.exp` it calls number by number."""
+"""exp(x) for x <= 0 as a polynomial that LLVM vectorises; it does not vectorise math.exp."""
 import numpy as np
 
 from .compilation import compiled
@@ -6,9 +6,9 @@ from .simd import power_of_two, round_even
 
 LOG2_E = np.float32(1.4426950408889634)
 SMALLEST = np.float32(-126.0)  # the least exponent of a normal float32
-# 2^r on [-1/2, 1/2] by interpolation at Chebyshev nodes, computed with mpmath at 40 digits. Error of exp: at most 6.7e-8
-# absolute; relative 1.2e-7 on [-1, 0], growing with the rounding of x log2(e) to 3.9e-6 at -87. Below, where exp is under
-# 1.7e-38, this gives about 1.2e-38.
+# 2^r on [-1/2, 1/2] by interpolation at Chebyshev nodes, computed with mpmath at 40 digits. Error of exp: at most
+# 6.7e-8 absolute; relative 1.2e-7 on [-1, 0], growing with the rounding of x log2(e) to 3.9e-6 at -87. Below, where exp
+# is under 1.7e-38, this gives about 1.2e-38.
 P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in (
     1.0, 0.693147206703, 0.240226509223, 0.0555032722667, 0.00961805667852, 0.00134004281776, 0.000154614446986))
 

@@ -7,8 +7,8 @@ from .simd import F1, F2
 EPSILON, ONE = np.float32(1e-5), np.float32(1)
 
 
-@kernel(F2, F1, F1, F2, F1, F2)
-def layernorm_forward(x, w, b, xhat, rstd, out):
+@kernel
+def fused_layernorm_forward(x: F2, w: F1, b: F1, xhat: F2, rstd: F1, out: F2):
     """Writes xhat (T, C), rstd (T,) and out (T, C)."""
     channels = x.shape[1]
     share = ONE / np.float32(channels)
@@ -30,8 +30,8 @@ def layernorm_forward(x, w, b, xhat, rstd, out):
             result[j] = h * w[j] + b[j]
 
 
-@kernel(F2, F2, F1, F1, F1, F1, F2)
-def layernorm_backward(dout, xhat, rstd, w, dw, db, dx):
+@kernel
+def fused_layernorm_backward(dout: F2, xhat: F2, rstd: F1, w: F1, dw: F1, db: F1, dx: F2):
     """Adds into dx (T, C), which holds the gradient that went round the branch, and into dw and db."""
     channels = dout.shape[1]
     share = ONE / np.float32(channels)

@@ -1,24 +1,24 @@
 """Matrix products: one small product in registers, and loops around it.
 
-A core multiplies faster than it reads: in each cycle this kind of machine starts two fused multiply-adds of whole vectors
-but reads at most two vectors, and a product computed entry by entry reads two numbers for each one that it multiplies. So a
-*tile* of the result, ROWS x COLUMNS, is kept in registers while the loop runs down the depth k:
+A core multiplies faster than it reads: in each cycle this kind of machine starts two fused multiply-adds of whole
+vectors but reads at most two vectors, and a product computed entry by entry reads two numbers for each one that it
+multiplies. So a *tile* of the result, ROWS x COLUMNS, is kept in registers while the loop runs down the depth k:
 
     for k:  read COLUMNS numbers of b's row k        VECTORS vectors
             for each of ROWS rows: read a[row, k]    one number, copied into all lanes
                 tile[row] += a[row, k] * b[k]        VECTORS multiply-adds
 
 With AVX-512 the tile is 8 x 32: 16 of the 32 registers hold sums, and a step of k reads 2 vectors and 8 numbers for 16
-multiply-adds. Sixteen sums that do not wait for each other also hide the multiply-add's latency (4 cycles, two started in
-each: 8 would do). AVX2 has 16 registers of 8 numbers, hence 6 x 16: 12 sums, 2 vectors of b, one number of a.
+multiply-adds. Sixteen sums that do not wait for each other also hide the multiply-add's latency (4 cycles, two started
+in each: 8 would do). AVX2 has 16 registers of 8 numbers, hence 6 x 16: 12 sums, 2 vectors of b, one number of a.
 
-b is read along its rows. A weight matrix is used by every image, so it is *packed* once a step: cut into panels of COLUMNS
-columns, each panel's rows one after another, the last panel filled up with zeros. Then a panel, 16 KiB at depth 128, stays
-in the nearest cache while all rows of a pass over it. What is used once (the gradient dY in X^T dY, or the values in
-attention) is read where it lies: packing it would cost more than it saves.
+b is read along its rows. A weight matrix is used by every image, so it is *packed* once a step: cut into panels of
+COLUMNS columns, each panel's rows one after another, the last panel filled up with zeros. Then a panel, 16 KiB at depth
+128, stays in the nearest cache while all rows of a pass over it. What is used once (the gradient dY in X^T dY, or the
+values in attention) is read where it lies: packing it would cost more than it saves.
 
-The three products of a linear layer are this one product: x W reads panels of W, dY W^T panels of W^T, and in X^T dY the
-rows of a are columns of X, a matter of strides.
+The three products of a linear layer are this one product: x W reads panels of W, dY W^T panels of W^T, and in X^T dY
+the rows of a are columns of X, a matter of strides.
 """
 from llvmlite import ir
 from numba import types
@@ -30,7 +30,7 @@ from .simd import F1, F2, address
 from .target import COLUMNS, LANES, ROWS, VECTORS
 
 NUMBER, INT, VECTOR = ir.FloatType(), ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
-SIZE = 4  # bytes of a number
+BYTES = 4  # bytes of a number
 
 
 def write_tile(module, rows):
@@ -68,7 +68,7 @@ def write_tile(module, rows):
         build.position_at_end(loop)
         k = build.phi(INT)
         sums = {place: build.phi(VECTOR) for place in every}
-        row_of_b = [read(v, at(b, build.mul(k, b_k), constant(v * LANES * SIZE))) for v in range(VECTORS)]
+        row_of_b = [read(v, at(b, build.mul(k, b_k), constant(v * LANES * BYTES))) for v in range(VECTORS)]
         new = {}
         for i in range(rows):
             number = build.load(at(a, build.mul(a_row, constant(i)), build.mul(k, a_k), kind=NUMBER))
@@ -89,7 +89,7 @@ def write_tile(module, rows):
         build.cbranch(build.icmp_signed("!=", addend, constant(0)), there, after)
         build.position_at_end(there)
         added = {(i, v): build.fadd(sums[i, v], read(v, at(addend, build.mul(stride, constant(i)),
-                                                           constant(v * LANES * SIZE)))) for i, v in every}
+                                                           constant(v * LANES * BYTES)))) for i, v in every}
         build.branch(after)
         build.position_at_end(after)
         either = {place: build.phi(VECTOR) for place in every}
@@ -99,23 +99,23 @@ def write_tile(module, rows):
         return either
 
     def write_program(read, write):
-        for i, v in every:                                   # what is added at the end may come from far: send for it now
-            line = at(residual, build.mul(c_row, constant(i)), constant(v * LANES * SIZE), kind=ir.IntType(8))
+        for i, v in every:                                   # what is added at the end may be far away: prefetch it
+            line = at(residual, build.mul(c_row, constant(i)), constant(v * LANES * BYTES), kind=ir.IntType(8))
             call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(ir.IntType(32), n) for n in (0, 3, 1)))
         sums = sums_down_the_depth(read)
         sums = plus(sums, bias, constant(0), read)
         sums = plus(sums, residual, c_row, read)
         for i, v in every:
-            write(v, sums[i, v], at(c, build.mul(c_row, constant(i)), constant(v * LANES * SIZE)))
+            write(v, sums[i, v], at(c, build.mul(c_row, constant(i)), constant(v * LANES * BYTES)))
         build.ret_void()
 
     def read_whole(v, pointer):
         loaded = build.load(pointer)
-        loaded.align = SIZE
+        loaded.align = BYTES
         return loaded
 
     def write_whole(v, value, pointer):
-        build.store(value, pointer).align = SIZE
+        build.store(value, pointer).align = BYTES
 
     def within(v):                                           # which lanes of vector v lie within the columns
         numbers = ir.VectorType(INT, LANES)
@@ -123,11 +123,11 @@ def write_tile(module, rows):
         return build.icmp_signed("<", lanes, copied(columns, numbers))
 
     def read_part(v, pointer):
-        return call(f"llvm.masked.load.v{LANES}f32.p0", VECTOR, pointer, ir.Constant(ir.IntType(32), SIZE), within(v),
+        return call(f"llvm.masked.load.v{LANES}f32.p0", VECTOR, pointer, ir.Constant(ir.IntType(32), BYTES), within(v),
                     ir.Constant(VECTOR, [0.0] * LANES))
 
     def write_part(v, value, pointer):
-        call(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), value, pointer, ir.Constant(ir.IntType(32), SIZE),
+        call(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), value, pointer, ir.Constant(ir.IntType(32), BYTES),
              within(v))
 
     whole, part = build.append_basic_block("whole"), build.append_basic_block("part")
@@ -167,10 +167,10 @@ def product(a, a_row, a_k, b, b_k, b_panel, depth, c, c_row, rows, columns, bias
     """c = a b + bias + residual, as `tile`; the columns of b go on `b_panel` bytes further after each COLUMNS."""
     for j in range(0, columns, COLUMNS):
         b_j = b + j // COLUMNS * b_panel
-        bias_j = bias + SIZE * j if bias != 0 else 0
+        bias_j = bias + BYTES * j if bias != 0 else 0
         for i in range(0, rows, ROWS):
-            residual_ij = residual + i * c_row + SIZE * j if residual != 0 else 0
-            tile(rows - i, a + i * a_row, a_row, a_k, b_j, b_k, depth, c + i * c_row + SIZE * j, c_row,
+            residual_ij = residual + i * c_row + BYTES * j if residual != 0 else 0
+            tile(rows - i, a + i * a_row, a_row, a_k, b_j, b_k, depth, c + i * c_row + BYTES * j, c_row,
                  bias_j, residual_ij, columns - j)
 
 
@@ -209,8 +209,8 @@ def panels_size(depth, columns):
     return depth * -(-columns // COLUMNS) * COLUMNS
 
 
-@kernel(F2, F1, F1)
-def pack_weight(w, panels, transposed):
+@kernel
+def pack_weight(w: F2, panels: F1, transposed: F1):
     """Panels of w (K, N) for x w, and of its transpose for dy w^T."""
     depth, columns = w.shape
     flat = w.reshape(-1)
@@ -218,23 +218,23 @@ def pack_weight(w, panels, transposed):
     pack_transposed(flat, 0, columns, transposed, columns, depth)
 
 
-@kernel(F2, F1, F1, F2, F2)
-def multiply(x, panels, bias, residual, out):
+@kernel
+def multiply(x: F2, panels: F1, bias: F1, residual: F2, out: F2):
     """out = x w + bias + residual.  x (M, K), panels of w (K, N), bias (N,) or (0,), residual (M, N) or (0, 0)"""
     rows, depth = x.shape
     columns = out.shape[1]
-    product(address(x, 0), SIZE * depth, SIZE, address(panels, 0), SIZE * COLUMNS, SIZE * COLUMNS * depth, depth,
-            address(out, 0), SIZE * columns, rows, columns, address(bias, 0) if bias.size else 0,
+    product(address(x, 0), BYTES * depth, BYTES, address(panels, 0), BYTES * COLUMNS, BYTES * COLUMNS * depth, depth,
+            address(out, 0), BYTES * columns, rows, columns, address(bias, 0) if bias.size else 0,
             address(residual, 0) if residual.size else 0)
 
 
-@kernel(F2, F2, F2, F1)
-def accumulate(x, dy, dw, db):
+@kernel
+def accumulate(x: F2, dy: F2, dw: F2, db: F1):
     """dw += x^T dy and db += the sum of dy's rows.  x (M, K), dy (M, N), dw (K, N), db (N,) or (0,)"""
     depth, rows = x.shape
     columns = dy.shape[1]
-    product(address(x, 0), SIZE, SIZE * rows, address(dy, 0), SIZE * columns, SIZE * COLUMNS, depth,
-            address(dw, 0), SIZE * columns, rows, columns, 0, address(dw, 0))
+    product(address(x, 0), BYTES, BYTES * rows, address(dy, 0), BYTES * columns, BYTES * COLUMNS, depth,
+            address(dw, 0), BYTES * columns, rows, columns, 0, address(dw, 0))
     if db.size:
         for i in range(depth):
             row = dy[i]

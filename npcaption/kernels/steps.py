@@ -1,19 +1,20 @@
 """Attention of one new token for each of R captions of B images, over a memory; see the textbook's steps.py.
 
-x and out (R, C); text (R, L, 2C), keys (B, H, .) packed, kv (B, S, 2C). `room` is for what is needed on the way, cut out
-of one piece: at a single caption every array that is handed over costs as much as a tenth of the product it is for.
+x and out (R, C); text (R, L, 2C), keys (B, H, .) packed, kv (B, S, 2C). `room` is for what is needed on the way, in one
+piece: at a single caption every array that is handed over costs as much as a tenth of the product it is for.
 """
 import numpy as np
 
-from .attention import attend, attention_forward
+from .attention import attend, fused_attention_forward
 from .compilation import compiled, kernel
-from .layernorm import layernorm_forward
+from .layernorm import fused_layernorm_forward
 from .matmul import multiply, pack_transposed, panels_size
 from .simd import F1, F2, F3, I
 
 
 @compiled
-def cut(room, start, rows, columns):
+def piece(room, start, rows, columns):
+    """-> (rows, columns)"""
     return room[start:start + rows * columns].reshape(rows, columns)
 
 
@@ -22,24 +23,27 @@ def self_attention_room(rows, channels, heads, tokens):
     return rows * (6 * channels + 1) + heads * tokens + panels_size(channels // heads, tokens)
 
 
-@kernel(F2, F1, F1, F1, F1, F1, I, F3, I, F1, F2)
-def self_attention_step(x, norm_w, norm_b, qkv_panels, proj_panels, proj_b, heads, text, place, room, out):
+@kernel
+def fused_self_attention_step(
+        x: F2, norm_w: F1, norm_b: F1, qkv_panels: F1, proj_panels: F1, proj_b: F1, heads: I,
+        text: F3, place: I, room: F1, out: F2):
     (rows, channels), tokens = x.shape, place + 1
     each = rows * channels
-    normed, seen = cut(room, each, rows, channels), cut(room, 2 * each, rows, channels)
-    qkv = cut(room, 3 * each, rows, 3 * channels)
+    normed, seen = piece(room, each, rows, channels), piece(room, 2 * each, rows, channels)
+    qkv = piece(room, 3 * each, rows, 3 * channels)
     rest = room[6 * each:]
     probabilities, panels = rest[rows:rows + heads * tokens].reshape(heads, 1, tokens), rest[rows + heads * tokens:]
-    layernorm_forward(x, norm_w, norm_b, cut(room, 0, rows, channels), rest[:rows], normed)
+    fused_layernorm_forward(x, norm_w, norm_b, piece(room, 0, rows, channels), rest[:rows], normed)
     multiply(normed, qkv_panels, room[:0], x[:0], qkv)
     for r in range(rows):
         text[r, place] = qkv[r, channels:]
-        attention_forward(qkv[r:r + 1], 0, text[r][:tokens], 0, channels, heads, False, probabilities, seen[r:r + 1], panels)
+        fused_attention_forward(qkv[r:r + 1], 0, text[r][:tokens], 0, channels, heads, False, probabilities,
+                                seen[r:r + 1], panels)
     multiply(seen, proj_panels, proj_b, x, out)
 
 
-@kernel(F2, I, F2)
-def pack_keys(kv, heads, keys):
+@kernel
+def pack_keys(kv: F2, heads: I, keys: F2):
     """The keys of each head, the first columns of kv (S, 2C), into its row of keys (H, panels_size(D, S))"""
     size = kv.shape[1] // (2 * heads)
     for h in range(heads):
@@ -51,15 +55,17 @@ def cross_attention_room(rows, channels, images, sources):
     return rows * (4 * channels + 1) + rows // images * sources
 
 
-@kernel(F2, F1, F1, F1, F1, F1, I, F3, F3, F1, F2)
-def cross_attention_step(x, norm_w, norm_b, q_panels, proj_panels, proj_b, heads, keys, kv, room, out):
+@kernel
+def fused_cross_attention_step(
+        x: F2, norm_w: F1, norm_b: F1, q_panels: F1, proj_panels: F1, proj_b: F1, heads: I,
+        keys: F3, kv: F3, room: F1, out: F2):
     (rows, channels), (images, sources, _) = x.shape, kv.shape
     each, size, count = rows * channels, channels // heads, rows // images
-    normed, seen = cut(room, each, rows, channels), cut(room, 2 * each, rows, channels)
-    q = cut(room, 3 * each, rows, channels)
+    normed, seen = piece(room, each, rows, channels), piece(room, 2 * each, rows, channels)
+    q = piece(room, 3 * each, rows, channels)
     rest = room[4 * each:]
-    probabilities, scale = cut(rest, rows, count, sources), np.float32(1 / np.sqrt(size))
-    layernorm_forward(x, norm_w, norm_b, cut(room, 0, rows, channels), rest[:rows], normed)
+    probabilities, scale = piece(rest, rows, count, sources), np.float32(1 / np.sqrt(size))
+    fused_layernorm_forward(x, norm_w, norm_b, piece(room, 0, rows, channels), rest[:rows], normed)
     multiply(normed, q_panels, room[:0], x[:0], q)
     for b in range(images):
         mine = slice(b * count, b * count + count)

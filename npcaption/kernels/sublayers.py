@@ -1,8 +1,8 @@
 """The engine's sublayers: the textbook's names, signatures and mathematics, on one image at a time.
 
 x is (T, C), float32, and no batch axis stands before it. p and g are as the textbook's, but p comes from `prepare`: its
-weight matrices are packed. Activations live in the thread's arena: whoever runs an image resets it before. A cache serves
-one backward, which may write over it, and over dout: a residual sublayer's dx is dout, added to in place.
+weight matrices are packed. Activations live in the thread's arena: whoever runs an image resets it before. A cache
+serves one backward, which may write over it, and over dout: a residual sublayer's dx is dout, added to in place.
 """
 from typing import NamedTuple
 
@@ -10,24 +10,23 @@ import numpy as np
 
 from .arena import LINE, Room, arena
 from .attention import BLOCK
-from .binary_cross_entropy import binary_cross_entropy_forward
-from .cross_attention import cross_attention_backward as kernel_cross_attention_backward
-from .cross_attention import cross_attention_forward as kernel_cross_attention_forward
-from .cross_entropy import cross_entropy_forward
+from .binary_cross_entropy import fused_binary_cross_entropy
+from .cross_attention import fused_cross_attention_backward, fused_cross_attention_forward
+from .cross_entropy import fused_cross_entropy
 from .dropout import add_kept, fold_key
-from .embedding import add_rows, cut, embed, embed_backward, paste, scale_bytes, scale_floats
-from .layernorm import layernorm_backward, layernorm_forward
+from .embedding import add_at, add_rows, cut, embed, paste, scale_bytes, scale_floats
+from .layernorm import fused_layernorm_backward, fused_layernorm_forward
 from .matmul import accumulate, multiply, pack_weight, panels_size
-from .mlp import mlp_backward as kernel_mlp_backward
-from .mlp import mlp_forward as kernel_mlp_forward
-from .self_attention import self_attention_backward as kernel_self_attention_backward
-from .self_attention import self_attention_forward as kernel_self_attention_forward
-from .stem import SIZE
-from .stem import stem_block_backward as kernel_stem_block_backward
-from .stem import stem_block_forward as kernel_stem_block_forward
-from .steps import cross_attention_room, pack_keys, self_attention_room
-from .steps import cross_attention_step as kernel_cross_attention_step
-from .steps import self_attention_step as kernel_self_attention_step
+from .mlp import fused_mlp_backward, fused_mlp_forward
+from .self_attention import fused_self_attention_backward, fused_self_attention_forward
+from .stem import fused_stem_block_backward, fused_stem_block_forward
+from .steps import (
+    cross_attention_room,
+    fused_cross_attention_step,
+    fused_self_attention_step,
+    pack_keys,
+    self_attention_room,
+)
 
 NO_VECTOR, NO_MATRIX, NO_IMAGE = (np.empty((0,) * axes, np.float32) for axes in (1, 2, 3))
 
@@ -99,15 +98,15 @@ def dropped(x, base, rate, key):
 # A residual sublayer's kernel adds x as its last product writes, unless dropout must come between. What comes from
 # outside may be read-only, as the image store is, or of another layout or integer type: np.require copies it then.
 
-def patch_embed_forward(image, p, patch_size):
+def patch_embed_forward(image, p, patch_size, stem):
     take = arena().take
     x, blocks = take(*image.shape), []
     if image.dtype.kind != "f":
         scale_bytes(np.require(image, np.uint8, "CW"), x)
     else:
         scale_floats(np.require(image, np.float32, "CW"), x)
-    for conv in (name.removesuffix(".norm.weight") for name in p if name.endswith(".norm.weight")):
-        x, block = stem_block_forward(x, conv, p)
+    for i, (_, _, stride) in enumerate(stem):
+        x, block = stem_block_forward(x, f"conv.{i}", p, stride)
         blocks.append(block)
     patches = take(len(p["position"]), p["proj.weight"].w.shape[0])
     cut(x, patch_size, patches)
@@ -128,15 +127,15 @@ def patch_embed_backward(dout, cache, g):
     return dx / np.float32(127.5) if dtype.kind == "f" else None
 
 
-def stem_block_forward(x, conv, p):
-    """One of patch_embed's convolutions, its norm, its GELU and its residual path.  x (S, S, C) -> (N, N, O)"""
+def stem_block_forward(x, conv, p, stride):
+    """One of the stem's convolutions with its norm, GELU and residual path.  x (A, A, C) -> (N, N, O)"""
     take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
     inputs, channels = matrix.w.shape
-    stride = 1 if inputs == SIZE * SIZE * channels else 2
     n = -(-len(x) // stride)
     saved = (take(n * n, inputs), take(n * n, channels), take(n * n), take(n * n, channels))
     out = take(n * n, channels)
-    kernel_stem_block_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], stride, *saved, out)
+    fused_stem_block_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], stride, *saved,
+                             out)
     return out.reshape(n, n, channels), (conv, x.shape, matrix, norm_weight, stride, saved)
 
 
@@ -145,9 +144,9 @@ def stem_block_backward(dout, cache, g, wanted):
     conv, shape, matrix, norm_weight, stride, saved = cache
     dx = arena().take(*shape) if wanted else NO_IMAGE
     scratch = arena().scratch(saved[1].shape, saved[0].shape)
-    kernel_stem_block_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, stride, *saved, *scratch, dx,
-                               g[f"{conv}.weight"], g[f"{conv}.bias"], g[f"{conv}.norm.weight"], g[f"{conv}.norm.bias"],
-                               NO_VECTOR)
+    fused_stem_block_backward(dout.reshape(saved[1].shape), matrix.transposed, norm_weight, stride, *saved, *scratch,
+                              dx, g[f"{conv}.weight"], g[f"{conv}.bias"], g[f"{conv}.norm.weight"],
+                              g[f"{conv}.norm.bias"], NO_VECTOR)
     return dx
 
 
@@ -160,7 +159,7 @@ def token_embed_forward(ids, p):
 
 def token_embed_backward(dout, cache, g):
     ids, = cache
-    embed_backward(dout, ids, g["weight"])
+    add_at(dout, ids, g["weight"])
     add_rows(dout, g["position"])
 
 
@@ -169,8 +168,8 @@ def self_attention_forward(x, p, heads, causal, rate, key):
     saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, 3 * channels),
              take(heads, tokens, tokens), take(panels_size(channels // heads, tokens)), take(tokens, channels))
     out, weights = take(tokens, channels), (p["qkv.weight"], p["proj.weight"])
-    kernel_self_attention_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, weights[1].panels,
-                                  p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, out, NO_VECTOR)
+    fused_self_attention_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, weights[1].panels,
+                                 p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, out, NO_VECTOR)
     return dropped(out, x, rate, key) if rate else out, (p["norm.weight"], weights, heads, saved, rate, key)
 
 
@@ -179,9 +178,9 @@ def self_attention_backward(dout, cache, g):
     tokens, channels = dout.shape
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
     scratch = arena().scratch((tokens, channels), (tokens, 3 * channels), (BLOCK, tokens), (tokens, channels))
-    kernel_self_attention_backward(dbranch, dout, norm_weight, qkv.transposed, proj.transposed, heads, *saved, *scratch,
-                                   g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"], g["norm.bias"],
-                                   NO_VECTOR)
+    fused_self_attention_backward(dbranch, dout, norm_weight, qkv.transposed, proj.transposed, heads, *saved, *scratch,
+                                  g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"], g["norm.bias"],
+                                  NO_VECTOR)
     return dout
 
 
@@ -191,8 +190,8 @@ def cross_attention_forward(x, source, p, heads, rate, key):
              take(sources, 2 * channels), take(heads, tokens, sources), take(panels_size(channels // heads, sources)),
              take(tokens, channels))
     out, weights = take(tokens, channels), (p["q.weight"], p["kv.weight"], p["proj.weight"])
-    kernel_cross_attention_forward(x, source, p["norm.weight"], p["norm.bias"], *(w.panels for w in weights),
-                                   p["proj.bias"], NO_MATRIX if rate else x, heads, *saved, out, NO_VECTOR)
+    fused_cross_attention_forward(x, source, p["norm.weight"], p["norm.bias"], *(w.panels for w in weights),
+                                  p["proj.bias"], NO_MATRIX if rate else x, heads, *saved, out, NO_VECTOR)
     return dropped(out, x, rate, key) if rate else out, (source, p["norm.weight"], weights, heads, saved, rate, key)
 
 
@@ -203,9 +202,9 @@ def cross_attention_backward(dout, cache, g):
     scratch = arena().scratch((tokens, channels), (tokens, channels), (sources, 2 * channels), (BLOCK, sources),
                               (tokens, channels))
     dsource = arena().take(sources, channels)
-    kernel_cross_attention_backward(dbranch, dout, source, norm_weight, *(w.transposed for w in weights), heads, *saved,
-                                    *scratch, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"], g["proj.bias"],
-                                    g["norm.weight"], g["norm.bias"], NO_VECTOR)
+    fused_cross_attention_backward(dbranch, dout, source, norm_weight, *(w.transposed for w in weights), heads, *saved,
+                                   *scratch, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"], g["proj.bias"],
+                                   g["norm.weight"], g["norm.bias"], NO_VECTOR)
     return dout, dsource
 
 
@@ -213,8 +212,8 @@ def mlp_forward(x, p, rate, key):
     take, (tokens, channels), hidden = arena().take, x.shape, p["up.bias"].size
     saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, hidden), take(tokens, hidden))
     out, weights = take(tokens, channels), (p["up.weight"], p["down.weight"])
-    kernel_mlp_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, p["up.bias"], weights[1].panels,
-                       p["down.bias"], NO_MATRIX if rate else x, *saved, out)
+    fused_mlp_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, p["up.bias"], weights[1].panels,
+                      p["down.bias"], NO_MATRIX if rate else x, *saved, out)
     return dropped(out, x, rate, key) if rate else out, (p["norm.weight"], weights, saved, rate, key)
 
 
@@ -222,16 +221,16 @@ def mlp_backward(dout, cache, g):
     norm_weight, (up, down), saved, rate, key = cache
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
     scratch = arena().scratch((len(dout), up.w.shape[1]), dout.shape)
-    kernel_mlp_backward(dbranch, dout, norm_weight, up.transposed, down.transposed, *saved, *scratch,
-                        g["up.weight"], g["up.bias"], g["down.weight"], g["down.bias"], g["norm.weight"],
-                        g["norm.bias"], NO_VECTOR)
+    fused_mlp_backward(dbranch, dout, norm_weight, up.transposed, down.transposed, *saved, *scratch,
+                       g["up.weight"], g["up.bias"], g["down.weight"], g["down.bias"], g["norm.weight"],
+                       g["norm.bias"], NO_VECTOR)
     return dout
 
 
 def output_forward(x, p):
     take = arena().take
     saved = take(*x.shape), take(len(x)), take(*x.shape)
-    layernorm_forward(x, p["norm.weight"], p["norm.bias"], *saved)
+    fused_layernorm_forward(x, p["norm.weight"], p["norm.bias"], *saved)
     return linear(saved[2], p["linear.weight"], p["linear.bias"]), (saved, p["norm.weight"], p["linear.weight"])
 
 
@@ -240,14 +239,14 @@ def output_backward(dlogits, cache, g):
     dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
     dx = arena().take(*dnormed.shape)
     dx[:] = 0                                                # no residual path goes round the last norm
-    layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dx)
+    fused_layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dx)
     return dx
 
 
 def output_loss_forward(x, p, targets, total):
     logits, cache = output_forward(x, p)
     row_loss = arena().take(len(x))
-    cross_entropy_forward(logits, np.require(targets, np.int64, "CW"), np.float32(total), row_loss)
+    fused_cross_entropy(logits, np.require(targets, np.int64, "CW"), np.float32(total), row_loss)
     return row_loss.sum(dtype=np.float64), (logits, cache)   # logits now holds its own gradient
 
 
@@ -261,7 +260,7 @@ def output_loss_backward(dloss, cache, g):
 def bag_loss_forward(source, p, words, total):
     logits, cache = output_forward(source.mean(0, keepdims=True), p)  # (1, W)
     losses = words.astype(np.float32)                        # of the words, once the kernel has read which are held
-    binary_cross_entropy_forward(logits, losses, np.float32(1 / total))
+    fused_binary_cross_entropy(logits, losses, np.float32(1 / total))
     return losses.sum(dtype=np.float64), (len(source), logits, cache)  # logits now holds its own gradient
 
 
@@ -282,8 +281,8 @@ def token_embed_step(ids, p, place):
 def self_attention_step(x, p, heads, memory, place):
     out = arena().take(*x.shape)
     room, = arena().scratch((self_attention_room(*x.shape, heads, place + 1),))
-    kernel_self_attention_step(x, p["norm.weight"], p["norm.bias"], p["qkv.weight"].panels, p["proj.weight"].panels,
-                               p["proj.bias"], heads, memory, place, room, out)
+    fused_self_attention_step(x, p["norm.weight"], p["norm.bias"], p["qkv.weight"].panels, p["proj.weight"].panels,
+                              p["proj.bias"], heads, memory, place, room, out)
     return out
 
 
@@ -301,6 +300,6 @@ def cross_attention_step(x, p, heads, memory):
     keys, kv = memory
     out = arena().take(*x.shape)
     room, = arena().scratch((cross_attention_room(*x.shape, *kv.shape[:2]),))
-    kernel_cross_attention_step(x, p["norm.weight"], p["norm.bias"], p["q.weight"].panels, p["proj.weight"].panels,
-                                p["proj.bias"], heads, keys, kv, room, out)
+    fused_cross_attention_step(x, p["norm.weight"], p["norm.bias"], p["q.weight"].panels, p["proj.weight"].panels,
+                               p["proj.bias"], heads, keys, kv, room, out)
     return out

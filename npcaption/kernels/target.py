@@ -1,4 +1,4 @@
-"""The target: whether numba can be used at all, for which processor it compiles, and how wide that one's vectors are."""
+"""The target: whether numba can be used, for which processor it compiles, and how wide its vectors are."""
 import os
 import re
 
@@ -11,7 +11,7 @@ try:
     import llvmlite.binding as llvm
     import numba
     from numba.core.registry import cpu_target
-except Exception as error:                                   # of any kind: a foreign NumPy, a library that cannot be loaded
+except Exception as error:                                   # any kind: a foreign NumPy, a library that does not load
     reason = printable(" ".join(str(error).split()).rstrip(".")) or type(error).__name__
     raise ConfigError(f"numba cannot be imported ({reason}). Install it anew (pip install --upgrade numba), "
                       f"{OTHERWISE}.") from error
@@ -29,8 +29,8 @@ def check_numba(version, disabled):
     if disabled:
         raise ConfigError(f"NUMBA_DISABLE_JIT is set, so numba compiles nothing. Unset it, {OTHERWISE}.")
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise ConfigError(f"numba {version} is too old: it must be at least {'.'.join(map(str, OLDEST))}. Install a newer "
-                          f"one (pip install --upgrade numba), {OTHERWISE}.")
+        raise ConfigError(f"numba {version} is too old: it must be at least {'.'.join(map(str, OLDEST))}. "
+                          f"Install a newer one (pip install --upgrade numba), {OTHERWISE}.")
 
 
 def instruction_set(target):

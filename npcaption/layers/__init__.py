@@ -2,26 +2,35 @@
 
     X_forward(inputs, ...) -> (out, cache)       X_backward(dout, cache) -> the gradient of each array that went in
 
-`cache` is what the backward needs of the forward. A gradient is named d + the name: dx is d loss / d x.
+`cache` is what the backward needs of the forward. A gradient is named d + the name and has the array's shape: dx is
+d loss / d x. `dout` is d loss / d out: all that a backward is told of the rest of the model. By the chain rule
 
-Shape letters: B batch, T text tokens, S source tokens or pixels along a side, P patches, N windows along a side, C channels
-(I in, O out), H heads, D = C / H head size, F hidden channels of the MLP, V vocabulary, W words of a bag. Dots stand for any
-axes in front, usually the batch.
+    dx = the sum over all entries o of out of  dout_o * d out_o / d x
+
+Two consequences are easily forgotten. An array that is used more than once gets the sum of what each use sends back;
+and so the backward of a broadcast is a sum.
+
+Shape letters: B batch, K captions of an image, T text tokens, S source tokens, P patches, A pixels along a side, N
+windows along a side, L positions of a table, C channels (I in, O out), H heads, D = C / H head size, F hidden channels
+of the MLP, V vocabulary, W words of a bag. Dots stand for any axes in front, usually the batch.
 
 A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its
 parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same
-names. Sublayers are what `npcaption.model` wires together.
+names. Sublayers are what `npcaption.model` wires together. Nothing but g is written to: a cache serves any number of
+backwards. (Decoding and the optimiser have no backward; steps.py and adamw.py say which arrays they write to.)
 """
-from .attention import attention_backward, attention_forward
+from .attention import attention_backward, attention_forward, attention_map
 from .bag_loss import bag_loss_backward, bag_loss_forward
 from .binary_cross_entropy import binary_cross_entropy_backward, binary_cross_entropy_forward
 from .convolution import convolution_backward, convolution_forward
 from .cross_attention import cross_attention_backward, cross_attention_forward, cross_attention_map
 from .cross_entropy import cross_entropy_backward, cross_entropy_forward
-from .dropout import dropout_backward, dropout_forward, fold_key
+from .dropout import dropout_backward, dropout_forward
 from .embedding import embedding_backward, embedding_forward, position_backward, position_forward
-from .gelu import erf, gelu_backward, gelu_forward
+from .erf import erf
+from .gelu import gelu_backward, gelu_forward
 from .heads import merge_heads_backward, merge_heads_forward, split_heads_backward, split_heads_forward
+from .keys import fold_key
 from .layernorm import layernorm_backward, layernorm_forward
 from .linear import linear_backward, linear_forward, projection_backward, projection_forward
 from .mlp import mlp_backward, mlp_forward

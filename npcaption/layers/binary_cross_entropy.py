@@ -1,11 +1,11 @@
-"""Cross-entropy of yes-or-no answers, each on its own: sigmoid and logarithm in one, as their gradients cancel too."""
+"""Sigmoid and binary cross-entropy together, because the gradient of both is simply sigmoid - target."""
 import numpy as np
 
 
 def binary_cross_entropy_forward(logits, targets, total):
     """loss = -sum(t log p + (1 - t) log(1 - p)) / total, p = sigmoid(logits), in nats.
 
-    logits (..., W), targets (..., W) 0 or 1 -> scalar. With p = 1 / (1 + exp(-z)) an answer costs log(1 + exp(z)) - t z;
+    logits (..., W), targets (..., W) 0 or 1 -> scalar. With p = 1 / (1 + exp(-z)) a target costs log(1 + exp(z)) - t z;
     written with exp(-|z|) it cannot overflow.
     """
     t = targets.astype(logits.dtype)                         # (..., W)
@@ -14,7 +14,10 @@ def binary_cross_entropy_forward(logits, targets, total):
 
 
 def binary_cross_entropy_backward(dloss, cache):
-    """dlogits = dloss * (sigmoid(logits) - t) / total: the slope of log(1 + exp(z)) is the sigmoid."""
+    """dlogits = dloss * (sigmoid(logits) - t) / total: the derivative of log(1 + exp(z)) is the sigmoid.
+
+    dloss is 1 for the loss itself, its weight where several losses are added.
+    """
     logits, t, total = cache
     p = 0.5 * (1 + np.tanh(0.5 * logits))                    # (..., W), the sigmoid; exp(-z) could overflow
-    return ((p - t) * (dloss / total)).astype(logits.dtype)
+    return ((p - t) * (dloss / total)).astype(logits.dtype)  # (..., W)

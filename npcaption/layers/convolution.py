@@ -2,21 +2,22 @@
 from .linear import linear_backward, linear_forward
 from .windows import windows_backward, windows_forward
 
-SIZE = 3
+WINDOW = 3  # pixels along a side
 
 
 def convolution_forward(x, w, b, stride):
-    """out = windows(x) w + b.  x (..., S, S, C), w (9*C, O), its rows ordered (y, x, c), b (O,) -> (..., N, N, O)
+    """out = windows(x) w + b.  x (..., A, A, C), w (9*C, O), its rows ordered (y, x, c), b (O,) -> (..., N, N, O)
 
-    stride 1 keeps height and width, N = S; 2 halves them.
+    stride 1 keeps height and width, N = A; 2 halves them.
     """
-    windows, cut = windows_forward(x, SIZE, stride)          # (..., N, N, 9*C)
+    windows, cut = windows_forward(x, WINDOW, stride)          # (..., N, N, 9*C)
     out, linear = linear_forward(windows, w, b)              # (..., N, N, O)
     return out, (cut, linear)
 
 
 def convolution_backward(dout, cache):
-    """The steps in reverse: each window's gradient goes back to its pixels, where those of all windows add up."""
+    """The steps in reverse: dx_pixel is the sum of what the windows around it send back."""
     cut, linear = cache
-    dwindows, dw, db = linear_backward(dout, linear)         # (..., N, N, 9*C)
-    return windows_backward(dwindows, cut), dw, db
+    dwindows, dw, db = linear_backward(dout, linear)         # (..., N, N, 9*C), (9*C, O), (O,)
+    dx = windows_backward(dwindows, cut)                     # (..., A, A, C)
+    return dx, dw, db

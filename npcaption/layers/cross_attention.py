@@ -1,7 +1,7 @@
-"""Sublayer: every token of the text looks at the image."""
+"""Sublayer: every token of the text attends to the image."""
 import numpy as np
 
-from .attention import attention_backward, attention_forward
+from .attention import attention_backward, attention_forward, attention_map
 from .dropout import dropout_backward, dropout_forward
 from .heads import merge_heads_backward, merge_heads_forward, split_heads_backward, split_heads_forward
 from .layernorm import layernorm_backward, layernorm_forward
@@ -19,34 +19,40 @@ def cross_attention_forward(x, source, p, heads, rate, key):
     k, v = np.split(kv, 2, axis=-1)                          # (..., S, C) each
     q, split = split_heads_forward(q, heads)                 # (..., H, T, D)
     k, _ = split_heads_forward(k, heads)                     # (..., H, S, D)
-    v, _ = split_heads_forward(v, heads)
-    seen, attend = attention_forward(q, k, v, False)         # (..., H, T, D)
+    v, _ = split_heads_forward(v, heads)                     # (..., H, S, D)
+    seen, attend = attention_forward(q, k, v, causal=False)  # (..., H, T, D)
     merged, merge = merge_heads_forward(seen)                # (..., T, C)
     branch, proj = linear_forward(merged, p["proj.weight"], p["proj.bias"])  # (..., T, C)
-    kept, drop = dropout_forward(branch, rate, key)
+    kept, drop = dropout_forward(branch, rate, key)          # (..., T, C)
     return x + kept, (norm, q_proj, kv_proj, split, attend, merge, proj, drop)
 
 
 def cross_attention_backward(dout, cache, g):
-    """dx comes through the queries and the residual path, dsource through keys and values: so text teaches the eyes."""
+    """dx = dout + dinner: x took two ways, around the branch and into the queries. dsource = [dk dv] Wkv^T
+
+    dk and dv lie side by side as k and v did, so the one product with Wkv^T adds up what both send back. This is how
+    the loss of the text reaches the encoder.
+    """
     norm, q_proj, kv_proj, split, attend, merge, proj, drop = cache
-    dbranch = dropout_backward(dout, drop)
-    dmerged, dw_proj, db_proj = linear_backward(dbranch, proj)
-    dseen = merge_heads_backward(dmerged, merge)
-    dq, dk, dv = (split_heads_backward(d, split) for d in attention_backward(dseen, attend))  # (..., T or S, C)
-    dsource, dw_kv = projection_backward(np.concatenate([dk, dv], axis=-1), kv_proj)
-    dnormed, dw_q = projection_backward(dq, q_proj)
-    dx, dw_norm, db_norm = layernorm_backward(dnormed, norm)
+    dbranch = dropout_backward(dout, drop)                   # (..., T, C)
+    dmerged, dw_proj, db_proj = linear_backward(dbranch, proj)  # (..., T, C), (C, C), (C,)
+    dseen = merge_heads_backward(dmerged, merge)             # (..., H, T, D)
+    dheads = attention_backward(dseen, attend)               # (..., H, T, D), (..., H, S, D), (..., H, S, D)
+    dq, dk, dv = (split_heads_backward(d, split) for d in dheads)  # (..., T, C), (..., S, C), (..., S, C)
+    dkv = np.concatenate([dk, dv], axis=-1)                  # (..., S, 2C)
+    dsource, dw_kv = projection_backward(dkv, kv_proj)       # (..., S, C), (C, 2C)
+    dnormed, dw_q = projection_backward(dq, q_proj)          # (..., T, C), (C, C)
+    dinner, dw_norm, db_norm = layernorm_backward(dnormed, norm)  # (..., T, C), (C,), (C,)
     g["proj.weight"] += dw_proj
     g["proj.bias"] += db_proj
     g["kv.weight"] += dw_kv
     g["q.weight"] += dw_q
     g["norm.weight"] += dw_norm
     g["norm.bias"] += db_norm
-    return dout + dx, dsource
+    return dout + dinner, dsource                            # x went both ways: the sum
 
 
 def cross_attention_map(cache):
-    """Where the forward looked: each token's shares of the source tokens, which sum to 1.  -> (..., H, T, S)"""
-    _, _, _, _, (_, _, _, att, _), _, _, _ = cache
-    return att
+    """Each token's weights of the source tokens, which sum to 1.  -> (..., H, T, S)"""
+    _, _, _, _, attend, *_ = cache
+    return attention_map(attend)

@@ -1,23 +1,7 @@
-"""Dropout (Srivastava et al. 2014), its mask a function of a key and a place.
-
-A random generator hands out its numbers in order, so two engines that visit the batch differently would draw different
-masks. Here the bit of each element is a hash of the image's key and the element's place in that image's (T, C) array.
-"""
+"""Dropout (Srivastava et al. 2014), its mask a hash of the image's key and the element's place in the (T, C) array."""
 import numpy as np
 
-
-def hash32(x):
-    """MurmurHash3's finaliser (Appleby 2011, public domain): every input bit changes every output bit.  uint32 (...)"""
-    with np.errstate(over="ignore"):                         # products are modulo 2^32, as meant
-        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-        x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return x ^ (x >> np.uint32(16))
-
-
-def fold_key(key, number):
-    """The key of one part (a step, an image, a sublayer) of what `key` stands for.  uint32 (...) and integers (...)"""
-    apart = hash32(np.asarray(number, np.uint32) ^ np.uint32(0x9E3779B9))  # else number 0 would leave the key as it is
-    return hash32(np.asarray(key, np.uint32) ^ apart)
+from .keys import fold_key, hash32
 
 
 def keep_mask(shape, rate, key):
@@ -36,6 +20,6 @@ def dropout_forward(x, rate, key):
 
 
 def dropout_backward(dout, cache):
-    """dx = dout * keep_mask: what was dropped could not matter."""
+    """dx = dout * keep_mask: what was dropped has no influence on the loss."""
     mask, = cache
     return dout if mask is None else dout * mask

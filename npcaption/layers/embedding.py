@@ -16,13 +16,13 @@ def embedding_backward(dout, cache):
 
 
 def position_forward(x, w):
-    """out_t = x_t + w_t, a learned vector for each place.  x (..., T, C), w (at least T, C) -> (..., T, C)"""
+    """out_t = x_t + w_t, a learned vector for each place.  x (..., T, C), w (L, C), L >= T -> (..., T, C)"""
     return x + w[:x.shape[-2]], (w,)
 
 
 def position_backward(dout, cache):
     """dx = dout; w_t was added once for each sequence of the batch, so dw_t sums over them and is 0 beyond T."""
     w, = cache
-    dw = np.zeros_like(w)                                    # (at least T, C)
+    dw = np.zeros_like(w)                                    # (L, C)
     dw[:dout.shape[-2]] = dout.sum(tuple(range(dout.ndim - 2)))
     return dout, dw

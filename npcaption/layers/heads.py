@@ -2,15 +2,18 @@
 
 
 def split_heads_forward(x, heads):
-    """Head h takes the channels h*D to (h+1)*D.  x (..., T, H*D) -> (..., H, T, D)"""
+    """Head h takes the channels h*D to (h+1)*D.  x (..., T, H*D) -> (..., H, T, D)
+
+    The cache is empty: the backward needs only the shape.
+    """
     parted = x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)  # (..., T, H, D)
     return parted.swapaxes(-2, -3), ()
 
 
 def split_heads_backward(dout, cache):
-    """Only positions move, so the gradient moves back: the merge.  dout (..., H, T, D) -> (..., T, H*D)"""
+    """Numbers only move, so their gradients move back: the merge.  dout (..., H, T, D) -> (..., T, H*D)"""
     parted = dout.swapaxes(-2, -3)                           # (..., T, H, D)
-    return parted.reshape(*parted.shape[:-2], -1)
+    return parted.reshape(*parted.shape[:-2], -1)            # (..., T, H*D)
 
 
 def merge_heads_forward(x):
@@ -23,4 +26,4 @@ def merge_heads_backward(dout, cache):
     """The split.  dout (..., T, H*D) -> (..., H, T, D)"""
     heads, = cache
     parted = dout.reshape(*dout.shape[:-1], heads, dout.shape[-1] // heads)  # (..., T, H, D)
-    return parted.swapaxes(-2, -3)
+    return parted.swapaxes(-2, -3)                           # (..., H, T, D)

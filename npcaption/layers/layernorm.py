@@ -5,7 +5,10 @@ EPSILON = 1e-5  # keeps the division finite where all channels are equal; PyTorc
 
 
 def layernorm_forward(x, w, b):
-    """out = w * (x - mean) / sqrt(var + eps) + b over the last axis.  x (..., C), w and b (C,)"""
+    """out = w * xhat + b,  xhat = (x - mean) * rstd,  rstd = 1 / sqrt(var + eps), one over the standard deviation
+
+    Mean and variance are over the last axis.  x (..., C), w and b (C,) -> (..., C)
+    """
     centred = x - x.mean(-1, keepdims=True)                  # (..., C)
     rstd = 1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + EPSILON)  # (..., 1)
     xhat = centred * rstd                                    # (..., C), mean 0 and, but for eps, variance 1
@@ -15,14 +18,14 @@ def layernorm_forward(x, w, b):
 def layernorm_backward(dout, cache):
     """dx = rstd * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)),  dxhat = dout * w
 
-    The two means are what x does through the statistics: moving one x_i shifts the mean of its row, and changes the
-    reciprocal of its standard deviation by drstd/dx_i = -rstd^2 xhat_i / C.  They make dx orthogonal to 1 and, but for
-    eps, to xhat: the output cannot change along the directions that normalisation removes.
+    d xhat_j / d x_i = rstd (1[i=j] - 1 / C - xhat_i xhat_j / C): x_i moves its own place, the mean of its row, and
+    the standard deviation. Summed over j against dxhat_j, these become the three terms. The two means make dx
+    orthogonal to 1 and, but for eps, to xhat: the output cannot change along the directions that normalisation removes.
     """
     xhat, rstd, w = cache
     dxhat = dout * w                                         # (..., C)
     dx = rstd * (dxhat - dxhat.mean(-1, keepdims=True)
-                 - xhat * (dxhat * xhat).mean(-1, keepdims=True))
+                 - xhat * (dxhat * xhat).mean(-1, keepdims=True))  # (..., C)
     rows = tuple(range(dout.ndim - 1))
     dw = (dout * xhat).sum(rows)                             # (C,)
     db = dout.sum(rows)                                      # (C,)

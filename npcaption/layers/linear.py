@@ -8,7 +8,11 @@ def projection_forward(x, w):
 
 
 def projection_backward(dout, cache):
-    """out_o = sum_i x_i w_io, so dx = dout w^T and dw = x^T dout, summed over all rows that w was applied to."""
+    """out_o = sum_i x_i w_io, so
+
+    dx_i  = sum_o dout_o w_io                                   that is dout w^T
+    dw_io = x_i dout_o, summed over all rows, as each used w    that is x^T dout
+    """
     x, w = cache
     drows = dout.reshape(-1, w.shape[1])                     # (rows, O)
     dx = (drows @ w.T).reshape(x.shape)                      # (..., I)

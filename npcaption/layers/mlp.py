@@ -1,4 +1,4 @@
-"""Sublayer: every token thinks for itself."""
+"""Sublayer: the same two linear layers for every token, each by itself."""
 from .dropout import dropout_backward, dropout_forward
 from .gelu import gelu_backward, gelu_forward
 from .layernorm import layernorm_backward, layernorm_forward
@@ -11,22 +11,22 @@ def mlp_forward(x, p, rate, key):
     wide, up = linear_forward(normed, p["up.weight"], p["up.bias"])  # (..., T, F)
     active, gelu = gelu_forward(wide)                        # (..., T, F)
     branch, down = linear_forward(active, p["down.weight"], p["down.bias"])  # (..., T, C)
-    kept, drop = dropout_forward(branch, rate, key)
+    kept, drop = dropout_forward(branch, rate, key)          # (..., T, C)
     return x + kept, (norm, up, gelu, down, drop)
 
 
 def mlp_backward(dout, cache, g):
-    """dx = dout (the residual path) + what comes back through the branch, its steps in reverse."""
+    """dx = dout + dinner: x took two ways, around the branch and into it. dinner is the branch's steps in reverse."""
     norm, up, gelu, down, drop = cache
-    dbranch = dropout_backward(dout, drop)
-    dactive, dw_down, db_down = linear_backward(dbranch, down)
-    dwide = gelu_backward(dactive, gelu)
-    dnormed, dw_up, db_up = linear_backward(dwide, up)
-    dx, dw_norm, db_norm = layernorm_backward(dnormed, norm)
+    dbranch = dropout_backward(dout, drop)                   # (..., T, C)
+    dactive, dw_down, db_down = linear_backward(dbranch, down)  # (..., T, F), (F, C), (C,)
+    dwide = gelu_backward(dactive, gelu)                     # (..., T, F)
+    dnormed, dw_up, db_up = linear_backward(dwide, up)       # (..., T, C), (C, F), (F,)
+    dinner, dw_norm, db_norm = layernorm_backward(dnormed, norm)  # (..., T, C), (C,), (C,)
     g["down.weight"] += dw_down
     g["down.bias"] += db_down
     g["up.weight"] += dw_up
     g["up.bias"] += db_up
     g["norm.weight"] += dw_norm
     g["norm.bias"] += db_norm
-    return dout + dx
+    return dout + dinner                                     # x went both ways: the sum

@@ -2,7 +2,7 @@
 
 
 def patches_forward(image, size):
-    """Patches of size x size pixels, each flattened as (c, y, x).  image (..., S, S, C) -> (..., P, C*size*size)"""
+    """Patches of size x size pixels, each flattened as (c, y, x).  image (..., A, A, C) -> (..., P, C*size*size)"""
     n, channels = image.shape[-2] // size, image.shape[-1]   # patches along a side, P = n * n
     tiles = image.reshape(*image.shape[:-3], n, size, n, size, channels)  # (..., row, y, column, x, c)
     tiles = tiles.swapaxes(-4, -3)                           # (..., row, column, y, x, c)
@@ -11,7 +11,7 @@ def patches_forward(image, size):
 
 
 def patches_backward(dout, cache):
-    """Only pixels moved, so each gradient moves back to its pixel: the inverse of the forward.  -> (..., S, S, C)"""
+    """Only pixels moved, so each gradient moves back to its pixel: the inverse of the forward.  -> (..., A, A, C)"""
     n, size, channels = cache
     tiles = dout.reshape(*dout.shape[:-2], n, n, channels, size, size)  # (..., row, column, c, y, x)
     tiles = tiles.swapaxes(-2, -3).swapaxes(-1, -2)          # (..., row, column, y, x, c)

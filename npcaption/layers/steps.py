@@ -1,8 +1,8 @@
-"""Decoding: the decoder's sublayers for one new token of each caption, over what is remembered of the tokens before.
+"""Decoding: the decoder's sublayers for one new token of each caption, over a key-value memory of the earlier tokens.
 
 R captions are decoded side by side, equally many (K) for each of B images, an image's own one after another: R = B K.
-The same numbers as the sublayers' forward for that token, without computing the others again. Nothing has a backward
-here: decoding has no loss.
+The results are those of the sublayers' forward for that token, without computing the others again. Only `memory` is
+written to. Nothing has a backward here: decoding has no loss.
 """
 import numpy as np
 
@@ -18,9 +18,9 @@ def token_embed_step(ids, p, place):
 
 
 def self_attention_step(x, p, heads, memory, place):
-    """Each new token looks at those before it and at itself.  x (R, C) -> (R, C)
+    """Each new token attends to those before it and to itself.  x (R, C) -> (R, C)
 
-    memory (R, L, 2C): the keys and values of the tokens so far; those of this one are written to its place.
+    memory (R, L, 2C): the keys and values of the tokens so far; those of this token are written at `place`.
     """
     normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
     qkv, _ = projection_forward(normed, p["qkv.weight"])     # (R, 3C)
@@ -36,7 +36,7 @@ def cross_attention_memory(source, p, heads):
 
 
 def cross_attention_step(x, p, heads, memory):
-    """Each new token looks at its image; the tokens of an image's K captions look together.  x (R, C) -> (R, C)"""
+    """Each new token attends to its image, the tokens of an image's K captions in one product.  x (R, C) -> (R, C)"""
     kv, = memory                                             # (B, S, 2C)
     normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
     q, _ = projection_forward(normed, p["q.weight"])         # (R, C)
@@ -46,6 +46,6 @@ def cross_attention_step(x, p, heads, memory):
 
 
 def attend(q, kv, heads):
-    """q (N, T, C), kv (N, S, 2C) -> what was seen (N, T, C)"""
-    q, k, v = (split_heads_forward(part, heads)[0] for part in (q, *np.split(kv, 2, axis=-1)))  # (N, H, T or S, D)
-    return merge_heads_forward(attention_forward(q, k, v, False)[0])[0]
+    """q (..., T, C), kv (..., S, 2C) -> (..., T, C)"""
+    q, k, v = (split_heads_forward(part, heads)[0] for part in (q, *np.split(kv, 2, axis=-1)))  # (..., H, T or S, D)
+    return merge_heads_forward(attention_forward(q, k, v, causal=False)[0])[0]

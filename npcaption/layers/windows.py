@@ -1,16 +1,16 @@
-"""An image as overlapping square windows, so that a convolution is a linear layer on each of them."""
+"""Overlapping square windows of an image: a convolution is a linear layer on each of them."""
 import numpy as np
 
 
 def windows_forward(image, size, stride):
     """The window around every `stride`-th pixel, flattened as (y, x, c); beyond the edge there are zeros.
 
-    image (..., S, S, C), size odd -> (..., N, N, size*size*C), N = ceil(S / stride)
+    image (..., A, A, C), size odd -> (..., N, N, size*size*C), N = ceil(A / stride)
     """
     side, margin = image.shape[-2], size // 2
     n = -(-side // stride)                                   # N, windows along a side
     margins = [(0, 0)] * (image.ndim - 3) + [(margin, margin)] * 2 + [(0, 0)]
-    padded = np.pad(image, margins)                          # (..., S + 2 margin, S + 2 margin, C)
+    padded = np.pad(image, margins)                          # (..., A + 2 margin, A + 2 margin, C)
     out = np.empty((*image.shape[:-3], n, n, size, size, image.shape[-1]), image.dtype)  # (..., N, N, size, size, C)
     for y in range(size):
         for x in range(size):
@@ -19,15 +19,15 @@ def windows_forward(image, size, stride):
 
 
 def windows_backward(dout, cache):
-    """A pixel stands in several windows and collects from each of them; what went to the margin is lost.
+    """A pixel is in several windows and gets the sum of what they send back. The margin is dropped: it held no pixels.
 
-    dout (..., N, N, size*size*C) -> dimage (..., S, S, C)
+    dout (..., N, N, size*size*C) -> dimage (..., A, A, C)
     """
     padded_shape, side, size, stride = cache
     margin = size // 2
     dwindows = dout.reshape(*dout.shape[:-1], size, size, -1)  # (..., N, N, size, size, C)
-    dpadded = np.zeros(padded_shape, dout.dtype)             # (..., S + 2 margin, S + 2 margin, C)
+    dpadded = np.zeros(padded_shape, dout.dtype)             # (..., A + 2 margin, A + 2 margin, C)
     for y in range(size):
         for x in range(size):
             dpadded[..., y:y + side:stride, x:x + side:stride, :] += dwindows[..., y, x, :]
-    return dpadded[..., margin:margin + side, margin:margin + side, :]
+    return dpadded[..., margin:margin + side, margin:margin + side, :]  # (..., A, A, C)

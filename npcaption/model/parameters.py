@@ -4,7 +4,6 @@ All parameters of a model are named views of one flat array, and so are their gr
 clipping, saving, optimising and checking are then each one loop or one line over either of them.
 """
 import math
-from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +23,7 @@ def sublayers(config):
                "I": ([3] + config.widths)[-1] * config.patch_size ** 2, "P": config.patches, "L": config.max_length,
                "V": config.vocabulary, "W": config.bag}
     patch_embed = {}
-    for i, (inputs, outputs) in enumerate(pairwise([3] + config.widths)):
+    for i, (inputs, outputs, _) in enumerate(config.stem):
         letters |= {f"{i}I": 9 * inputs, f"{i}O": outputs}
         patch_embed |= {f"conv.{i}.weight": f"{i}I {i}O", f"conv.{i}.bias": f"{i}O", f"conv.{i}.norm.weight": f"{i}O",
                         f"conv.{i}.norm.bias": f"{i}O"}

@@ -12,7 +12,7 @@ every sublayer gets its own.
 
 def encode_forward(layers, config, p, image, rate, key):
     """image (..., S, S, 3), 0 to 255 -> source (..., P, C)"""
-    x, embed = layers.patch_embed_forward(image, p["patch_embed"], config.patch_size)
+    x, embed = layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
     blocks = []
     for i in range(config.encoder_blocks):
         block, keys = f"encoder.{i}", [layers.fold_key(key, 2 * i + sublayer) for sublayer in range(2)]
