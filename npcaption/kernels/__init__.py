@@ -12,7 +12,7 @@
     sublayers.py    the same names and signatures as npcaption.layers
 """
 from . import target  # first, as it says what is wrong with a numba that cannot be used
-from .adamw import adamw, add_gradients, sum_of_squares
+from .adamw import adamw, adamw_numbers, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .compilation import compile_kernels
 from .dropout import fold_key
