@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
+
 CAPTION = 2 ** 31  # added to a caption's number in its key of dropout: no sublayer has such a number
 
 
@@ -97,7 +98,8 @@ def loss_backward(layers, dloss, cache, g):
     What the objectives and the captions' decoders ask of the source, all of them having read the same, adds up.
     """
     encoder, decoders, objectives, parts = cache
-    dsource, dxs = [], []
+    dsource = []
+    dxs = []
     for objective, part in zip(objectives, parts):
         found = objective.backward(layers, dloss * objective.weight, part, g)
         dsource.append(found[0])
