@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from npcaption import kernels
+from npcaption import flops, kernels
 from npcaption.config import ModelConfig
 from npcaption.model.parameters import Parameters, initialise
 

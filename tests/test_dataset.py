@@ -59,7 +59,8 @@ def test_all_captions_of_every_image_are_shown_in_an_epoch_and_empty_ones_count_
 
 
 def test_an_image_is_not_mirrored_beside_a_caption_that_tells_its_sides():
-    split = Split(np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1) * np.ones((1, 8, 1, 3), np.uint8), [("a cat", "a cat on the left")], ["v"])
+    image = np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1) * np.ones((1, 8, 1, 3), np.uint8)
+    split = Split(image, [("a cat", "a cat on the left")], ["v"])
     mirrored = {}
     for captions in ("all", "first"):
         found = [next(epoch_batches(split.images, encode_captions(split, TOKENIZER, 8), 1, captions, 0, number,

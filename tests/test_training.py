@@ -118,7 +118,8 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(nam
 def test_steps_on_several_weighted_captions_go_on_from_what_a_checkpoint_keeps(engine):
     config = override(TINY, engine=engine, vocabulary=20, threads=2)
     rng = np.random.default_rng(0)
-    batch = whole(rng.integers(0, 256, (4, 16, 16, 3), np.uint8), rng.integers(1, 20, (4, 3, 8)), rng.standard_normal((4, 3)))
+    images, ids = rng.integers(0, 256, (4, 16, 16, 3), np.uint8), rng.integers(1, 20, (4, 3, 8))
+    batch = whole(images, ids, rng.standard_normal((4, 3)))
     trainer = Trainer(config, initialise(config.model, 0))
     for number in (1, 2):
         trainer.step(batch, number, 1e-3)

@@ -78,7 +78,7 @@ def saliency(captioner, image, ids):
     x, decoder = wiring.decode_forward(layers, config, p, ids[:-1], source)  # (T - 1, C)
     looks = []
     for word in words(captioner.tokenizer, ids):
-        targets = np.full(len(ids) - 1, PADDING)             # (T - 1,): padding does not count, so the loss is the word's
+        targets = np.full(len(ids) - 1, PADDING)             # (T - 1,): padding does not count
         targets[word.tokens.start - 1:word.tokens.stop - 1] = ids[word.tokens]
         _, output = layers.output_loss_forward(x, p["output"], targets, 1)
         dx = layers.output_loss_backward(1.0, output, g["output"])  # (T - 1, C)

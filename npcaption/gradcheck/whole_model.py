@@ -9,7 +9,7 @@ from ..layers.adamw import AdamW
 from ..model import parameters, wiring
 from ..model.batch import whole
 from ..model.engines import make_engine
-from ..model.objectives import BAG_OF_WORDS, LIKELIHOOD
+from ..model.objectives import OBJECTIVES
 from ..model.parameters import Parameters, initialise
 from .numeric import numerical_gradient, relative_error
 
@@ -17,11 +17,10 @@ SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24
                     max_length=9, vocabulary=11, dropout=0.1)
 TIED = replace(SMALL, tied=True)
 CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions="5 6 6", bag=7)
-BAG_WEIGHT = 0.3
 
 
 def example(config, captions=1, dtype=np.float64, seed=0):
-    """-> a Batch of three images, and the objectives that the model has parameters for
+    """-> a Batch of three images, and the objectives that the model has parameters for, each of another weight
 
     One caption is shorter than the others, one all padding. Several captions have weights, one of them negative.
     """
@@ -32,8 +31,10 @@ def example(config, captions=1, dtype=np.float64, seed=0):
     weights = rng.uniform(0.2, 1.5, (3, captions)) if captions > 1 else None
     if captions > 1:
         weights[1, 1] *= -1
-    targets = {"bag": rng.integers(0, 2, (3, config.bag), np.uint8)} if config.bag else {}
-    objectives = (LIKELIHOOD, BAG_OF_WORDS._replace(weight=BAG_WEIGHT)) if config.bag else (LIKELIHOOD,)
+    targets = {o.name: o.example(config, 3, rng) for o in OBJECTIVES if o.example}
+    targets = {name: target for name, target in targets.items() if target is not None}
+    used = [o for o in OBJECTIVES if not o.example or o.name in targets]
+    objectives = [o._replace(weight=0.3 ** number) for number, o in enumerate(used)]
     return whole(image, ids, weights, targets, layers.fold_key(seed, np.arange(3))), objectives
 
 

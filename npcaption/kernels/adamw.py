@@ -34,19 +34,20 @@ def sum_of_squares(g, first, last):
 @kernel(F1, F1, F1, F1, F1, F1)
 def adamw(p, g, m, v, decay, numbers):
     """As layers/adamw.py, with g * scale.  numbers: see adamw_numbers."""
-    scale, learning_rate, beta1, beta2, epsilon, correct1, correct2 = (
-        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6])
+    scale, rate, beta1, beta2, epsilon = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    correct1, correct2 = numbers[5], numbers[6]
     for i in range(p.size):
         slope = g[i] * scale
         mean = beta1 * m[i] + (ONE - beta1) * slope
         square = beta2 * v[i] + (ONE - beta2) * slope * slope
         m[i] = mean
         v[i] = square
-        p[i] = p[i] * (ONE - learning_rate * decay[i]) - learning_rate * (mean * correct1) / (np.sqrt(square * correct2) + epsilon)
+        p[i] = p[i] * (ONE - rate * decay[i]) - rate * (mean * correct1) / (np.sqrt(square * correct2) + epsilon)
 
 
 def adamw_numbers(step, settings, norm):
-    """What the kernel needs of AdamW's settings and of the gradient's norm -> (7,): by clipping, from the settings,
-    1 / (1 - beta1^step) and 1 / (1 - beta2^step)"""
+    """The kernel's numbers: the scale by which clipping shortens the gradient, learning rate, beta1, beta2, epsilon,
+    1 / (1 - beta1^step) and 1 / (1 - beta2^step).  settings AdamW, norm the gradient's -> (7,)"""
     scale = settings.clip_norm / norm if norm > settings.clip_norm else 1.0
-    return np.array([scale, *settings[:4], 1 / (1 - settings.beta1 ** step), 1 / (1 - settings.beta2 ** step)], np.float32)
+    corrections = [1 / (1 - beta ** step) for beta in (settings.beta1, settings.beta2)]
+    return np.array([scale, *settings[:4], *corrections], np.float32)

@@ -23,14 +23,14 @@ def clip(g, limit):
 
 
 def adamw(p, g, m, v, decay, step, settings):
-    """One step of AdamW (Loshchilov, Hutter 2017, arXiv:1711.05101), in place.  All arrays (N,); step counts from 1; settings AdamW.
+    """One step of AdamW (Loshchilov, Hutter 2017, arXiv:1711.05101), in place.  All arrays (N,); step counts from 1.
 
     m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
     p = p (1 - learning_rate decay) - learning_rate mhat / (sqrt(vhat) + epsilon)
 
     m and v start at 0, so at first they are too small: mhat = m / (1 - beta1^step), vhat = v / (1 - beta2^step).
     decay (N,) holds each parameter's weight decay; decoupled means that it never enters m and v.
-    Clipping is not part of it: see `clip`.
+    settings: AdamW; `clip` clips, not this function.
     """
     learning_rate, beta1, beta2, epsilon, _ = settings
     m *= beta1

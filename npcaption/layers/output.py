@@ -24,7 +24,10 @@ def output_backward(dlogits, cache, g):
 
 
 def output_loss_forward(x, p, targets, total, weights=None):
-    """loss = cross_entropy(output(x), targets) in nats a token.  x (..., T, C), targets (..., T), weights (...) -> scalar"""
+    """loss = cross_entropy(output(x), targets) in nats per token.  x (..., T, C), targets (..., T) -> scalar
+
+    weights (...), one for each caption, or None for ones
+    """
     logits, output = output_forward(x, p)                    # (..., T, V)
     loss, entropy = cross_entropy_forward(logits, targets, total, weights)
     return loss, (output, entropy)

@@ -8,7 +8,8 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
-batch a Batch, images (B, S, S, 3) uint8, ids (M, L) with start and end, source (B, P, C).
+batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, S, S, 3) uint8,
+ids (M, L) with start and end, source (B, P, C).
 """
 import difflib
 import math
@@ -237,8 +238,13 @@ class NumbaEngine:
         norm = sum(squares) ** 0.5
         if not math.isfinite(norm):
             return norm
-        numbers, buffers = self.kernels.adamw_numbers(step, settings, norm), (self.parameters.flat, gradients.flat, m, v, decay)
-        self._share(lambda thread: self.kernels.adamw(*(buffer[slice(*self._range(thread))] for buffer in buffers), numbers))
+        numbers = self.kernels.adamw_numbers(step, settings, norm)
+        buffers = self.parameters.flat, gradients.flat, m, v, decay
+
+        def mine(thread):
+            part = slice(*self._range(thread))
+            self.kernels.adamw(*(buffer[part] for buffer in buffers), numbers)
+        self._share(mine)
         self._share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
         return norm
 

@@ -49,7 +49,7 @@ class Trainer:
         self.objectives = chosen(config)
 
     def step(self, batch, number, learning_rate):
-        """Step `number`, counted from 1, on a Batch, which is given keys -> {objective's name: its loss before the step}
+        """Step `number`, counted from 1, on a Batch, whose keys are made here -> {objective's name: loss before the step}
 
         TrainingError, and nothing is changed, if a loss or a gradient is not finite.
         """
@@ -60,7 +60,8 @@ class Trainer:
             losses, _ = self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
         except TrainingError as error:                       # by an engine that is watched
             raise TrainingError(f"In step {number} {error}.") from error
-        settings, finite = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm), math.isfinite(sum(losses.values()))
+        settings = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm)
+        finite = math.isfinite(sum(losses.values()))
         norm = self.engine.update(self.gradients, *self.moments, self.decay, number, settings) if finite else math.nan
         if not math.isfinite(norm):
             raise TrainingError(f"In step {number} the loss is {losses[LIKELIHOOD.name]:.6g} and "
@@ -109,7 +110,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
-    state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data), "words": RULE}
+    state = {**BEGINNING, **(resumed.state if resumed else {"log": [], "data": fingerprint(data), "words": RULE})}
     config, targets = targets_of(config, data.train, state, say)
     sequences = sequences._replace(targets=targets)
     if (t.bag_weight or t.tokenizer in ("word", "space")) and (
@@ -153,9 +154,8 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
                     raise TrainingError(f"{error} Training stops; {last_good(out)} Begin anew with a lower --learning-rate "
                                         f"(it was {t.learning_rate}).") from error
                 now = time.perf_counter()
+                state |= {o.total: state[o.total] + found[o.name] * getattr(batch, o.per) for o in trainer.objectives}
                 state |= {"step": number, "counted": state["counted"] + target_tokens(batch.ids), "seconds": now - start}
-                state |= {objective.total: state[objective.total] + found[objective.name] * getattr(batch, objective.per)
-                          for objective in trainer.objectives}
                 if number < (epoch + 1) * steps and (interrupts.noted or now - saved >= 60 * save_minutes):
                     save("last.npz")
                     saved = now
@@ -193,7 +193,7 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
 
 
 def targets_of(config, split, state, say):
-    """What the objectives want of the training images -> the config with what of the model follows, {objective's name: (N, ...)}"""
+    """The objectives' targets for the training images -> the config with the model's sizes, {objective's name: (N, ...)}"""
     found = {}
     for objective in OBJECTIVES:
         config, found[objective.name] = objective.targets(config, split, state, say)

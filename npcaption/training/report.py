@@ -31,7 +31,7 @@ def describe(data, sequences, tokenizer, max_length):
 def log_row(epoch, state, val, rate, images, objectives):
     """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate"""
     counted = {"tokens": state["counted"], "image_count": images}
-    trained = {objective.column: state[objective.total] / counted[objective.per] for objective in objectives}
+    trained = {o.column: state[o.total] / counted[o.per] for o in objectives}
     return {"epoch": epoch, "step": state["step"], **trained, "val": val.loss,
             "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": rate,
             "images_per_second": images / state["seconds"], "seconds": state["seconds"]}
@@ -43,7 +43,7 @@ def epoch_line(row, epochs, better, seconds_left):
             f"({bits * row['train']:.4f} and {row['val_bits_per_character']:.4f} bits per character)"
             + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
                if row["val_shuffled"] == row["val_shuffled"] else "")
-            + "".join(objective.line.format(row[objective.column]) for objective in OBJECTIVES if objective.column in row)
+            + "".join(o.line.format(row[o.column]) for o in OBJECTIVES if o.column in row)
             + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 
 

@@ -1,6 +1,6 @@
-"""The bag of words: an auxiliary loss by which the encoder learns to tell which words an image's captions hold.
+"""The bag of words: an auxiliary loss on the encoder, which predicts the words of an image's captions.
 
-Why it helps, and its formula: npcaption/layers/bag_loss.py. Nats per image, summed over the words.
+In nats per image, summed over the words. Its formula, and why it helps: npcaption/layers/bag_loss.py.
 """
 from collections import Counter
 from dataclasses import replace
@@ -45,9 +45,13 @@ def targets(config, split, state, say):
         return config, None
     found = bags_of_words(split.captions, config.training.bag_least, state.get("words", 1))
     if not found.shape[1]:
-        say(f"No word is in the captions of {config.training.bag_least} images or more, so the encoder is not asked for any. "
-            f"A smaller --bag-least would ask for rarer ones.")
+        say(f"No word is in the captions of {config.training.bag_least} images or more, so the encoder is not asked for "
+            f"any. A smaller --bag-least would ask for rarer ones.")
     return replace(config, model=replace(config.model, bag=found.shape[1])), found if found.shape[1] else None
+
+
+def example(config, count, rng):
+    return rng.integers(0, 2, (count, config.bag), np.uint8) if config.bag else None
 
 
 def weigh(config):
@@ -55,4 +59,4 @@ def weigh(config):
 
 
 OBJECTIVE = Objective("bag", bag_of_words_forward, bag_of_words_backward, weigh, per="image_count", total="bag_nats",
-                      column="train_bag", line=", words {:.1f} nats an image", targets=targets)
+                      column="train_bag", line=", words {:.1f} nats an image", targets=targets, example=example)
