@@ -32,8 +32,8 @@ def make(views, folder):
                     for batch in epoch_batches(data.train.images, sequences, BATCH, "random", 0, epoch, 0, views))
 
     def work():
-        for images, ids, _ in islice(batches, STEPS):
-            trainer.step(images, ids, 1, 3e-4)
+        for batch in islice(batches, STEPS):
+            trainer.step(batch, 1, 3e-4)
     return work
 
 

@@ -24,16 +24,15 @@ from npcaption.model import checkpoint
 from npcaption.model.engines import compile_engine, make_engine
 from npcaption.support.command import arguments, command
 from npcaption.support.progress import progress
-from npcaption.tokenizers import PADDING
 
 
 def posts_loss(captioner, images, sequences, training):
     """Mean over the batches of an epoch, without dropout and augmentation."""
     batches = epoch_batches(images, sequences, training.batch_size, training.captions, training.seed, 0)
     count, found = -(-len(images) // training.batch_size), []
-    for pictures, ids, _ in progress(batches, count, "the post's protocol", "batches"):
-        nats = captioner.engine.decode_loss(captioner.engine.encode(pictures), np.arange(len(ids)), ids)
-        found.append(nats / (ids[:, 1:] != PADDING).sum())
+    for batch in progress(batches, count, "the post's protocol", "batches"):
+        ids, owners = np.concatenate(batch.ids), np.repeat(np.arange(len(batch.ids)), batch.ids.shape[1])
+        found.append(captioner.engine.decode_loss(captioner.engine.encode(batch.inputs), owners, ids) / batch.tokens)
     return np.mean(found)
 
 

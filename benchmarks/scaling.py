@@ -11,13 +11,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from npcaption import flops
 from npcaption.config import Config, ModelConfig, TrainingConfig
+from npcaption.model.batch import whole
 from npcaption.model.engines import compile_engine
 from npcaption.model.parameters import initialise
 from npcaption.support.cores import usable_cores
 from npcaption.support.progress import progress
 from npcaption.training.loop import Trainer
+
+from . import flops
 
 MODEL, BATCH = ModelConfig(vocabulary=53), 16
 
@@ -39,7 +41,8 @@ def stepper(model, batch, threads):
     images = rng.integers(0, 256, (batch, model.image_size, model.image_size, 3), np.uint8)
     ids = rng.integers(3, model.vocabulary, (batch, model.max_length))
     trainer = Trainer(Config(model, TrainingConfig(threads=threads)), initialise(model, 0))
-    return lambda: trainer.step(images, ids, 1, 3e-4)
+    step = whole(images, ids[:, None])
+    return lambda: trainer.step(step, 1, 3e-4)
 
 
 def main():

@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from npcaption import flops
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.model.parameters import Parameters, initialise
 
+from . import flops
 from .alternate import median, race, ratio, serve
 
 CONTESTANTS = ["numba", "numpy", "original", "best", "compiled", "peak"]
@@ -38,12 +38,14 @@ def batch(size, model=MODEL):
 
 
 def make_npcaption(engine, size, threads, model):
+    from npcaption.model.batch import whole
     from npcaption.model.engines import compile_engine
     from npcaption.training.loop import Trainer
     compile_engine(engine).result()
     trainer = Trainer(Config(model, TrainingConfig(engine=engine, threads=threads)), initialise(model, 0))
     images, ids = batch(size, model)
-    return lambda: trainer.step(images, ids, 1, 3e-4)
+    step = whole(images, ids[:, None])
+    return lambda: trainer.step(step, 1, 3e-4)
 
 
 def original(m=MODEL):
@@ -88,6 +90,7 @@ def compare_gradients():
 
     from npcaption.captioning.captioner import Captioner
     from npcaption.export.torch_state import to_torch_state, torch_views
+    from npcaption.model.batch import whole
     from npcaption.model.engines import compile_engine, make_engine
     images, ids = batch(4)
     parameters = initialise(MODEL, 0)
@@ -99,7 +102,7 @@ def compare_gradients():
     for name in ("numba", "numpy"):
         compile_engine(name).result()
         gradients = Parameters(MODEL)
-        make_engine(name, MODEL, parameters).loss_and_gradients(images, ids, 0.0, np.zeros(4, np.uint32), gradients)
+        make_engine(name, MODEL, parameters).loss_and_gradients(whole(images, ids[:, None]), gradients)
         worst = max(np.abs(view - exact[key]).max() / np.abs(exact[key]).max()
                     for key, view in torch_views(gradients, MODEL).items())
         print(f"Gradients of {name}, float32, against PyTorch's in float64: largest relative error {worst:.1e}")

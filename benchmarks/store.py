@@ -93,7 +93,7 @@ def main():
         tokenizer = CharTokenizer.build([text for texts in dataset.train.captions for text in texts])
         sequences = timed("captions encoded", lambda: encode_captions(dataset.train, tokenizer, 48))
         batches = epoch_batches(dataset.train.images, sequences, 32, "random", 0, 0)
-        served = timed("batches", lambda: sum(len(images) for images, *_ in islice(batches, options.batches)))
+        served = timed("batches", lambda: sum(len(batch.inputs) for batch in islice(batches, options.batches)))
         print(f"served: {served:,} images")
 
 

@@ -46,9 +46,9 @@ def main():
     for epoch in range(min(options.epochs, len(rows))):
         nats = tokens = 0
         batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch)
-        for images, ids, _ in progress(batches, -(-len(data.train.names) // t.batch_size), f"epoch {epoch + 1}", "steps"):
-            ids = torch.from_numpy(ids)
-            loss = network.loss(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1, ids)
+        for batch in progress(batches, -(-len(data.train.names) // t.batch_size), f"epoch {epoch + 1}", "steps"):
+            ids = torch.from_numpy(batch.ids[:, 0])
+            loss = network.loss(torch.from_numpy(batch.inputs).permute(0, 3, 1, 2).float() / 127.5 - 1, ids)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

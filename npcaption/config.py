@@ -55,7 +55,7 @@ class ModelConfig:
 class TrainingConfig:
     data: str = "shapes"           # "shapes" or a folder or file of captions
     scenes: int = 20000            # training scenes to draw, for shapes
-    captions: str = "random"       # "random": each epoch draws one of an image's captions; "first": always the first
+    captions: str = "random"       # each epoch draws one of an image's captions ("random"), or has the "first", or "all"
     flip: bool = False             # mirror every second image, unless its caption says left or right
     crop: float = 0.0              # show a part of it, at least (1 - crop) of its height and width
     colour: float = 0.0            # change brightness, contrast, saturation by a factor of at most 1 +- colour
@@ -198,7 +198,7 @@ def check(config):
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
     if m.unknown > max(0, m.vocabulary - 1):
         raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
-    choices = {"captions": ("random", "first"), "tokenizer": ("char", "word", "space", "bpe"), "engine": ("numba", "numpy"),
+    choices = {"captions": ("random", "first", "all"), "tokenizer": ("char", "word", "space", "bpe"), "engine": ("numba", "numpy"),
                "schedule": ("constant", "cosine"), "decay": ("all", "matrices")}
     for name, allowed in choices.items():
         if getattr(t, name) not in allowed:

@@ -2,10 +2,10 @@
 
     python tests/mutants.py        a line for each mutant that escapes, then a table; exits 1 if one escapes
 
-A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a factor, a
-transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked by
-`npcaption.gradcheck` in the cases of its own layer alone; the model's wiring is checked in the whole model. It is
-caught if a gradient is wrong or not a number, or if it raises.
+A mutant is a `*_backward` of `npcaption/layers`, `npcaption/model/wiring.py` or `npcaption/model/objectives` with one change:
+a sign, a term, a factor, a transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and
+checked by `npcaption.gradcheck` in the cases of its own layer alone; wiring and objectives are checked in the whole model,
+with several weighted captions an image. It is caught if a gradient is wrong or not a number, or if it raises.
 """
 import ast
 import builtins
@@ -27,8 +27,8 @@ from npcaption import layers  # noqa: E402
 from npcaption.gradcheck import cases, numeric, whole_model  # noqa: E402
 from npcaption.support.progress import progress  # noqa: E402
 
-FILES = [path for path in [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model" / "wiring.py"]
-         if "_backward(" in path.read_text()]
+FILES = [path for path in [*sorted(ROOT.glob("npcaption/layers/[!_]*.py")), ROOT / "npcaption" / "model" / "wiring.py",
+                           *sorted(ROOT.glob("npcaption/model/objectives/*.py"))] if "_backward(" in path.read_text()]
 
 # What a mutant is called, "function: the line before -> the line after", and why it computes the same.
 ROWS = "@ runs over the axes in front by itself; joining them to rows is for speed"
@@ -253,7 +253,7 @@ def check(name):
 def findings(name):
     """The shapes and errors of the check that is responsible, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
-        of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
+        of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0, captions=2)  # the steepest entry
         yield from of_tensors.values()
         yield from whole_model.check_half().values()
     for case in cases.cases():

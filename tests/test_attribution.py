@@ -57,7 +57,7 @@ def shares_by_hand(c, ids):
     x, _ = layers.token_embed_forward(ids[:-1], p["token_embed"])
     found = []
     for i in range(CONFIG.decoder_blocks):
-        x, _ = layers.self_attention_forward(x, p[f"decoder.{i}.self_attention"], h, True, 0.0, 0)
+        x, _ = layers.self_attention_forward(x, p[f"decoder.{i}.self_attention"], h, True, *wiring.NO_DROPOUT)
         cross = p[f"decoder.{i}.cross_attention"]
         normed, _ = layers.layernorm_forward(x, cross["norm.weight"], cross["norm.bias"])
         size = CONFIG.channels // h
@@ -65,8 +65,8 @@ def shares_by_hand(c, ids):
             columns = slice(head * size, (head + 1) * size)
             scores = (normed @ cross["q.weight"])[:, columns] @ (source @ cross["kv.weight"])[:, columns].T / size ** 0.5
             found.append(np.exp(scores) / np.exp(scores).sum(-1, keepdims=True))
-        x, _ = layers.cross_attention_forward(x, source, cross, h, 0.0, 0)
-        x, _ = layers.mlp_forward(x, p[f"decoder.{i}.mlp"], 0.0, 0)
+        x, _ = layers.cross_attention_forward(x, source, cross, h, *wiring.NO_DROPOUT)
+        x, _ = layers.mlp_forward(x, p[f"decoder.{i}.mlp"], *wiring.NO_DROPOUT)
     return np.array(found).reshape(CONFIG.decoder_blocks, h, len(ids) - 1, -1)
 
 
@@ -124,8 +124,8 @@ def test_saliency_is_the_gradient_of_the_words_log_probability():
     image = IMAGE.astype(np.float64)
 
     def log_probability(places):
-        source, _ = wiring.encode_forward(layers, CONFIG, c.parameters.sublayer, image, 0.0, 0)
-        x, _ = wiring.decode_forward(layers, CONFIG, c.parameters.sublayer, ids[:-1], source, 0.0, 0)
+        source, _ = wiring.encode_forward(layers, CONFIG, c.parameters.sublayer, image)
+        x, _ = wiring.decode_forward(layers, CONFIG, c.parameters.sublayer, ids[:-1], source)
         logits, _ = layers.output_forward(x, c.parameters.sublayer["output"])
         log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         return sum(log_p[place - 1, ids[place]] for place in places)

@@ -92,8 +92,8 @@ def batches(views, epoch=0, done=0, seed=0):
 def test_an_image_whose_caption_names_a_side_is_never_mirrored_and_others_every_second_time():
     mirrored = {True: [], False: []}
     for epoch in range(40):
-        for (images, ids, _), (plain, *_) in zip(batches(Views(True, 0.0, 0.0), epoch), batches(NO_VIEWS, epoch)):
-            for image, original, row in zip(images, plain, ids):
+        for batch, plain in zip(batches(Views(True, 0.0, 0.0), epoch), batches(NO_VIEWS, epoch)):
+            for image, original, row in zip(batch.inputs, plain.inputs, batch.ids[:, 0]):
                 is_mirrored = not np.array_equal(image, original)
                 assert not is_mirrored or np.array_equal(image, original[:, ::-1])
                 mirrored[sided(TOKENIZER.decode(row))].append(is_mirrored)
@@ -102,17 +102,17 @@ def test_an_image_whose_caption_names_a_side_is_never_mirrored_and_others_every_
 
 
 def test_order_and_captions_are_the_same_with_and_without_augmentation():
-    for (_, ids, _), (_, plain, _) in zip(batches(Views(True, 0.2, 0.2)), batches(NO_VIEWS)):
-        np.testing.assert_array_equal(ids, plain)
+    for batch, plain in zip(batches(Views(True, 0.2, 0.2)), batches(NO_VIEWS)):
+        np.testing.assert_array_equal(batch.ids, plain.ids)
 
 
 def test_views_are_repeated_by_seed_and_epoch_wherever_an_epoch_is_entered():
     views = Views(True, 0.3, 0.2)
     whole, later = batches(views), batches(views, done=2)
-    for (images, ids, _), (again, same, _) in zip(whole[2:], later, strict=True):
-        np.testing.assert_array_equal(images, again)
-        np.testing.assert_array_equal(ids, same)
-    assert not np.array_equal(whole[0][0], batches(views, epoch=1)[0][0])
+    for batch, again in zip(whole[2:], later, strict=True):
+        np.testing.assert_array_equal(batch.inputs, again.inputs)
+        np.testing.assert_array_equal(batch.ids, again.ids)
+    assert not np.array_equal(whole[0].inputs, batches(views, epoch=1)[0].inputs)
 
 
 def test_batches_made_ahead_are_the_same_in_the_same_order():

@@ -5,35 +5,36 @@ import numpy as np
 import pytest
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.data.bags import bags_of_words
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import Split
 from npcaption.model import checkpoint
+from npcaption.model.objectives.bag_of_words import bags_of_words
 from npcaption.model.parameters import Parameters
 from npcaption.tokenizers import CharTokenizer
+from npcaption.tokenizers.words import RULE
 from npcaption.training import loop
 
 CAPTIONS = [("A dog runs.", "the dog's ball"), ("a cat", "a black cat"), ("a dog and a cat",)]
 
 
 def test_a_word_counts_once_for_an_image_however_often_and_however_written_its_captions_hold_it():
-    np.testing.assert_array_equal(bags_of_words(CAPTIONS, 2), [[1, 0, 1], [1, 1, 0], [1, 1, 1]])  # a, cat, dog
-    assert bags_of_words(CAPTIONS, 1).shape == (3, 9) and bags_of_words(CAPTIONS, 4).shape == (3, 0)
+    np.testing.assert_array_equal(bags_of_words(CAPTIONS, 2, RULE), [[1, 0, 1], [1, 1, 0], [1, 1, 1]])  # a, cat, dog
+    assert bags_of_words(CAPTIONS, 1, RULE).shape == (3, 9) and bags_of_words(CAPTIONS, 4, RULE).shape == (3, 0)
 
 
 def test_a_word_with_vowel_signs_is_a_whole_word_and_the_same_composed_or_not():
     captions = [("एक कुत्ता", "caf\u00e9"), ("कुत्ता", "cafe\u0301")]
-    np.testing.assert_array_equal(bags_of_words(captions, 1), [[1, 1, 1], [1, 0, 1]])  # café, एक, कुत्ता
+    np.testing.assert_array_equal(bags_of_words(captions, 1, RULE), [[1, 1, 1], [1, 0, 1]])  # café, एक, कुत्ता
     assert bags_of_words(captions, 1, rule=1).shape == (2, 5)  # of older checkpoints: cafe, café, एक, क, त
 
 
 def test_every_image_of_a_batch_has_its_own_words_beside_it():
     images = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
     sequences = encode_captions(Split(images, CAPTIONS, ["", "", ""]), CharTokenizer.build(["a dog"]), 8)
-    words = bags_of_words(CAPTIONS, 1)
+    words = bags_of_words(CAPTIONS, 1, RULE)
     seen = []
-    for pictures, _, held in epoch_batches(images, sequences._replace(words=words), 2, "random", 0, 0):
-        for picture, row in zip(pictures, held):
+    for batch in epoch_batches(images, sequences._replace(targets={"bag": words}), 2, "random", 0, 0):
+        for picture, row in zip(batch.inputs, batch.targets["bag"]):
             np.testing.assert_array_equal(row, words[picture[0, 0, 0]])
             seen.append(picture[0, 0, 0])
     assert sorted(seen) == [0, 1, 2]

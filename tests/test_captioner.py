@@ -46,8 +46,8 @@ def test_the_initial_loss_is_what_its_logits_imply():
     images = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     captions = ["".join(rng.choice(list(c.tokenizer.characters), 46)) for _ in images]
     ids = np.stack([sequence(c.tokenizer.encode(text), 48) for text in captions])
-    source, _ = wiring.encode_forward(layers, config, c.parameters.sublayer, images, 0.0, 0)
-    x, _ = wiring.decode_forward(layers, config, c.parameters.sublayer, ids[:, :-1], source, 0.0, 0)
+    source, _ = wiring.encode_forward(layers, config, c.parameters.sublayer, images)
+    x, _ = wiring.decode_forward(layers, config, c.parameters.sublayer, ids[:, :-1], source)
     logits, _ = layers.output_forward(x, c.parameters.sublayer["output"])
     implied = (np.log(np.exp(logits).sum(-1)) - logits.mean(-1)).mean()
     assert c.loss(images, captions) == pytest.approx(implied, rel=0.05)

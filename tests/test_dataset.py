@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from npcaption.data import image_store
-from npcaption.data.batches import encode_captions, epoch_batches, trim
+from npcaption.data.batches import Views, encode_captions, epoch_batches
 from npcaption.data.dataset import Split, fingerprint, load_dataset
 from npcaption.data.images import load_image
 from npcaption.errors import DataError
+from npcaption.model.batch import trim
 from npcaption.tokenizers import CharTokenizer
 
 TEXTS = [("a cat", "two cats"), ("dog",), ("a dog runs", "dog", "dogs"), ("cat and dog",), ("a",)]
@@ -21,8 +22,9 @@ SEQUENCES = encode_captions(SPLIT, TOKENIZER, 8)
 
 
 def epoch(captions="random", seed=0, number=0, batch_size=2):
-    return [(int(image[0, 0, 0]), TOKENIZER.decode(row)) for images, ids, _ in
-            epoch_batches(SPLIT.images, SEQUENCES, batch_size, captions, seed, number) for image, row in zip(images, ids)]
+    return [(int(image[0, 0, 0]), TOKENIZER.decode(row)) for batch in
+            epoch_batches(SPLIT.images, SEQUENCES, batch_size, captions, seed, number)
+            for image, rows in zip(batch.inputs, batch.ids) for row in rows if row.any()]
 
 
 def test_the_sequences_of_an_image_stand_together():
@@ -44,6 +46,39 @@ def test_first_takes_the_first_caption_always_and_random_takes_each_in_time():
     assert all(share == pytest.approx(1 / 3, abs=0.1) for share in shares.values())
 
 
+def test_all_captions_of_every_image_are_shown_in_an_epoch_and_empty_ones_count_nothing():
+    assert sorted(epoch("all")) == sorted((i, text[:6]) for i, texts in enumerate(TEXTS) for text in texts)
+    batches = list(epoch_batches(SPLIT.images, SEQUENCES, 2, "all", 0, 0))
+    assert [batch.ids.shape[:2] for batch in batches] == [
+        (len(batch.inputs), max(len(TEXTS[int(image[0, 0, 0])]) for image in batch.inputs)) for batch in batches]
+    for batch in batches:
+        shown = [text for image in batch.inputs for text in TEXTS[int(image[0, 0, 0])]]
+        assert batch.tokens == sum(len(text[:6]) + 1 for text in shown) and batch.image_count == len(batch.inputs)
+        for row, image in zip(batch.ids, batch.inputs):      # the empty ones come last
+            assert row.any(-1).tolist() == [k < len(TEXTS[int(image[0, 0, 0])]) for k in range(len(row))]
+
+
+def test_an_image_is_not_mirrored_beside_a_caption_that_tells_its_sides():
+    image = np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1) * np.ones((1, 8, 1, 3), np.uint8)
+    split = Split(image, [("a cat", "a cat on the left")], ["v"])
+    mirrored = {}
+    for captions in ("all", "first"):
+        found = [next(epoch_batches(split.images, encode_captions(split, TOKENIZER, 8), 1, captions, 0, number,
+                                    views=Views(True, 0.0, 0.0))).inputs[0] for number in range(20)]
+        mirrored[captions] = sum(not np.array_equal(image, split.images[0]) for image in found)
+    assert mirrored["all"] == 0 < mirrored["first"] < 20
+
+
+def test_the_part_of_an_image_counts_as_it_did_in_the_batch():
+    batch = next(epoch_batches(SPLIT.images, SEQUENCES._replace(targets={"it": np.arange(5)}), 3, "all", 0, 0))
+    batch = batch._replace(weights=np.arange(9).reshape(3, 3), keys=np.arange(3))
+    part = batch.of(1)
+    assert (part.tokens, part.image_count) == (batch.tokens, 3) and part.keys == 1
+    assert part.targets == {"it": part.inputs[0, 0, 0]}
+    np.testing.assert_array_equal(part.ids, batch.ids[1])
+    np.testing.assert_array_equal(part.weights, [3, 4, 5])
+
+
 def test_an_epoch_depends_on_its_seed_and_number_alone():
     assert epoch(seed=1, number=4) == epoch(seed=1, number=4)
     assert epoch(seed=1, number=4) != epoch(seed=1, number=5)
@@ -51,11 +86,12 @@ def test_an_epoch_depends_on_its_seed_and_number_alone():
 
 
 def test_the_last_batch_may_be_smaller():
-    assert [len(images) for images, *_ in epoch_batches(SPLIT.images, SEQUENCES, 2, "random", 0, 0)] == [2, 2, 1]
+    assert [len(batch.inputs) for batch in epoch_batches(SPLIT.images, SEQUENCES, 2, "random", 0, 0)] == [2, 2, 1]
 
 
 def test_trimming_drops_only_columns_of_padding():
     assert trim(np.array([[1, 5, 2, 0, 0], [1, 2, 0, 0, 0]])).tolist() == [[1, 5, 2], [1, 2, 0]]
+    assert trim(np.zeros((3, 5), int)).shape == (3, 2)       # there is a token to read still
 
 
 def test_trimming_changes_neither_loss_nor_gradients():

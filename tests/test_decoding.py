@@ -47,7 +47,7 @@ def logits_of_whole_captions(engine, images, ids):
     """images (B, S, S, 3), ids (R, T) -> (R, T, V), the decoder given every caption at once"""
     p, source = engine.parameters.sublayer, engine.encode(images)
     source = np.repeat(source, len(ids) // len(images), axis=0)
-    x, _ = wiring.decode_forward(layers, engine.config, p, ids, source, 0.0, 0)
+    x, _ = wiring.decode_forward(layers, engine.config, p, ids, source)
     return layers.output_forward(x, p["output"])[0]
 
 

@@ -21,9 +21,12 @@ from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
 from npcaption.errors import ConfigError, DataError
 from npcaption.gradcheck.numeric import relative_error
-from npcaption.model import engines
+from npcaption.layers.adamw import AdamW
+from npcaption.model import engines, wiring
 from npcaption.model import parameters as parameters_
+from npcaption.model.batch import whole
 from npcaption.model.engines import NumbaEngine, NumpyEngine, compile_engine, make_engine
+from npcaption.model.objectives import BAG_OF_WORDS, LIKELIHOOD
 from npcaption.model.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training.loop import Trainer
@@ -59,16 +62,29 @@ def batch(config, count, seed=0):
     return images, ids, layers.fold_key(seed, np.arange(count))
 
 
+def several(config, count, captions=3):
+    """-> images, ids (B, K, L) of several lengths and one empty, keys, weights (B, K), two negative, words (B, W)"""
+    images, ids, keys = batch(config, count * captions)
+    ids, rng = ids.reshape(count, captions, -1), np.random.default_rng(2)
+    ids[1, 2] = 0
+    weights = rng.uniform(0.2, 2, (count, captions))
+    weights[[0, 1], [1, 0]] *= -1
+    return images[:count], ids, keys[:count], weights, rng.integers(0, 2, (count, config.bag), np.uint8)
+
+
 def textbook(config, parameters):
     return NumpyEngine(config, Parameters(config, np.float64, parameters.flat.astype(float)))
 
 
-def run(engine, images, ids, rate=0.0, keys=None, words=None):
-    """-> losses, {name: gradient}, the image's among them if it has one"""
+def run(engine, images, ids, rate=0.0, keys=None, words=None, weights=None):
+    """ids (B, L) or (B, K, L) -> losses, {name: gradient}, the image's among them if it has one"""
+    engine.config = replace(engine.config, dropout=rate)
     gradients = Parameters(engine.config, engine.parameters.flat.dtype)
     gradients.flat[...] = np.nan                             # what was there is overwritten
-    losses, dimage = engine.loss_and_gradients(images, ids, rate, np.zeros(len(ids), np.uint32) if keys is None else keys,
-                                             gradients, words, 0.3)
+    targets = {} if words is None else {"bag": words}
+    batch = whole(images, ids if ids.ndim == 3 else ids[:, None], weights, targets, keys)
+    objectives = (LIKELIHOOD,) if words is None else (LIKELIHOOD, BAG_OF_WORDS._replace(weight=0.3))
+    losses, dimage = engine.loss_and_gradients(batch, gradients, objectives)
     return losses, gradients.named | ({} if dimage is None else {"image": dimage})
 
 
@@ -92,10 +108,71 @@ def test_with_convolutions_and_the_words_loss_too_every_gradient_is_the_textbook
     assert_agree(found, exact)
     assert np.abs(found[1]["bag.linear.weight"]).max() > 0
     alone = run(engine, images.astype(kind), ids, 0.2, keys)
-    assert alone[0] == (found[0][0], 0.0) and np.abs(alone[1]["bag.linear.weight"]).max() == 0
+    assert alone[0] == {"likelihood": found[0]["likelihood"]} and np.abs(alone[1]["bag.linear.weight"]).max() == 0
     gradients = Parameters(config)
-    engine.loss_and_gradients(images, ids, 0.2, keys, gradients, words, 0.0)  # asked, but for nothing
+    engine.loss_and_gradients(whole(images, ids[:, None], None, {"bag": words}, keys), gradients,
+                              (LIKELIHOOD, BAG_OF_WORDS._replace(weight=0.0)))  # computed, but for nothing
     assert np.abs(gradients.named["bag.linear.weight"]).max() == 0
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_several_captions_of_an_image_have_the_textbooks_loss_and_gradients(rate, weighted):
+    config = replace(ODD, bag=21)
+    parameters = initialise(config, 1)
+    images, ids, keys, weights, words = several(config, 5)
+    tried = textbook(config, parameters), NumbaEngine(config, parameters, 1), NumbaEngine(config, parameters, 2)
+    exact, *found = (run(engine, images, ids, rate, keys, words, weights if weighted else None) for engine in tried)
+    for each in found:
+        assert_agree(each, exact)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_losses_and_gradients_of_several_captions_are_the_sum_of_each_ones_by_its_weight(name):
+    images, ids, _, weights, _ = several(ODD, 5)
+    engine = make_engine(name, ODD, initialise(ODD, 1), 2)
+    loss, gradients = run(engine, images, ids, weights=weights)
+    together = whole(images, ids)
+    parts = []
+    for k in range(3):
+        for i in range(5):                                   # a caption of an image counts as in the whole step
+            found = Parameters(ODD, engine.parameters.flat.dtype)
+            one = together._replace(inputs=images[i:i + 1], ids=ids[i:i + 1, k:k + 1])
+            parts.append((weights[i, k], engine.loss_and_gradients(one, found)[0]["likelihood"], found.flat))
+    assert loss["likelihood"] == pytest.approx(sum(weight * part for weight, part, _ in parts), rel=1e-5)
+    expected = Parameters(ODD, np.float64, sum(weight * flat.astype(float) for weight, _, flat in parts))
+    for name, gradient in gradients.items():
+        assert relative_error(expected.named[name], gradient) < 1e-5, name
+
+
+def test_an_image_is_encoded_once_for_all_of_its_captions(monkeypatch):
+    images, ids, *_ = several(ODD, 2)
+    engine, encoded = textbook(ODD, initialise(ODD, 1)), []
+    real = wiring.encode_forward
+    monkeypatch.setattr(wiring, "encode_forward", lambda *arguments: encoded.append(1) or real(*arguments))
+    run(engine, images, ids)
+    assert len(encoded) == 1
+
+
+def test_an_empty_caption_beside_another_changes_nothing_and_its_dropout_is_not_the_firsts():
+    images, ids, keys, _, _ = several(ODD, 4)
+    ids[:, 1:] = 0
+    for engine in (textbook(ODD, initialise(ODD, 1)), NumbaEngine(ODD, initialise(ODD, 1), 2)):
+        alone, beside = run(engine, images, ids[:, :1], 0.2, keys), run(engine, images, ids, 0.2, keys)
+        assert beside[0]["likelihood"] == pytest.approx(alone[0]["likelihood"], rel=1e-6)
+        for name in alone[1]:
+            assert relative_error(alone[1][name].astype(float), beside[1][name]) < 1e-5, name
+        other = run(engine, images, ids[:, ::-1], 0.2, keys)  # the same caption, as the last
+        assert other[0]["likelihood"] != pytest.approx(alone[0]["likelihood"], rel=1e-6)
+
+
+def test_weights_of_one_give_the_bits_of_none():
+    images, ids, keys, weights, _ = several(ODD, 4)
+    for engine in (textbook(ODD, initialise(ODD, 1)), NumbaEngine(ODD, initialise(ODD, 1), 2)):
+        none, ones = (run(engine, images, ids, 0.2, keys, weights=w) for w in (None, np.ones_like(weights)))
+        assert none[0] == ones[0]
+        for name in none[1]:
+            np.testing.assert_array_equal(none[1][name], ones[1][name])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])
@@ -127,7 +204,7 @@ def test_a_caption_of_nothing_but_padding_counts_for_nothing(empty):
     found = run(NumbaEngine(ODD, parameters, 2), images, ids, 0.2, keys)
     assert_agree(found, run(textbook(ODD, parameters), images, ids, 0.2, keys))
     if len(empty) == 3:
-        assert found[0] == (0, 0) and not any(g.any() for g in found[1].values())
+        assert found[0] == {"likelihood": 0} and not any(g.any() for g in found[1].values())
 
 
 def test_captions_shorter_than_the_longest_that_the_model_knows():
@@ -164,11 +241,11 @@ def test_nothing_that_goes_in_is_written_to():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_same_number_of_threads_gives_the_same_bits(threads):
     parameters = initialise(ODD, 1)
-    images, ids, keys = batch(ODD, 7)
+    images, ids, keys, weights, _ = several(ODD, 7)
     engine = NumbaEngine(ODD, parameters, threads)
-    first = run(engine, images, ids, 0.2, keys)
+    first = run(engine, images, ids, 0.2, keys, weights=weights)
     for other in (engine, engine, NumbaEngine(ODD, parameters, threads)):
-        loss, gradients = run(other, images, ids, 0.2, keys)
+        loss, gradients = run(other, images, ids, 0.2, keys, weights=weights)
         assert loss == first[0]
         for name in gradients:
             np.testing.assert_array_equal(gradients[name], first[1][name])
@@ -189,8 +266,8 @@ def test_a_pixel_that_is_not_a_number_shows_in_the_loss():
     images, ids, _ = batch(ODD, 3)
     images = images.astype(np.float32)
     images[1, 3, 4, 2] = np.nan
-    (loss, _), gradients = run(NumbaEngine(ODD, initialise(ODD, 1), 2), images, ids)
-    assert np.isnan(loss)
+    losses, gradients = run(NumbaEngine(ODD, initialise(ODD, 1), 2), images, ids)
+    assert np.isnan(losses["likelihood"])
     assert np.isnan(gradients["image"][1]).all() and np.isfinite(gradients["image"][[0, 2]]).all()
 
 
@@ -204,17 +281,17 @@ def test_an_update_is_the_textbooks_clipping_and_adamw(clip_norm):
     moments = [np.zeros_like(parameters.flat) for _ in range(2)]
     exact_moments = [a.astype(float) for a in moments]
     decay = parameters_.decay_of(parameters, 0.05, "matrices")
-    rate = 1e-2
+    settings = AdamW(learning_rate=1e-2, beta2=0.98, clip_norm=clip_norm)
     for step in range(1, 4):
         gradients, exact_gradients = Parameters(ODD), Parameters(ODD, np.float64)
-        engine.loss_and_gradients(images, ids, 0.2, keys, gradients)
+        engine.loss_and_gradients(whole(images, ids[:, None], keys=keys), gradients)
         exact_gradients.flat[...] = gradients.flat           # so that the update alone differs
         before = parameters.flat.copy()
-        norm = engine.update(gradients, *moments, decay, step, rate, clip_norm, 0.9, 0.98, 1e-8)
-        assert norm == pytest.approx(exact.update(exact_gradients, *exact_moments, decay.astype(float), step, rate, clip_norm,
-                                                  0.9, 0.98, 1e-8), rel=1e-6)
+        norm = engine.update(gradients, *moments, decay, step, settings)
+        exact_norm = exact.update(exact_gradients, *exact_moments, decay.astype(float), step, settings)
+        assert norm == pytest.approx(exact_norm, rel=1e-6)
         assert norm > 0.5, "so that 0.5 clips"
-        assert np.abs(parameters.flat - before).max() > rate / 2
+        assert np.abs(parameters.flat - before).max() > settings.learning_rate / 2
     for found, value in zip([parameters.flat, *moments], [exact.parameters.flat, *exact_moments]):
         assert relative_error(value, found) < 1e-5
 
@@ -224,10 +301,10 @@ def test_after_an_update_the_engine_runs_the_new_parameters():
     images, ids, _ = batch(ODD, 3)
     engine = NumbaEngine(ODD, parameters, 2)
     gradients = Parameters(ODD)
-    before, _ = engine.loss_and_gradients(images, ids, 0.0, np.zeros(3, np.uint32), gradients)
-    engine.update(gradients, *(np.zeros_like(parameters.flat) for _ in range(3)), 1, 1e-2, np.inf, 0.9, 0.999, 1e-8)
+    before, _ = engine.loss_and_gradients(whole(images, ids[:, None]), gradients)
+    engine.update(gradients, *(np.zeros_like(parameters.flat) for _ in range(3)), 1, AdamW(1e-2))
     after = run(engine, images, ids)
-    assert after[0] < before                                 # the captions' first
+    assert after[0]["likelihood"] < before["likelihood"]
     anew = run(NumbaEngine(ODD, parameters, 2), images, ids)
     assert after[0] == anew[0]
     for name in anew[1]:
@@ -433,8 +510,9 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 def test_a_program_that_ends_while_kernels_are_compiled_does_not_wait_for_all_of_them(tmp_path):
     code = """
 import atexit
-from npcaption import engines, kernels
+from npcaption import kernels
 from npcaption.kernels import compilation
+from npcaption.model import engines
 from npcaption.support import background
 assert not background.at_work()
 atexit.register(lambda: print(background.at_work(), sum(len(kernel.signatures) for kernel, _ in compilation.KERNELS)))
@@ -486,8 +564,8 @@ def trained():
         config = Config(replace(TINY.model, vocabulary=tokenizer.size), replace(TINY.training, engine=name))
         trainer, losses = Trainer(config, initialise(config.model, 0)), []
         for epoch in range(20):
-            for images, ids, _ in epoch_batches(data.train.images, sequences, 8, "random", 0, epoch):
-                losses.append(trainer.step(images, ids, len(losses) + 1, 3e-3)[0][0])
+            for batch in epoch_batches(data.train.images, sequences, 8, "random", 0, epoch):
+                losses.append(trainer.step(batch, len(losses) + 1, 3e-3)["likelihood"])
         found[name] = np.array(losses), Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
     return found, data.test.images[:20]
 
@@ -522,17 +600,17 @@ def test_what_would_reach_beyond_a_table_is_refused(wrong):
         images = np.zeros((2, 24, 24, 3), np.uint8)
     engine = NumbaEngine(config, initialise(config, 0), 2)
     with pytest.raises(DataError):
-        engine.loss_and_gradients(images, ids, 0.0, np.zeros(2, np.uint32), Parameters(config))
+        engine.loss_and_gradients(whole(images, ids[:, None]), Parameters(config))
 
 
 def test_what_comes_from_outside_may_be_read_only_or_of_another_integer_type():
     config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, vocabulary=9, max_length=6)
     images, ids = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8), np.full((2, 6), 3)
-    engine, keys, gradients = NumbaEngine(config, initialise(config, 0), 2), np.zeros(2, np.uint32), Parameters(config)
-    losses, _ = engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
+    engine, gradients = NumbaEngine(config, initialise(config, 0), 2), Parameters(config)
+    losses, _ = engine.loss_and_gradients(whole(images, ids[:, None]), gradients)
     images.flags.writeable = ids.flags.writeable = False
     for others in [(images, ids), (images.astype(np.int32), ids.astype(np.int16)), (np.asfortranarray(images), ids)]:
-        assert engine.loss_and_gradients(*others, 0.0, keys, gradients) == (losses, None)
+        assert engine.loss_and_gradients(whole(others[0], others[1][:, None]), gradients) == (losses, None)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])
@@ -542,9 +620,9 @@ def test_tied_output_weights_have_the_textbooks_gradients_and_follow_the_embeddi
     images, ids, keys = batch(config, 5)
     engine, gradients = NumbaEngine(config, parameters, 2), Parameters(config)
     assert_agree(run(engine, images, ids, rate, keys), run(textbook(config, parameters), images, ids, rate, keys))
-    engine.loss_and_gradients(images, ids, rate, keys, gradients)
+    engine.loss_and_gradients(whole(images, ids[:, None], keys=keys), gradients)
     m, v, decay = (np.zeros_like(gradients.flat) for _ in range(3))
-    engine.update(gradients, m, v, decay, 1, 1e-2, 1.0, 0.9, 0.99, 1e-8)  # the packed weights must follow
+    engine.update(gradients, m, v, decay, 1, AdamW(1e-2, beta2=0.99, clip_norm=1.0))  # the packed weights must follow
     assert_agree(run(engine, images, ids, rate, keys), run(textbook(config, parameters), images, ids, rate, keys))
 
 

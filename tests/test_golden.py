@@ -9,6 +9,8 @@ from npcaption import layers
 from npcaption.export import torch_state
 from npcaption.layers import adamw
 from npcaption.model import parameters, wiring
+from npcaption.model.batch import whole
+from npcaption.model.objectives import LIKELIHOOD
 from npcaption.model.parameters import Parameters
 
 FILE = Path(__file__).with_name("golden.npz")
@@ -23,19 +25,17 @@ def error(found, expected):
 
 
 def logits_of(config, p, image, ids):
-    source, _ = wiring.encode_forward(layers, config, p.sublayer, image, 0, 0)
-    x, _ = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source, 0, 0)
+    source, _ = wiring.encode_forward(layers, config, p.sublayer, image)
+    x, _ = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source)
     return layers.output_forward(x, p.sublayer["output"])[0]
 
 
 def loss_and_gradients(config, p, image, ids):
     """image (B, S, S, 3), ids (B, T + 1) -> loss, Parameters of gradients, dimage (B, S, S, 3) per unit of 0 to 255"""
     g = Parameters(config, np.float64)
-    targets = ids[:, 1:]
-    total = (targets != 0).sum()
-    (loss, _), cache = wiring.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], targets, total, 0, 0)
-    dimage = wiring.loss_backward(layers, (1.0, 0.0), cache, g.sublayer)
-    return loss, g, dimage
+    losses, cache = wiring.loss_forward(layers, config, p.sublayer, whole(image, ids[:, None]), [LIKELIHOOD])
+    dimage = wiring.loss_backward(layers, 1.0, cache, g.sublayer)
+    return losses["likelihood"], g, dimage
 
 
 def losses_of_training(config, p, image, ids, steps):
@@ -44,7 +44,7 @@ def losses_of_training(config, p, image, ids, steps):
     losses = []
     for step in range(1, steps + 1):
         loss, g, _ = loss_and_gradients(config, p, image, ids)
-        adamw.adamw(p.flat, g.flat, m, v, step, 1e-3, 0.9, 0.999, 1e-8, decay)
+        adamw.adamw(p.flat, g.flat, m, v, decay, step, adamw.AdamW(learning_rate=1e-3))
         losses.append(loss)
     return losses
 

@@ -19,10 +19,11 @@ def test_every_entry_of_every_argument_agrees_with_its_numerical_gradient(case):
     assert {name: error for name, (_, error) in errors.items() if not error < TOLERANCE} == {}
 
 
+@pytest.mark.parametrize("captions", [1, 3], ids=["one caption", "three weighted captions"])
 @pytest.mark.parametrize("config", [whole_model.SMALL, whole_model.CONVOLVING], ids=["patches", "convolutions and bag"])
 @pytest.mark.parametrize("steps", [0, 20])
-def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(config, steps):
-    errors = check_model(steps, config=config)
+def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(config, steps, captions):
+    errors = check_model(steps, config=config, captions=captions)
     assert len(errors) == 1 + len(Parameters(config).named)
     assert {name: error for name, (_, error) in errors.items() if not error < TOLERANCE} == {}
 
@@ -106,22 +107,19 @@ def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeyp
     assert errors["output.linear.weight"][1] < TOLERANCE
 
 
-def test_the_wiring_does_not_know_whether_there_is_a_batch():
+@pytest.mark.parametrize("captions", [1, 2])
+def test_the_wiring_does_not_know_whether_there_is_a_batch(captions):
     config = whole_model.CONVOLVING
     p, g = initialise(config, 0, dtype=np.float64), [Parameters(config, np.float64) for _ in range(2)]
-    rng = np.random.default_rng(1)
-    image, ids, words = rng.uniform(0, 255, (3, 16, 16, 3)), rng.integers(1, 11, (3, 9)), rng.integers(0, 2, (3, 7))
-    keys, total = layers.fold_key(0, np.arange(3)), 24
+    batch, objectives = whole_model.example(config, captions)
 
-    together, cache = wiring.loss_forward(layers, config, p.sublayer, image, ids[:, :-1], ids[:, 1:], total, 0.1, keys,
-                                         words, 3)
-    dimage = wiring.loss_backward(layers, (1.0, 0.3), cache, g[0].sublayer)
-    apart = 0
+    together, cache = wiring.loss_forward(layers, config, p.sublayer, batch, objectives)
+    dimage = wiring.loss_backward(layers, 1.0, cache, g[0].sublayer)
+    apart = dict.fromkeys(together, 0.0)
     for i in range(3):
-        losses, cache = wiring.loss_forward(layers, config, p.sublayer, image[i], ids[i, :-1], ids[i, 1:], total, 0.1,
-                                           keys[i], words[i], 3)
-        found = wiring.loss_backward(layers, (1.0, 0.3), cache, g[1].sublayer)
+        losses, cache = wiring.loss_forward(layers, config, p.sublayer, batch.of(i), objectives)
+        found = wiring.loss_backward(layers, 1.0, cache, g[1].sublayer)
         np.testing.assert_allclose(found, dimage[i], rtol=1e-9, atol=1e-15)
-        apart = apart + np.array(losses)
-    assert apart == pytest.approx(together, rel=1e-12)
+        apart = {name: apart[name] + loss for name, loss in losses.items()}
+    assert apart == pytest.approx(together, rel=1e-12) and len(apart) == 2
     np.testing.assert_allclose(g[1].flat, g[0].flat, rtol=1e-9, atol=1e-14)

@@ -274,7 +274,8 @@ def test_the_output_and_its_loss_are_the_textbooks_padding_included(vocabulary):
         assert errors("output", x=x, p=p) == {}
         targets = np.random.default_rng(tokens).integers(0, vocabulary, tokens)
         for t in (targets, targets * 0, targets * 0 + vocabulary - 1, np.where(np.arange(tokens) < 3, targets, 0)):
-            assert errors("output_loss", x=x, p=p, targets=t, total=2 * tokens + 1) == {}
+            for w in (None, np.float64(-0.7), np.float64(0)):
+                assert errors("output_loss", x=x, p=p, targets=t, total=2 * tokens + 1, weights=w) == {}
 
 
 def test_cross_entropy_of_logits_far_apart_is_the_textbooks():
@@ -282,7 +283,7 @@ def test_cross_entropy_of_logits_far_apart_is_the_textbooks():
     logits[5] += 1e4
     exact, cache = layers.cross_entropy_forward(logits.astype(float), targets, 7)
     row_loss, kept = np.empty(12, np.float32), logits.copy()
-    cross_entropy.fused_cross_entropy(kept, targets, np.float32(7), row_loss)
+    cross_entropy.fused_cross_entropy(kept, targets, np.float32(1 / 7), row_loss)
     assert row_loss.sum() == pytest.approx(exact, rel=1e-6)
     assert_close(kept, layers.cross_entropy_backward(1.0, cache), 1e-6 / 7)
     assert row_loss[0] == 0 and not kept[0].any()
@@ -373,7 +374,8 @@ def test_gradients_are_added_in_the_threads_order_and_their_squares_summed(threa
 @pytest.mark.parametrize("clip_norm", [1.0, np.inf])
 def test_adamw_on_a_range_is_the_textbooks_with_the_gradient_clipped(clip_norm):
     size, first, last = 1003, 13, 990
-    rate, beta1, beta2, epsilon = 3e-3, 0.9, 0.98, 1e-8
+    settings = adamw.AdamW(learning_rate=3e-3, beta2=0.98, clip_norm=clip_norm)
+    rate, beta2 = settings.learning_rate, settings.beta2
     p, m, v, decay = normal(0, size), np.zeros(size, np.float32), np.zeros(size, np.float32), np.abs(normal(1, size)) / 10
     exact = [a.astype(float) for a in (p, m, v)]
     before = p.copy()
@@ -381,10 +383,8 @@ def test_adamw_on_a_range_is_the_textbooks_with_the_gradient_clipped(clip_norm):
         g = normal(1 + step, size)
         slope = g.astype(float)
         norm = adamw.clip(slope, clip_norm)
-        numbers = [np.float32(x) for x in (min(1, clip_norm / norm), rate, beta1, beta2, epsilon,
-                                           1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step))]
-        kernels.adamw(p, g, m, v, decay, first, last, *numbers)
-        adamw.adamw(exact[0], slope, exact[1], exact[2], step, rate, beta1, beta2, epsilon, decay.astype(float))
+        kernels.adamw(*(a[first:last] for a in (p, g, m, v, decay)), kernels.adamw_numbers(step, settings, norm))
+        adamw.adamw(exact[0], slope, exact[1], exact[2], decay.astype(float), step, settings)
     # What a step adds is right to a few eps of the rate, and rounding p to float32 costs eps / 2 of it each time; beta2 is
     # rounded, too, and 1 - beta2 with it, to eps / (1 - beta2) of itself.
     inside = slice(first, last)

@@ -415,8 +415,11 @@ from npcaption.config import ModelConfig
 from npcaption.gradcheck.numeric import relative_error
 from npcaption.gradcheck.whole_model import SMALL
 from npcaption.kernels import compilation, matmul, target
-from npcaption.model import memory as memory_, wiring
+from npcaption.model import memory as memories
+from npcaption.model import wiring
+from npcaption.model.batch import Batch, whole
 from npcaption.model.engines import make_engine
+from npcaption.model.objectives import LIKELIHOOD
 from npcaption.model.parameters import Parameters, initialise
 kernels.compile_kernels()
 normal = np.random.default_rng(0).standard_normal
@@ -441,27 +444,28 @@ key = layers.fold_key(0, 1)
 for engine, views, g, image in [
         (layers, {layer: {n: w.astype(float) for n, w in v.items()} for layer, v in p.sublayer.items()}, exact, image.astype(float)),
         (kernels, kernels.prepare(p), found, image)]:
-    (loss, _), cache = wiring.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
-    dimage = wiring.loss_backward(engine, (1.0, 0.0), cache, g.sublayer)
+    batch = Batch(image, ids[None], None, {}, key, 8, 1)
+    losses, cache = wiring.loss_forward(engine, config, views, batch, [LIKELIHOOD])
+    loss, dimage = losses["likelihood"], wiring.loss_backward(engine, 1.0, cache, g.sublayer)
     if engine is layers:
         exact_loss, exact_dimage = loss, dimage
 errors["loss"] = abs(loss - exact_loss) / exact_loss
 errors["image"] = relative_error(exact_dimage, dimage)
 errors |= {name: relative_error(exact.named[name], found.named[name]) for name in exact.named}
 views, exact, steps = kernels.prepare(p), [], []
-source = wiring.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0), 0.0, 0)[0]
+source = wiring.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0))[0]
 for engine, views, found, images in [
-        (layers, p.sublayer, exact, memory_.remember(layers, config, p.sublayer, source)),
+        (layers, p.sublayer, exact, memories.remember(layers, config, p.sublayer, source)),
         (kernels, views, steps, [tuple(np.stack([a, a]) for a in block)
-                                 for block in memory_.remember(kernels, config, views, source[0])])]:
-    memory = memory_.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
-    found += [np.array(memory_.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
+                                 for block in memories.remember(kernels, config, views, source[0])])]:
+    memory = memories.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
+    found += [np.array(memories.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
               for place in range(6)]
 errors["decoding"] = relative_error(np.array(exact), np.array(steps))
-config = ModelConfig(image_size=64, vocabulary=53)
+config = ModelConfig(image_size=64, vocabulary=53, dropout=0.1)
 p, g, images = initialise(config, 0), Parameters(config), rng.integers(0, 256, (3, 64, 64, 3), np.uint8)
 ids, engine = rng.integers(3, 53, (3, config.max_length)), make_engine("numba", config, p, 2)
-engine.loss_and_gradients(images, ids, 0.1, layers.fold_key(0, np.arange(3)), g)
+engine.loss_and_gradients(whole(images, ids[:, None], keys=layers.fold_key(0, np.arange(3))), g)
 print(json.dumps([hashlib.sha256(g.flat).hexdigest(), target.ISA, compilation.file_names()[0],
                   {name: float(error) for name, error in errors.items()}]))
 """

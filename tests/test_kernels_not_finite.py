@@ -86,7 +86,7 @@ def test_the_loss_of_a_token_is_not_finite_when_one_of_its_logits_is_not(bad):
     for place in (0, 20, 52):
         logits, row_loss = normal(0, 5, 53), np.empty(5, np.float32)
         logits[[1, 3], place] = bad
-        cross_entropy.fused_cross_entropy(logits, np.array([7, 7, 7, 0, 7]), np.float32(4), row_loss)
+        cross_entropy.fused_cross_entropy(logits, np.array([7, 7, 7, 0, 7]), np.float32(0.25), row_loss)
         assert np.isnan(row_loss[1]) and np.isnan(logits[1]).all()
         assert np.isfinite(np.delete(row_loss, 1)).all() and row_loss[3] == 0 and not logits[3].any()
 
@@ -98,5 +98,5 @@ def test_a_gradient_that_is_not_a_number_shows_in_the_norm_and_in_the_parameter(
     assert np.isnan(kernels.sum_of_squares(total, 0, 5000))
     assert np.flatnonzero(np.isnan(total)).tolist() == [4321]
     p, m, v, decay = (np.zeros(5000, np.float32) for _ in range(4))
-    kernels.adamw(p, total, m, v, decay, 0, 5000, *(np.float32(x) for x in (1, 1e-3, 0.9, 0.999, 1e-8, 10, 1000)))
+    kernels.adamw(p, total, m, v, decay, np.array([1, 1e-3, 0.9, 0.999, 1e-8, 10, 1000], np.float32))
     assert np.flatnonzero(np.isnan(p)).tolist() == [4321]

@@ -4,12 +4,14 @@ from mutants import EQUIVALENT, FILES, backwards, check, judge, mutants
 
 from npcaption import layers
 from npcaption.model import wiring
+from npcaption.model.objectives import OBJECTIVES
 
 BACKWARDS = [function.name for path in FILES for function in backwards(path)]
 
 
 def test_every_backward_is_broken_on_purpose():
     offered = {name for module in (layers, wiring) for name in dir(module) if name.endswith("_backward")}
+    offered |= {objective.backward.__name__ for objective in OBJECTIVES}
     assert set(BACKWARDS) == offered == {mutant.function for path in FILES for mutant in mutants(path)}
 
 

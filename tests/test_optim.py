@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from npcaption.config import ModelConfig
-from npcaption.layers.adamw import adamw, clip
+from npcaption.layers.adamw import AdamW, adamw, clip
 from npcaption.model.parameters import Parameters, decay_of
 from npcaption.training.schedule import learning_rate_at
 
@@ -11,7 +11,7 @@ from npcaption.training.schedule import learning_rate_at
 def step(p, g, decay=0.0, steps=1, rate=0.1):
     m, v = np.zeros_like(p), np.zeros_like(p)
     for i in range(1, steps + 1):
-        adamw(p, g(p), m, v, i, rate, 0.9, 0.999, 1e-8, np.full_like(p, decay))
+        adamw(p, g(p), m, v, np.full_like(p, decay), i, AdamW(rate))
     return p
 
 

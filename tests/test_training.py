@@ -1,4 +1,5 @@
 """Training from the command line's point of view: what it learns, writes, prints and refuses."""
+import copy
 import csv
 import os
 import shutil
@@ -14,11 +15,12 @@ from stress import without_times
 from npcaption import layers
 from npcaption.captioning.captioner import Captioner
 from npcaption.config import PRESETS, Config, ModelConfig, TrainingConfig, override
-from npcaption.data.batches import encode_captions, trim
+from npcaption.data.batches import encode_captions
 from npcaption.data.dataset import load_dataset
 from npcaption.data.images import load_image
 from npcaption.errors import CheckpointError, ConfigError, Stopped, TrainingError
 from npcaption.model import checkpoint as checkpoints
+from npcaption.model.batch import trim, whole
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training import loop
@@ -80,10 +82,10 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal while it does a step."""
     real = Trainer.step
 
-    def and_signal(trainer, images, ids, at, rate, words):
+    def and_signal(trainer, batch, at, rate):
         if at == step:
             os.kill(os.getpid(), number)
-        return real(trainer, images, ids, at, rate, words)
+        return real(trainer, batch, at, rate)
     monkeypatch.setattr(Trainer, "step", and_signal)
 
 
@@ -97,9 +99,10 @@ def assert_same_end(one, other):
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*PRESETS, "all captions"])
 def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(name, engine, tmp_path, monkeypatch):
-    config = override(PRESETS[name], **PRESETS_MADE_SMALL, engine=engine)
+    config = override(PRESETS[name], **PRESETS_MADE_SMALL, engine=engine) if name in PRESETS else override(
+        PRESETS["flickr8k"], **PRESETS_MADE_SMALL, engine=engine, captions="all")
     loop.train(config, tmp_path / "calm", say=lambda line: None)
     for step in (1, 4, 6, 9):                                # of two epochs of six: 6 ends the first
         with monkeypatch.context() as patch, pytest.raises(Stopped, match=f"holds all {step} steps"):
@@ -109,6 +112,30 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(nam
     assert_same_end(tmp_path / "calm", tmp_path / "run")
     rows = [list(csv.DictReader(open(tmp_path / folder / "log.csv"))) for folder in ("calm", "run")]
     assert [row["train"] for row in rows[0]] == [row["train"] for row in rows[1]] and len(rows[0]) == 2
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_steps_on_several_weighted_captions_go_on_from_what_a_checkpoint_keeps(engine):
+    config = override(TINY, engine=engine, vocabulary=20, threads=2)
+    rng = np.random.default_rng(0)
+    images, ids = rng.integers(0, 256, (4, 16, 16, 3), np.uint8), rng.integers(1, 20, (4, 3, 8))
+    batch = whole(images, ids, rng.standard_normal((4, 3)))
+    trainer = Trainer(config, initialise(config.model, 0))
+    for number in (1, 2):
+        trainer.step(batch, number, 1e-3)
+    again = Trainer(config, copy.deepcopy(trainer.parameters), copy.deepcopy(trainer.moments))
+    for number in (3, 4):
+        assert trainer.step(batch, number, 1e-3) == again.step(batch, number, 1e-3)
+    np.testing.assert_array_equal(trainer.parameters.flat, again.parameters.flat)
+
+
+def test_training_on_all_captions_of_an_image_counts_every_one_of_them(tmp_path):
+    config = override(TINY, captions="all", epochs=1)
+    loop.train(config, tmp_path / "run", say=lambda line: None)
+    last = checkpoints.load(tmp_path / "run" / "last.npz")
+    captions = [text for texts in load_dataset("shapes", 16, seed=0, scenes=40).train.captions for text in texts]
+    assert len(captions) == 200 and last.state["step"] == 3
+    assert last.state["log"][0]["train"] == pytest.approx(np.log(last.config.model.vocabulary), rel=0.3)
 
 
 def test_a_training_that_is_killed_loses_nothing(tmp_path):
@@ -179,7 +206,7 @@ def learn_by_heart(images, ids, config, rate, steps=600):
     settings = TrainingConfig(beta2=0.98, weight_decay=0.0, clip_norm=1.0)
     trainer = Trainer(Config(config, settings), initialise(config, 0))
     for number in range(1, steps + 1):
-        (loss, _), _ = trainer.step(images, ids, number, rate * min(1, number / 20))
+        loss = trainer.step(whole(images, ids[:, None]), number, rate * min(1, number / 20))["likelihood"]
         if loss < 0.05:
             break
     return loss, trainer.parameters
@@ -223,12 +250,12 @@ def spoil(trainer, name, value=np.nan):
 def test_a_step_with_bad_numbers_names_the_sublayer_that_made_them_first_and_changes_nothing(engine, name, value, culprit):
     config = override(TINY, engine=engine, vocabulary=20, threads=2)
     trainer = Trainer(config, initialise(config.model, 0))
-    images, ids = np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 6), 5)
-    trainer.step(images, ids, 1, 1e-3)
+    batch = whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5))
+    trainer.step(batch, 1, 1e-3)
     spoil(trainer, name, value)
     before = trainer.parameters.flat.copy(), *(moment.copy() for moment in trainer.moments)
     with pytest.raises(TrainingError, match=f"In step 2 the loss is .*gradients are not finite.*{culprit}"):
-        trainer.step(images, ids, 2, 1e-3)
+        trainer.step(batch, 2, 1e-3)
     for a, b in zip(before, (trainer.parameters.flat, *trainer.moments)):
         np.testing.assert_array_equal(a, b)
 
@@ -246,16 +273,16 @@ def test_a_gradient_gone_bad_behind_a_good_loss_is_found_in_the_backward(engine,
     monkeypatch.setattr(trainer.engine.layers, "mlp_backward", broken)
     with pytest.raises(TrainingError, match=r"In step 1 the loss is \d.*\(.*mlp.up.bias.*"
                                             r"decoder.0.mlp, in its backward: the gradient of its up.bias"):
-        trainer.step(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 6), 5), 1, 1e-3)
+        trainer.step(whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5)), 1, 1e-3)
 
 
 def test_training_stops_at_bad_numbers_and_says_what_is_still_good(tmp_path, monkeypatch):
     real = Trainer.step
 
-    def spoiled(trainer, images, ids, number, *rest):
+    def spoiled(trainer, batch, number, rate):
         if number == 5:
             spoil(trainer, "decoder.0.mlp.up.bias")
-        return real(trainer, images, ids, number, *rest)
+        return real(trainer, batch, number, rate)
     monkeypatch.setattr(Trainer, "step", spoiled)
     with pytest.raises(TrainingError, match=r"step 5.*decoder.0.mlp.*last.npz is from before.*--learning-rate"):
         loop.train(TINY, tmp_path / "run", say=lambda line: None)

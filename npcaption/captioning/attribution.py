@@ -58,7 +58,7 @@ def attention(captioner, image, ids, layer=None, head=None):
     image, ids = fitting(captioner, image, ids)
     captioner.engine.refresh()
     source = captioner.engine.encode(image[None])            # (1, P, C)
-    _, (_, blocks) = wiring.decode_forward(layers, config, p, ids[None, :-1], source, 0.0, 0)
+    _, (_, blocks) = wiring.decode_forward(layers, config, p, ids[None, :-1], source)
     shares = np.stack([layers.cross_attention_map(cross)[0] for _, cross, _ in blocks])  # (blocks, H, T, P)
     shares = shares[slice(None) if layer is None else [layer]][:, slice(None) if head is None else [head]].mean((0, 1))
     n = config.patches_a_side
@@ -73,14 +73,16 @@ def saliency(captioner, image, ids):
     ids (T,) -> list of Looks, maps (S, S).  Simonyan et al. 2013, arXiv:1312.6034
     """
     image, ids = fitting(captioner, image, ids)
-    found, parameters = words(captioner.tokenizer, ids), captioner.parameters
-    if not found:
-        return []
-    targets = np.full((len(found), len(ids) - 1), PADDING)   # (W, T - 1): padding does not count, so the loss is a word's
-    for row, word in zip(targets, found):
-        row[word.tokens.start - 1:word.tokens.stop - 1] = ids[word.tokens]
-    images = np.repeat(image[None].astype(parameters.flat.dtype), len(found), axis=0)  # (W, S, S, 3)
-    read = np.repeat(ids[None, :-1], len(found), axis=0)     # (W, T - 1)
-    _, cache = wiring.loss_forward(layers, captioner.config, parameters.sublayer, images, read, targets, 1, 0.0, 0)
-    dimages = wiring.loss_backward(layers, (1.0, 0.0), cache, Parameters(captioner.config, parameters.flat.dtype).sublayer)
-    return [Look(word.text, np.abs(dimage).sum(-1)) for word, dimage in zip(found, dimages)]
+    config, p, dtype = captioner.config, captioner.parameters.sublayer, captioner.parameters.flat.dtype
+    g = Parameters(config, dtype).sublayer                   # the parameters' gradients: not asked for
+    source, encoder = wiring.encode_forward(layers, config, p, image.astype(dtype))  # (P, C)
+    x, decoder = wiring.decode_forward(layers, config, p, ids[:-1], source)  # (T - 1, C)
+    looks = []
+    for word in words(captioner.tokenizer, ids):
+        targets = np.full(len(ids) - 1, PADDING)             # (T - 1,): padding does not count
+        targets[word.tokens.start - 1:word.tokens.stop - 1] = ids[word.tokens]
+        _, output = layers.output_loss_forward(x, p["output"], targets, 1)
+        dx = layers.output_loss_backward(1.0, output, g["output"])  # (T - 1, C)
+        dimage = wiring.encode_backward(layers, wiring.decode_backward(layers, dx, decoder, g), encoder, g)  # (S, S, 3)
+        looks.append(Look(word.text, np.abs(dimage).sum(-1)))
+    return looks

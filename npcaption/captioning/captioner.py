@@ -11,8 +11,10 @@ from PIL import Image
 
 from ..data.images import load_image
 from ..errors import ConfigError, DataError, printable
+from ..model.batch import target_tokens, whole
 from ..model.checkpoint import SHIPPED, load
 from ..model.engines import NumpyEngine, compile_engine, make_engine
+from ..model.objectives import LIKELIHOOD
 from ..model.parameters import Parameters
 from ..tokenizers import caption_ids
 from . import decoding
@@ -69,8 +71,7 @@ class Captioner:
         images (B, S, S, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
         """
         images, ids = self._batch(images, captions)
-        targets = int((ids[:, 1:] != 0).sum())
-        return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / targets
+        return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)
 
     def loss_and_gradients(self, images, captions):
         """The loss and its gradients -> (float, {parameter's name: array}), and under "image" that of the pixels.
@@ -79,9 +80,8 @@ class Captioner:
         """
         images, ids = self._batch(images, captions)
         gradients = Parameters(self.config, self.parameters.flat.dtype)
-        keys = np.zeros(len(ids), np.uint32)
-        (loss, _), dimage = self.engine.loss_and_gradients(images, ids, 0.0, keys, gradients)
-        return loss, gradients.named | ({} if dimage is None else {"image": dimage})
+        losses, dimage = self.engine.loss_and_gradients(whole(images, ids[:, None]), gradients)
+        return losses[LIKELIHOOD.name], gradients.named | ({} if dimage is None else {"image": dimage})
 
     def _batch(self, images, captions):
         """-> images and ids (B, L), once it is clear that they belong together"""

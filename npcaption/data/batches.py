@@ -1,10 +1,11 @@
-"""Captions as token ids, and batches of images beside them."""
+"""Captions as token ids, and the batches of an epoch."""
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from ..model.batch import trim, whole
 from ..support.progress import progress
 from ..tokenizers import PADDING, caption_ids
 from .augmentation import DRAWS, augment, sided
@@ -16,7 +17,7 @@ class Sequences(NamedTuple):
     ids: np.ndarray             # (M, max_length) integers, the captions of image 0, then of image 1, ...
     first: np.ndarray           # (N + 1,): those of image n are ids[first[n]:first[n + 1]]
     sided: np.ndarray           # (M,) bool, which would be false of the mirrored image
-    words: np.ndarray | None = None  # (N, W), which words an image's captions hold, if that is wanted: see bags_of_words
+    targets: dict = {}          # {objective's name: (N, ...)}, what it wants of each image besides
 
 
 class Views(NamedTuple):
@@ -38,34 +39,50 @@ def encode_captions(split, tokenizer, max_length):
     return Sequences(ids, first, np.array(list(map(sided, texts)), bool))
 
 
-def trim(ids):
-    """Without the columns of nothing but padding: they would cost time and change nothing.  (B, L) -> (B, longest) int64"""
-    return ids[:, :int((ids != PADDING).sum(-1).max())].astype(np.int64)
+def captions_of(sequences, captions, rng):
+    """Which captions each image is shown with in an epoch -> a list of (K,) indices into sequences.ids, one for each image
+
+    captions "random" draws one of each image's, "first" takes the first, "all" takes all.
+    """
+    first = sequences.first
+    if captions == "all":
+        return [np.arange(*ends) for ends in zip(first, first[1:])]
+    counts = np.diff(first)
+    drawn = (rng.random(len(counts)) * counts).astype(int) if captions == "random" else np.zeros(len(counts), int)
+    return list((first[:-1] + drawn)[:, None])
+
+
+def beside(ids, chosen):
+    """The captions of B images, trimmed to the longest; who has fewer than another has empty ones behind.
+
+    ids (M, L), chosen: for each image indices into them -> (B, K, T) int64
+    """
+    found = np.full((len(chosen), max(map(len, chosen)), ids.shape[1]), PADDING, ids.dtype)
+    for captions, rows in zip(found, chosen):
+        captions[:len(rows)] = ids[rows]
+    return trim(found)
 
 
 def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS):
-    """One epoch in random order, from batch `done` on -> batches of images (B, S, S, 3) uint8, ids (B, longest) and words
-    (B, W), or None if the sequences have none.
+    """One epoch in random order, from batch `done` on -> Batches, without keys
 
-    captions "random" draws one of each image's, "first" takes the first; views: what may be done to the images. What is
-    drawn depends on seed and epoch alone.
+    captions: see captions_of; views: what may be done to the images. What is drawn depends on seed and epoch alone.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(images))
-    counts = np.diff(sequences.first)
-    drawn = (rng.random(len(images)) * counts).astype(int) if captions == "random" else np.zeros(len(images), int)
-    chosen = sequences.first[:-1] + drawn                    # (N,), the caption of each image
+    chosen = captions_of(sequences, captions, rng)
     draws, flips = (rng.random((len(images), DRAWS)), rng.random(len(images)) < 0.5) if views != NO_VIEWS else (None, None)
     for start in range(done * batch_size, len(order), batch_size):
         batch = order[start:start + batch_size]
         pictures = images[batch]                             # (B, S, S, 3)
         release(images)
         if views != NO_VIEWS:
-            mirrored = views.flip & flips[batch] & ~sequences.sided[chosen[batch]]
+            sided = np.array([sequences.sided[chosen[i]].any() for i in batch])  # (B,)
+            mirrored = views.flip & flips[batch] & ~sided
             pictures = np.stack([augment(*each, views.crop, views.colour)
                                  for each in zip(pictures, draws[batch], mirrored)])
-        yield (pictures, trim(sequences.ids[chosen[batch]]),
-               None if sequences.words is None else sequences.words[batch])
+        yield whole(pictures, beside(sequences.ids, [chosen[i] for i in batch]),
+                    targets={name: target[batch] for name, target in sequences.targets.items()})
 
 
 def ahead(batches, count=3):

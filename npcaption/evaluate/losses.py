@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..captioning.captioner import GROUP
-from ..data.batches import encode_captions, trim
+from ..data.batches import encode_captions
+from ..model.batch import trim
 from ..support.progress import progress
 from ..tokenizers import PADDING
 
@@ -58,5 +59,6 @@ def nats_of(captioner, images, sequences, label):
         owners = np.repeat(np.arange(len(group)), np.diff(sequences.first)[group])  # (M,), each caption's image
         ids = trim(np.concatenate([sequences.ids[sequences.first[i]:sequences.first[i + 1]] for i in group]))  # (M, T)
         nats += c.engine.decode_loss(source, owners, ids)
-        shuffled += c.engine.decode_loss(source, owners - 1, ids) if len(group) > 1 else math.nan  # -1: the last one's
+        neighbours = (owners - 1) % len(group)               # (M,), the image before; before the first comes the last
+        shuffled += c.engine.decode_loss(source, neighbours, ids) if len(group) > 1 else math.nan
     return nats, shuffled

@@ -139,4 +139,7 @@ def cases():
             ("dropout", normal((2, 3, 6)), drop),
             ("one token, not contiguous", every_other(1, 6), no_drop)]:
         found.append(("mlp", about, dict(x=x, p=p("encoder.0.mlp"), **dropping)))
+    weighted = dict(targets=targets, total=total, weights=np.array([3, -2, 1]))  # integers: no gradient
+    found += [("cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **weighted)),
+              ("output_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **weighted))]
     return [Case(*case) for case in found]

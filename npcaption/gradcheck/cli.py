@@ -43,6 +43,6 @@ def main(words=None):
     right = print_layers(check, chosen, tolerance)
     if options.layer is None:
         right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20)),
-                     *(print_model(20, options.engine, tolerance, config) for config in (TIED, CONVOLVING))])
+                     *(print_model(20, options.engine, tolerance, config, 2) for config in (TIED, CONVOLVING))])
     print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{tolerance:.0e}.")
     return 0 if right else 1

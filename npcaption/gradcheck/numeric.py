@@ -89,7 +89,8 @@ def check_case(case):
                     written_gradients(forward, backward, case.arguments, dout))
 
 
-IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "ids": 1, "targets": 1, "words": 1, "key": 0}  # of an argument, without the batch
+IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "ids": 1, "targets": 1, "words": 1, "key": 0,
+              "weights": 0}  # of an argument, without the batch
 
 
 def check_kernel(case, kernels):

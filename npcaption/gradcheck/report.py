@@ -21,9 +21,9 @@ def print_layers(check, chosen, tolerance):
     return all([row(*names, shape, error, tolerance) for names, (shape, error) in worst.items()])
 
 
-def print_model(steps, engine, tolerance, config=SMALL):
-    when = (f"after {steps} steps" if steps else "at initialisation") + ", output weights tied" * config.tied + (
-        ", convolutions, bag" if config.bag else "")
+def print_model(steps, engine, tolerance, config=SMALL, captions=1):
+    when = (f"after {steps} steps" if steps else "at initialisation") + ", tied" * config.tied + (
+        ", stem, bag" if config.bag else "") + f", {captions} captions" * (captions > 1)
     print(f"\n{'whole model':<17}{when:<39}{'shape':<18}{'error':>9}")
-    errors = check_model(steps, engine, config)
+    errors = check_model(steps, engine, config, captions=captions)
     return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in errors.items()])

@@ -19,7 +19,7 @@ backward; a residual sublayer's dx is dout, added to. Of the compiled functions,
 as all add into the gradients of parameters, and the fused losses turn logits into their gradient.
 """
 from . import target  # first, as it says what is wrong with a numba that cannot be used
-from .adamw import adamw, add_gradients, sum_of_squares
+from .adamw import adamw, adamw_numbers, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .compilation import compile_kernels
 from .dropout import fold_key

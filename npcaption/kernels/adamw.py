@@ -2,7 +2,7 @@
 import numpy as np
 
 from .compilation import kernel
-from .simd import F1, F2, F, I
+from .simd import F1, F2, I
 
 ONE = np.float32(1)
 
@@ -32,11 +32,10 @@ def sum_of_squares(g: F1, first: I, last: I):
 
 
 @kernel
-def adamw(
-        p: F1, g: F1, m: F1, v: F1, decay: F1, first: I, last: I,
-        scale: F, rate: F, beta1: F, beta2: F, epsilon: F, correct1: F, correct2: F):
-    """npcaption.optim.adamw on [first:last] with g * scale; correct1 = 1 / (1 - beta1^step), correct2 the same of beta2."""
-    p, g, m, v, decay = p[first:last], g[first:last], m[first:last], v[first:last], decay[first:last]
+def adamw(p: F1, g: F1, m: F1, v: F1, decay: F1, numbers: F1):
+    """As layers/adamw.py, with g * scale.  numbers: see adamw_numbers."""
+    scale, rate, beta1, beta2, epsilon = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    correct1, correct2 = numbers[5], numbers[6]
     for i in range(p.size):
         slope = g[i] * scale
         mean = beta1 * m[i] + (ONE - beta1) * slope
@@ -44,3 +43,11 @@ def adamw(
         m[i] = mean
         v[i] = square
         p[i] = p[i] * (ONE - rate * decay[i]) - rate * (mean * correct1) / (np.sqrt(square * correct2) + epsilon)
+
+
+def adamw_numbers(step, settings, norm):
+    """The kernel's numbers: the scale by which clipping shortens the gradient, learning rate, beta1, beta2, epsilon,
+    1 / (1 - beta1^step) and 1 / (1 - beta2^step).  settings AdamW, norm the gradient's -> (7,)"""
+    scale = settings.clip_norm / norm if norm > settings.clip_norm else 1.0
+    corrections = [1 / (1 - beta ** step) for beta in (settings.beta1, settings.beta2)]
+    return np.array([scale, *settings[:4], *corrections], np.float32)

@@ -9,12 +9,11 @@ PADDING = 0
 
 
 @kernel
-def fused_cross_entropy(logits: F2, targets: IDS, total: F, row_loss: F1):
-    """Writes each token's part of the loss into row_loss (T,), and log-softmax's exponentials into logits (T, V).
+def fused_cross_entropy(logits: F2, targets: IDS, share: F, row_loss: F1):
+    """Write each token's part of the loss into row_loss (T,).  logits (T, V), share = the caption's weight / total
 
-    logits become softmax(logits) - onehot(target), divided by total: the gradient, but for dloss.
+    logits become (softmax(logits) - onehot(target)) * share: the gradient, but for dloss.
     """
-    share = np.float32(1) / total
     for t in range(logits.shape[0]):
         row = logits[t]
         if targets[t] == PADDING:

@@ -243,10 +243,10 @@ def output_backward(dlogits, cache, g):
     return dx
 
 
-def output_loss_forward(x, p, targets, total):
+def output_loss_forward(x, p, targets, total, weights=None):
     logits, cache = output_forward(x, p)
-    row_loss = arena().take(len(x))
-    fused_cross_entropy(logits, np.require(targets, np.int64, "CW"), np.float32(total), row_loss)
+    row_loss, share = arena().take(len(x)), np.float32(1 if weights is None else weights) / np.float32(total)
+    fused_cross_entropy(logits, np.require(targets, np.int64, "CW"), share, row_loss)
     return row_loss.sum(dtype=np.float64), (logits, cache)   # logits now holds its own gradient
 
 

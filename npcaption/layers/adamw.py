@@ -1,7 +1,17 @@
 """AdamW and clipping by the global norm, on flat buffers (N,): every parameter of the model at once."""
 import math
+from typing import NamedTuple
 
 import numpy as np
+
+
+class AdamW(NamedTuple):
+    """The settings of one step."""
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    clip_norm: float = math.inf  # largest norm of the gradient; infinite: never clipped
 
 
 def clip(g, limit):
@@ -12,15 +22,17 @@ def clip(g, limit):
     return norm
 
 
-def adamw(p, g, m, v, step, learning_rate, beta1, beta2, epsilon, decay):
+def adamw(p, g, m, v, decay, step, settings):
     """One step of AdamW (Loshchilov, Hutter 2017, arXiv:1711.05101), in place.  All arrays (N,); step counts from 1.
 
     m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
-    p = p (1 - rate decay) - rate mhat / (sqrt(vhat) + epsilon)
+    p = p (1 - learning_rate decay) - learning_rate mhat / (sqrt(vhat) + epsilon)
 
     m and v start at 0, so at first they are too small: mhat = m / (1 - beta1^step), vhat = v / (1 - beta2^step).
     decay (N,) holds each parameter's weight decay; decoupled means that it never enters m and v.
+    settings: AdamW; `clip` clips, not this function.
     """
+    learning_rate, beta1, beta2, epsilon, _ = settings
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2

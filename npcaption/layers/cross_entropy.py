@@ -4,27 +4,28 @@ import numpy as np
 PADDING = 0  # the target id that does not count
 
 
-def cross_entropy_forward(logits, targets, total):
-    """loss = -sum(log softmax(logits)[target]) / total over the targets that are not padding, in nats.
+def cross_entropy_forward(logits, targets, total, weights=None):
+    """loss = -sum(weight * log softmax(logits)[target]) / total over the targets that are not padding, in nats.
 
-    logits (..., T, V), targets (..., T) integers -> scalar.  total is the number of targets that count in the whole
-    batch: handed in, so that the losses of a batch's pieces add up to the batch's.
+    logits (..., T, V), targets (..., T) integers, weights (...), one for each caption, or None for ones -> scalar.  total
+    is the number of targets that count in the whole step: handed in, so that the losses of its pieces add up to its own.
     """
     shifted = logits - logits.max(-1, keepdims=True)         # (..., T, V), exp of at most 0 cannot overflow
     log_probs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))  # (..., T, V)
     counts = targets != PADDING                              # (..., T)
     picked = np.take_along_axis(log_probs, targets[..., None], -1)[..., 0]  # (..., T)
-    return -picked[counts].sum() / total, (log_probs, targets, counts, total)
+    shares = counts if weights is None else counts * weights[..., None]  # (..., T)
+    return -(picked * shares)[counts].sum() / total, (log_probs, targets, shares, total)
 
 
 def cross_entropy_backward(dloss, cache):
-    """dlogits = dloss * (softmax(logits) - onehot(target)) / total, and 0 where the target is padding
+    """dlogits = dloss * weight * (softmax(logits) - onehot(target)) / total, and 0 where the target is padding
 
     -log softmax_k = logsumexp(logits) - logit_k: the gradient of logsumexp is the softmax, that of logit_k the onehot.
     """
-    log_probs, targets, counts, total = cache
+    log_probs, targets, shares, total = cache
     dlogits = np.exp(log_probs)                              # (..., T, V)
     at_target = np.take_along_axis(dlogits, targets[..., None], -1)  # (..., T, 1)
     np.put_along_axis(dlogits, targets[..., None], at_target - 1, -1)
-    dlogits *= (counts * (dloss / total))[..., None].astype(dlogits.dtype)
+    dlogits *= (shares * (dloss / total))[..., None].astype(dlogits.dtype)
     return dlogits

@@ -23,10 +23,13 @@ def output_backward(dlogits, cache, g):
     return dx
 
 
-def output_loss_forward(x, p, targets, total):
-    """loss = cross_entropy(output(x), targets) in nats a token.  x (..., T, C), targets (..., T) -> scalar"""
+def output_loss_forward(x, p, targets, total, weights=None):
+    """loss = cross_entropy(output(x), targets) in nats per token.  x (..., T, C), targets (..., T) -> scalar
+
+    weights (...), one for each caption, or None for ones
+    """
     logits, output = output_forward(x, p)                    # (..., T, V)
-    loss, entropy = cross_entropy_forward(logits, targets, total)
+    loss, entropy = cross_entropy_forward(logits, targets, total, weights)
     return loss, (output, entropy)
 
 

@@ -2,15 +2,15 @@
 
 An engine runs one model: it keeps its configuration and its Parameters, and offers
 
-    loss_and_gradients(images, ids, rate, keys, gradients, words, weight)   a training step's forward and backward
-    update(gradients, ...)                                   one step of AdamW, unless the gradients are not finite
+    loss_and_gradients(batch, gradients, objectives)         a training step's forward and backward
+    update(gradients, m, v, decay, step, settings)           one step of AdamW, unless the gradients are not finite
     refresh()                                                heed parameters that others than `update` have changed
     watch(gradients)                                         from now on raise where a number is not: see watched
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
-images (B, S, S, 3) uint8, ids (B, L) with start and end, keys (B,) uint32 for dropout, source (B, P, C), words (B, W) or
-None, and their weight in the loss: see model.loss_forward.
+batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, S, S, 3) uint8,
+ids (M, L) with start and end, source (B, P, C).
 """
 import difflib
 import math
@@ -31,6 +31,7 @@ from ..tokenizers import PADDING
 from . import memory as memory_
 from . import wiring
 from .finite import watched
+from .objectives import LIKELIHOOD
 
 ENGINES = "numba", "numpy"
 
@@ -104,38 +105,34 @@ class NumpyEngine:
     def watch(self, gradients):
         self.layers = watched(layers, self.parameters.sublayer, gradients.sublayer)
 
-    def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
-        """-> the losses, and the image's gradient (None for uint8); gradients are overwritten
+    def loss_and_gradients(self, batch, gradients, objectives=(LIKELIHOOD,)):
+        """-> {objective's name: loss}, and the images' gradient (None for uint8); gradients are overwritten
 
-        The losses are the captions' in nats per target token, and that of `words` in nats an image, 0 without; the
-        gradients are those of the first plus `weight` times the second.
+        The gradients are those of the sum of the losses, each times its objective's weight.
         """
-        targets = ids[:, 1:]
-        total = max(1, int((targets != PADDING).sum()))
         gradients.flat[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):   # what is not finite shows in the loss or in the norm
-            losses, cache = wiring.loss_forward(self.layers, self.config, self.parameters.sublayer, images, ids[:, :-1],
-                                               targets, total, rate, keys, words, len(ids))
-            dimages = wiring.loss_backward(self.layers, (1.0, weight), cache, gradients.sublayer)
-        return tuple(map(float, losses)), dimages
+            losses, cache = wiring.loss_forward(self.layers, self.config, self.parameters.sublayer, batch, objectives)
+            dimages = wiring.loss_backward(self.layers, 1.0, cache, gradients.sublayer)
+        return {name: float(loss) for name, loss in losses.items()}, dimages
 
-    def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
-        """One step of AdamW -> the gradients' norm before it was clipped to clip_norm. Their values are lost.
+    def update(self, gradients, m, v, decay, step, settings):
+        """One step of AdamW -> the gradients' norm before it was clipped. Their values are lost.  settings AdamW
 
         If the norm is not finite, nothing is changed.
         """
-        norm = adamw.clip(gradients.flat, clip_norm)
+        norm = adamw.clip(gradients.flat, settings.clip_norm)
         if math.isfinite(norm):
-            adamw.adamw(self.parameters.flat, gradients.flat, m, v, step, rate, beta1, beta2, epsilon, decay)
+            adamw.adamw(self.parameters.flat, gradients.flat, m, v, decay, step, settings)
         return norm
 
     def encode(self, images):
-        return wiring.encode_forward(self.layers, self.config, self.parameters.sublayer, images, 0.0, 0)[0]
+        return wiring.encode_forward(self.layers, self.config, self.parameters.sublayer, images)[0]
 
     def decode_loss(self, source, owners, ids):
         """Nats of all targets of captions ids (M, L) together; caption m is beside source[owners[m]]."""
         p = self.parameters.sublayer
-        x, _ = wiring.decode_forward(self.layers, self.config, p, ids[:, :-1], source[owners], 0.0, 0)
+        x, _ = wiring.decode_forward(self.layers, self.config, p, ids[:, :-1], source[owners])
         return float(self.layers.output_loss_forward(x, p["output"], ids[:, 1:], 1)[0])
 
     def remember(self, images, count):
@@ -227,42 +224,45 @@ class NumbaEngine:
                 work(i)
         self._share(mine)
 
-    def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
-        check_batch(self.config, ids, images)
-        targets = ids[:, 1:]
-        total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros((2, len(ids))), [None] * len(ids)
+    def loss_and_gradients(self, batch, gradients, objectives=(LIKELIHOOD,)):
+        check_batch(self.config, batch.ids, batch.inputs)
+        count = len(batch.inputs)
+        losses, dimages = {objective.name: np.zeros(count) for objective in objectives}, [None] * count
 
         def mine(thread):
             self.parts[thread] = 0
             g = self.buffers[thread].sublayer
-            for i in range(thread, len(ids), self.threads):
+            for i in range(thread, count, self.threads):
                 self.kernels.arena().reset()
-                losses[:, i], cache = wiring.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1],
-                                                         targets[i], total, rate, keys[i],
-                                                         None if words is None else words[i], len(ids))
-                dimages[i] = wiring.loss_backward(self.layers, (1.0, weight), cache, g)
+                found, cache = wiring.loss_forward(self.layers, self.config, self.p, batch.of(i), objectives)
+                for name, loss in found.items():
+                    losses[name][i] = loss
+                dimages[i] = wiring.loss_backward(self.layers, 1.0, cache, g)
         with self.lock:
             self._make_parts(gradients)
             self._share(mine)
             self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
-        return tuple(map(float, losses.sum(1))), None if dimages[0] is None else np.stack(dimages)
+        return ({name: float(of_images.sum()) for name, of_images in losses.items()},
+                None if dimages[0] is None else np.stack(dimages))
 
     def _range(self, thread):
         """A thread's part of the flat buffers, first and last + 1"""
         size = self.parameters.flat.size
         return size * thread // self.threads, size * (thread + 1) // self.threads
 
-    def update(self, gradients, m, v, decay, step, rate, clip_norm, beta1, beta2, epsilon):
+    def update(self, gradients, m, v, decay, step, settings):
         squares = self._share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
         norm = sum(squares) ** 0.5
         if not math.isfinite(norm):
             return norm
-        scale = clip_norm / norm if norm > clip_norm else 1.0
-        correct = 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)
-        numbers = [np.float32(x) for x in (scale, rate, beta1, beta2, epsilon, *correct)]
+        numbers = self.kernels.adamw_numbers(step, settings, norm)
         buffers = self.parameters.flat, gradients.flat, m, v, decay
         self.packed = None                                   # a copy at each step would take time
-        self._share(lambda thread: self.kernels.adamw(*buffers, *self._range(thread), *numbers))
+
+        def mine(thread):
+            part = slice(*self._range(thread))
+            self.kernels.adamw(*(buffer[part] for buffer in buffers), numbers)
+        self._share(mine)
         self._share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
         return norm
 
@@ -271,7 +271,7 @@ class NumbaEngine:
         source = np.empty((len(images), self.config.patches, self.config.channels), np.float32)  # (B, P, C)
 
         def one(i):
-            source[i] = wiring.encode_forward(self.layers, self.config, self.p, images[i], 0.0, 0)[0]
+            source[i] = wiring.encode_forward(self.layers, self.config, self.p, images[i])[0]
         self._for_each(len(images), one)
         return source
 
@@ -282,8 +282,7 @@ class NumbaEngine:
         def one(m):
             length = int((ids[m] != PADDING).sum())
             if length > 1:
-                x, _ = wiring.decode_forward(self.layers, self.config, self.p, ids[m, :length - 1], source[owners[m]],
-                                            0.0, 0)
+                x, _ = wiring.decode_forward(self.layers, self.config, self.p, ids[m, :length - 1], source[owners[m]])
                 losses[m] = self.layers.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
         self._for_each(len(ids), one)
         return float(losses.sum())
@@ -293,7 +292,7 @@ class NumbaEngine:
         found = [None] * len(images)
 
         def one(i):
-            source, _ = wiring.encode_forward(self.layers, self.config, self.p, images[i], 0.0, 0)
+            source, _ = wiring.encode_forward(self.layers, self.config, self.p, images[i])
             found[i] = memory_.remember(self.layers, self.config, self.p, source)
         self._for_each(len(images), one)
         blocks = [tuple(map(np.stack, zip(*block))) for block in zip(*found)]

@@ -3,6 +3,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .wiring import NO_DROPOUT
+
 
 class Memory(NamedTuple):
     """What R captions begun of B images have in common with their continuations, so that a step computes only what is new.
@@ -41,5 +43,5 @@ def decode_step(layers, config, p, ids, place, memory):
         block = f"decoder.{i}"
         x = layers.self_attention_step(x, p[f"{block}.self_attention"], config.heads, memory.text[i], place)
         x = layers.cross_attention_step(x, p[f"{block}.cross_attention"], config.heads, memory.images[i])
-        x, _ = layers.mlp_forward(x, p[f"{block}.mlp"], 0.0, 0)
+        x, _ = layers.mlp_forward(x, p[f"{block}.mlp"], *NO_DROPOUT)
     return layers.output_forward(x, p["output"])[0]

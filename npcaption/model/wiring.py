@@ -3,21 +3,37 @@
 `layers` is the engine, a module that offers the sublayers (npcaption.layers is the textbook); `p` and `g` are the
 parameters and their gradients by sublayer (`Parameters.sublayer`). Arrays end in (tokens, channels); whether a batch
 axis stands in front is nobody's business here.
-
-rate and key are dropout's: 0 and 0 when nothing is to be dropped; in training a key (uint32) for each image, of which
-every sublayer gets its own.
 """
+from itertools import zip_longest
+from typing import NamedTuple
+
+import numpy as np
+
+CAPTION = 2 ** 31  # added to a caption's number in its key of dropout: no sublayer has such a number
 
 
+class Dropout(NamedTuple):
+    """What is dropped, the sublayers' last two arguments."""
+    rate: float
+    key: np.ndarray             # uint32 (...), one for each image
 
-def encode_forward(layers, config, p, image, rate, key):
+
+NO_DROPOUT = Dropout(0.0, 0)
+
+
+def part_of(dropout, layers, number):
+    """The Dropout of one sublayer, or of one caption.  dropout: of the whole, or None"""
+    return NO_DROPOUT if dropout is None else Dropout(dropout.rate, layers.fold_key(dropout.key, number))
+
+
+def encode_forward(layers, config, p, image, dropout=None):
     """image (..., S, S, 3), 0 to 255 -> source (..., P, C)"""
     x, embed = layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
     blocks = []
     for i in range(config.encoder_blocks):
-        block, keys = f"encoder.{i}", [layers.fold_key(key, 2 * i + sublayer) for sublayer in range(2)]
-        x, attention = layers.self_attention_forward(x, p[f"{block}.attention"], config.heads, False, rate, keys[0])
-        x, mlp = layers.mlp_forward(x, p[f"{block}.mlp"], rate, keys[1])
+        block, drop = f"encoder.{i}", [part_of(dropout, layers, 2 * i + sublayer) for sublayer in range(2)]
+        x, attention = layers.self_attention_forward(x, p[f"{block}.attention"], config.heads, False, *drop[0])
+        x, mlp = layers.mlp_forward(x, p[f"{block}.mlp"], *drop[1])
         blocks.append((attention, mlp))
     return x, (embed, blocks)
 
@@ -32,16 +48,16 @@ def encode_backward(layers, dsource, cache, g):
     return layers.patch_embed_backward(dx, embed, g["patch_embed"])
 
 
-def decode_forward(layers, config, p, ids, source, rate, key):
+def decode_forward(layers, config, p, ids, source, dropout=None):
     """ids (..., T) integers, source (..., P, C) -> x (..., T, C), which `output` turns into logits"""
     x, embed = layers.token_embed_forward(ids, p["token_embed"])
     blocks = []
     for i in range(config.decoder_blocks):
         before = 2 * config.encoder_blocks + 3 * i           # sublayers
-        block, keys = f"decoder.{i}", [layers.fold_key(key, before + sublayer) for sublayer in range(3)]
-        x, itself = layers.self_attention_forward(x, p[f"{block}.self_attention"], config.heads, True, rate, keys[0])
-        x, cross = layers.cross_attention_forward(x, source, p[f"{block}.cross_attention"], config.heads, rate, keys[1])
-        x, mlp = layers.mlp_forward(x, p[f"{block}.mlp"], rate, keys[2])
+        block, drop = f"decoder.{i}", [part_of(dropout, layers, before + sublayer) for sublayer in range(3)]
+        x, itself = layers.self_attention_forward(x, p[f"{block}.self_attention"], config.heads, True, *drop[0])
+        x, cross = layers.cross_attention_forward(x, source, p[f"{block}.cross_attention"], config.heads, *drop[1])
+        x, mlp = layers.mlp_forward(x, p[f"{block}.mlp"], *drop[2])
         blocks.append((itself, cross, mlp))
     return x, (embed, blocks)
 
@@ -59,25 +75,41 @@ def decode_backward(layers, dx, cache, g):
     return dsource
 
 
-def loss_forward(layers, config, p, image, ids, targets, total, rate, key, words=None, images=1):
-    """The two losses of captioning `image`, in nats, and the cache.
+def loss_forward(layers, config, p, batch, objectives):
+    """Every objective's loss of a Batch, or of one image's part.  -> {objective's name: scalar}, cache
 
-    After each of `ids` comes the one of `targets`, 0 where there is none: summed over these, divided by their `total`.
-    Which of `words` the captions hold, told from the image alone: summed, divided by the number of `images`; 0 without.
-    image (..., S, S, 3), ids and targets (..., T), words (..., W) 0 or 1 or None -> (scalar, scalar)
+    The image is encoded once for all of its captions; each of them is decoded beside the same source.
     """
-    source, encoder = encode_forward(layers, config, p, image, rate, key)
-    x, decoder = decode_forward(layers, config, p, ids, source, rate, key)
-    captions, output = layers.output_loss_forward(x, p["output"], targets, total)
-    bag, bag_cache = (0.0, None) if words is None else layers.bag_loss_forward(source, p["bag"], words, images)
-    return (captions, bag), (encoder, decoder, output, bag_cache)
+    dropout = Dropout(config.dropout, batch.keys) if config.dropout and batch.keys is not None else None
+    source, encoder = encode_forward(layers, config, p, batch.inputs, dropout)
+    xs, decoders = [], []
+    for k in range(batch.ids.shape[-2]):
+        of_caption = part_of(dropout, layers, CAPTION + k) if k and dropout else dropout
+        x, decoder = decode_forward(layers, config, p, batch.read(k), source, of_caption)
+        xs.append(x)
+        decoders.append(decoder)
+    losses, parts = zip(*(objective.forward(layers, p, source, xs, batch) for objective in objectives))
+    return {objective.name: loss for objective, loss in zip(objectives, losses)}, (encoder, decoders, objectives, parts)
 
 
-def loss_backward(layers, dlosses, cache, g):
-    """dlosses (scalar, scalar), one for each loss -> dimage (..., S, S, 3); every parameter's gradient is added into g"""
-    (dcaptions, dbag), (encoder, decoder, output, bag) = dlosses, cache
-    dx = layers.output_loss_backward(dcaptions, output, g["output"])
-    dsource = decode_backward(layers, dx, decoder, g)
-    if bag is not None:                                      # both losses looked at the same source
-        dsource = dsource + layers.bag_loss_backward(dbag, bag, g["bag"])
-    return encode_backward(layers, dsource, encoder, g)
+def loss_backward(layers, dloss, cache, g):
+    """dloss scalar, of the weighted sum of the losses -> dimage (..., S, S, 3); parameters' gradients are added into g
+
+    What the objectives and the captions' decoders ask of the source, all of them having read the same, adds up.
+    """
+    encoder, decoders, objectives, parts = cache
+    dsource = []
+    dxs = []
+    for objective, part in zip(objectives, parts):
+        found = objective.backward(layers, dloss * objective.weight, part, g)
+        dsource.append(found[0])
+        dxs.append(found[1])
+    for decoder, dx in zip(decoders, zip_longest(*dxs)):
+        dsource.append(decode_backward(layers, added(dx), decoder, g))
+    return encode_backward(layers, added(dsource), encoder, g)
+
+
+def added(gradients):
+    """The sum of those that are not None, which no objective has asked for."""
+    first, *others = (gradient for gradient in gradients if gradient is not None)
+    return sum(others, first)

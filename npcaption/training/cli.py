@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--batch-size", type=int, metavar="N")
     parser.add_argument("--learning-rate", type=float, metavar="X")
-    parser.add_argument("--captions", metavar="random|first", help="which of an image's captions an epoch uses")
+    parser.add_argument("--captions", metavar="random|first|all", help="which of an image's captions an epoch uses")
     parser.add_argument("--image-size", type=int, metavar="N", help="pixels a side")
     parser.add_argument("--tokenizer", metavar="char|word|space|bpe")
     parser.add_argument("--min-count", type=int, metavar="N", help="of words: known if seen so often (default: 2)")

@@ -12,15 +12,17 @@ import numpy as np
 from .. import config as configs
 from .. import layers, tokenizers
 from ..captioning.captioner import Captioner
-from ..data.bags import bags_of_words
 from ..data.batches import Views, ahead, encode_captions, epoch_batches
 from ..data.dataset import fingerprint, load_dataset
 from ..data.seen import exchanged, seen_images, seen_in
 from ..errors import CheckpointError, ConfigError, DataError, Stopped, TrainingError, printable
 from ..evaluate.losses import losses
+from ..layers.adamw import AdamW
 from ..model import checkpoint as checkpoints
+from ..model.batch import target_tokens
 from ..model.checkpoint import Checkpoint
 from ..model.engines import compile_engine, make_engine
+from ..model.objectives import LIKELIHOOD, OBJECTIVES, chosen
 from ..model.parameters import Parameters, decay_of, initialise, table
 from ..support.command import quoted
 from ..support.progress import progress
@@ -29,8 +31,9 @@ from ..tokenizers.words import RULE, unspaced
 from . import report, run_folder, schedule
 
 SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
+EPOCH = {"counted": 0, "seconds": 0.0, **{objective.total: 0.0 for objective in OBJECTIVES}}  # of the one under way
 BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
-             "nats": 0.0, "counted": 0, "bag_nats": 0.0, "seconds": 0.0}  # of the epoch that is under way
+             **EPOCH}
 
 
 class Trainer:
@@ -43,25 +46,27 @@ class Trainer:
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
         self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
         self.decay = decay_of(parameters, config.training.weight_decay, config.training.decay)
+        self.objectives = chosen(config)
 
-    def step(self, images, ids, number, learning_rate, words=None):
-        """Step `number`, counted from 1, on images (B, S, S, 3) and ids (B, L) -> the losses before it, and tokens counted
+    def step(self, batch, number, learning_rate):
+        """Step `number`, counted from 1, on a Batch, whose keys are made here -> {objective's name: loss before the step}
 
-        words (B, W) or None: what the encoder is to tell by itself. The losses are nats a token, and for words nats an image.
-        TrainingError, and nothing is changed, if the loss or a gradient is not finite.
+        TrainingError, and nothing is changed, if a loss or a gradient is not finite.
         """
         t = self.config.training
-        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(ids)))  # (B,), for dropout
-        batch = images, ids, self.config.model.dropout, keys, self.gradients, words, t.bag_weight
+        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(batch.inputs)))  # (B,)
+        batch = batch._replace(keys=keys)
         try:
-            losses, _ = self.engine.loss_and_gradients(*batch)
+            losses, _ = self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
         except TrainingError as error:                       # by an engine that is watched
             raise TrainingError(f"In step {number} {error}.") from error
-        norm = self.engine.update(self.gradients, *self.moments, self.decay, number, learning_rate, t.clip_norm,
-                                  t.beta1, t.beta2, t.epsilon) if math.isfinite(sum(losses)) else math.nan
+        settings = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm)
+        finite = math.isfinite(sum(losses.values()))
+        norm = self.engine.update(self.gradients, *self.moments, self.decay, number, settings) if finite else math.nan
         if not math.isfinite(norm):
-            raise TrainingError(f"In step {number} the loss is {losses[0]:.6g} and {self._where_not_finite(batch)}.")
-        return losses, int((ids[:, 1:] != PADDING).sum())
+            raise TrainingError(f"In step {number} the loss is {losses[LIKELIHOOD.name]:.6g} and "
+                                f"{self._where_not_finite(batch)}.")
+        return losses
 
     def _where_not_finite(self, batch):
         """What a person wants to know of a step that went wrong: it is done once more, with every sublayer watched."""
@@ -70,7 +75,7 @@ class Trainer:
         told += f" ({', '.join(bad[:3])}{', ...' * (len(bad) > 3)})" if bad else ""
         try:
             self.engine.watch(self.gradients)
-            self.engine.loss_and_gradients(*batch)
+            self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
         except TrainingError as error:
             return f"{told}; {error}"
         return f"{told}; every number in it is finite, so the norm of the gradients is too large" if not bad else told
@@ -109,14 +114,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
-    if t.bag_weight:                                         # known again when resuming: from the same captions
-        words = bags_of_words(data.train.captions, t.bag_least, resumed.state.get("words", 1) if resumed else RULE)
-        config = replace(config, model=replace(config.model, bag=words.shape[1]))
-        if config.model.bag:
-            sequences = sequences._replace(words=words)
-        else:
-            say(f"No word is in the captions of {t.bag_least} images or more, so the encoder is not asked for any. "
-                f"A smaller --bag-least would ask for rarer ones.")
+    state = {**BEGINNING, **(resumed.state if resumed else {"log": [], "data": fingerprint(data), "words": RULE})}
+    config, targets = targets_of(config, data.train, state, say)
+    sequences = sequences._replace(targets=targets)
     if (t.bag_weight or t.tokenizer in ("word", "space")) and (
             warning := unspaced([text for texts in data.train.captions for text in texts])):
         say(warning)
@@ -129,7 +129,6 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     if debug_nan:
         trainer.engine.watch(trainer.gradients)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
-    state = {**BEGINNING, **resumed.state} if resumed else {**BEGINNING, "log": [], "data": fingerprint(data), "words": RULE}
 
     def save(name, kept=lambda checkpoint: checkpoint):
         checkpoints.save(out / name, kept(Checkpoint(config, tokenizer, trainer.parameters, state, trainer.moments, seen)))
@@ -150,17 +149,17 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             start = time.perf_counter() - state["seconds"]
             batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch, done,
                                     Views(t.flip, t.crop, t.colour))
-            for images, ids, words in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
+            for batch in progress(ahead(batches), steps - done, f"epoch {epoch + 1}", "steps"):
                 number = state["step"] + 1
                 rate = schedule.learning_rate_at(number, steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
                 try:
-                    (loss, bag), tokens = trainer.step(images, ids, number, rate, words)
+                    found = trainer.step(batch, number, rate)
                 except TrainingError as error:
                     raise TrainingError(f"{error} Training stops; {last_good(out)} Begin anew with a lower --learning-rate "
                                         f"(it was {t.learning_rate}).") from error
                 now = time.perf_counter()
-                state |= {"step": number, "nats": state["nats"] + loss * tokens, "counted": state["counted"] + tokens,
-                          "bag_nats": state["bag_nats"] + bag * len(ids), "seconds": now - start}
+                state |= {o.total: state[o.total] + found[o.name] * getattr(batch, o.per) for o in trainer.objectives}
+                state |= {"step": number, "counted": state["counted"] + target_tokens(batch.ids), "seconds": now - start}
                 if number < (epoch + 1) * steps and (interrupts.noted or now - saved >= 60 * save_minutes):
                     save("last.npz")
                     saved = now
@@ -170,10 +169,9 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             if not math.isfinite(val.loss):
                 raise TrainingError(f"The validation loss of epoch {epoch + 1} is {val.loss}. Training stops; "
                                     f"{last_good(out)}")
-            row = report.log_row(epoch + 1, state, val, rate, len(data.train.names), config.model.bag)
+            row = report.log_row(epoch + 1, state, val, rate, len(data.train.names), trainer.objectives)
             better = val.loss < state["best"]
-            state |= {"epoch": epoch + 1, "nats": 0.0, "counted": 0, "bag_nats": 0.0, "seconds": 0.0,
-                      "log": state["log"] + [row]}
+            state |= {**EPOCH, "epoch": epoch + 1, "log": state["log"] + [row]}
             if better:
                 state |= {"best": val.loss, "best_epoch": epoch + 1}
                 save("best.npz", checkpoints.to_caption)
@@ -196,6 +194,14 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
             ["python", "sample.py", str(out / run_folder.SCENES / "0.png") if data.scenes else "IMAGE", "--checkpoint",
              str(out / "best.npz")])))
     return captioner
+
+
+def targets_of(config, split, state, say):
+    """The objectives' targets for the training images -> the config with the model's sizes, {objective's name: (N, ...)}"""
+    found = {}
+    for objective in OBJECTIVES:
+        config, found[objective.name] = objective.targets(config, split, state, say)
+    return config, {name: target for name, target in found.items() if target is not None}
 
 
 def first_parameters(config, sequences):

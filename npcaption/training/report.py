@@ -5,6 +5,7 @@ from PIL import Image
 from ..captioning.pictures import save
 from ..data.shapes import judge
 from ..errors import printable
+from ..model.objectives import OBJECTIVES
 from ..support.progress import clock
 
 SAMPLES = 3  # validation images captioned after every epoch
@@ -27,10 +28,11 @@ def describe(data, sequences, tokenizer, max_length):
     return "\n".join(lines)
 
 
-def log_row(epoch, state, val, rate, images, bag):
-    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate, bag how many words"""
-    asked = {"train_bag": state["bag_nats"] / images} if bag else {}  # nats an image
-    return {"epoch": epoch, "step": state["step"], "train": state["nats"] / state["counted"], **asked, "val": val.loss,
+def log_row(epoch, state, val, rate, images, objectives):
+    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate"""
+    counted = {"tokens": state["counted"], "image_count": images}
+    trained = {o.column: state[o.total] / counted[o.per] for o in objectives}
+    return {"epoch": epoch, "step": state["step"], **trained, "val": val.loss,
             "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": rate,
             "images_per_second": images / state["seconds"], "seconds": state["seconds"]}
 
@@ -41,7 +43,7 @@ def epoch_line(row, epochs, better, seconds_left):
             f"({bits * row['train']:.4f} and {row['val_bits_per_character']:.4f} bits per character)"
             + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
                if row["val_shuffled"] == row["val_shuffled"] else "")
-            + (f", words {row['train_bag']:.1f} nats an image" if "train_bag" in row else "")
+            + "".join(o.line.format(row[o.column]) for o in OBJECTIVES if o.column in row)
             + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 
 

@@ -1,0 +1,62 @@
+"""The bag of words: an auxiliary loss on the encoder, which predicts the words of an image's captions.
+
+In nats per image, summed over the words. Its formula, and why it helps: npcaption/layers/bag_loss.py.
+"""
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from ...tokenizers.words import words
+from .objective import Objective
+
+
+def bag_of_words_forward(layers, p, source, xs, batch):
+    """loss = bag_loss(source, the image's words)"""
+    return layers.bag_loss_forward(source, p["bag"], batch.targets["bag"], batch.image_count)
+
+
+def bag_of_words_backward(layers, dloss, cache, g):
+    """The decoder has no part in it.  dloss scalar -> dsource (..., P, C), no dx"""
+    return layers.bag_loss_backward(dloss, cache, g["bag"]), ()
+
+
+def bags_of_words(captions, least, rule):
+    """captions: for each image some texts -> (N, W) uint8, 1 where a caption of the image holds the word
+
+    The W words are those of the captions of at least `least` images, in alphabetical order: what can be seen, but also
+    "a", "of" and the "s" of "dog's", which cost little once the model knows how often they come. "left" and "right" are
+    not true of an image that training has mirrored; of Flickr8k's answers that is one in 90,000. rule: of
+    npcaption.tokenizers.words.
+    """
+    bags = [set(words(" ".join(texts), rule)) for texts in captions]
+    counts = Counter(word for bag in bags for word in bag)
+    known = sorted(word for word, count in counts.items() if count >= least)
+    column = {word: i for i, word in enumerate(known)}
+    found = np.zeros((len(bags), len(known)), np.uint8)
+    for row, bag in zip(found, bags):
+        row[[column[word] for word in bag if word in column]] = 1
+    return found
+
+
+def targets(config, split, state, say):
+    """The words of the training captions.  A resumed training finds the same ones: by the rule that it began with."""
+    if not config.training.bag_weight:
+        return config, None
+    found = bags_of_words(split.captions, config.training.bag_least, state.get("words", 1))
+    if not found.shape[1]:
+        say(f"No word is in the captions of {config.training.bag_least} images or more, so the encoder is not asked for "
+            f"any. A smaller --bag-least would ask for rarer ones.")
+    return replace(config, model=replace(config.model, bag=found.shape[1])), found if found.shape[1] else None
+
+
+def example(config, count, rng):
+    return rng.integers(0, 2, (count, config.bag), np.uint8) if config.bag else None
+
+
+def weigh(config):
+    return config.training.bag_weight if config.model.bag else 0.0
+
+
+OBJECTIVE = Objective("bag", bag_of_words_forward, bag_of_words_backward, weigh, per="image_count", total="bag_nats",
+                      column="train_bag", line=", words {:.1f} nats an image", targets=targets, example=example)
