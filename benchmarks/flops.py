@@ -8,7 +8,7 @@ def product(rows, depth, columns):
 def from_pixels(config):
     """The products between the pixels and the encoder: one for each convolution, and that of the patches."""
     c, side, inputs, found = config, config.image_size, 3, []
-    for outputs in c.widths:
+    for outputs in c.convolutions:
         side //= 1 + (inputs != outputs)
         found.append(product(side * side, 9 * inputs, outputs))
         inputs = outputs

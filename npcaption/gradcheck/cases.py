@@ -31,10 +31,10 @@ def cases():
     def every_other(*shape):
         return normal((*shape[:-1], 2 * shape[-1]))[..., ::2]
 
-    convolving = replace(config, image_size=8, patch_size=1, convolutions="4 4 3", bag=5)
+    convolving = replace(config, image_size=8, patch_size=1, convolutions=(4, 4, 3), bag=5)
     convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
                       for layer in ("patch_embed", "bag"))
-    residual = {name: normal(shape) for name, shape in sublayers(replace(convolving, convolutions="3"))["patch_embed"].items()}
+    residual = {name: normal(shape) for name, shape in sublayers(replace(convolving, convolutions=(3,)))["patch_embed"].items()}
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
     targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside
     total = int((targets != 0).sum())
