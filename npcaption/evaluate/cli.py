@@ -75,7 +75,7 @@ def main(words=None):
         write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
     if options.html:
         count, maps = len(split.names), looks(captioner, split, result["captions"])
-        shown = [list(progress(things, count, "page", what)) for things, what in
+        pictures = [list(progress(things, count, "page", what)) for things, what in
                  [(photographs(split), "photographs"), (maps, "attention maps")]]
-        page.write(options.html, page.render(result, *shown))
+        page.write(options.html, page.render(result, *pictures))
     print(report.evaluation(result))

@@ -22,7 +22,7 @@ UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.
 
 
 def parser_of(name, about, **more):
-    """An ArgumentParser for the command `npcaption NAME`, its usage named after how it was called.  about: its help text"""
+    """An ArgumentParser for the command `npcaption NAME`, its usage named after how it was called."""
     called = as_called()[0] or ["npcaption"]
     if called[-1] == "npcaption":
         called = [*called, name]
@@ -33,7 +33,7 @@ def parser_of(name, about, **more):
 
 
 def arguments(parser, words=None):
-    """Parse words, by default the command line's.  ConfigError for what is refused; for an unknown flag it suggests one."""
+    """Parse words, by default the command line's.  ConfigError for all it refuses; for an unknown flag, with the nearest."""
     def refuse(message):
         end = "" if message[-1] in ".?" else "."
         raise ConfigError(f"{message[0].upper()}{message[1:]}{end} --help lists all arguments.")
