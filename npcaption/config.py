@@ -1,40 +1,47 @@
-"""Every setting of a model and of its training, and the named presets."""
-import difflib
-import re
+"""Every setting once: its type, default, help text, and range or choices; and the presets.
+
+Flags, help texts and checks are made from these fields (support/settings.py, support/flags.py): a new one is one line.
+"""
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from math import inf, prod
 
 from .errors import ConfigError
+from .support.settings import Range, check_value, derived, element, setting, settings_of, suggestion
+
+SUBJECTS = "data", "tokenizer", "model", "objectives", "optimiser", "run"  # headings of the flags, in this order
+SHAPES = ("shapes",)  # as data: generated scenes
+ENGINES = "numba", "numpy"
+
+PIXELS, WIDTH, BLOCKS, LENGTH = Range(1, 65535), Range(1, 10 ** 7), Range(1, 1000), Range(3, 10 ** 7)
+COUNT, COUNT_OR_NONE = Range(1), Range(0)
+BELOW_1, NOT_NEGATIVE, POSITIVE = Range(0, 1, (1,)), Range(0, inf, (inf,)), Range(0, inf, (0, inf))
+DECAYING, NOT_0 = Range(0, 0.999999), Range(1e-30, inf, (inf,))  # in float32: more is 1, less is 0
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    image_size: int = 128          # pixels a side
-    patch_size: int = 8            # pixels a side, of what the convolutions leave if there are any
-    convolutions: str = ""         # before the patches: the channels that each makes, as in "16 32 32"; other channels than
-                                   # before: half the sides; the same: the same sides, and added to what comes in
-    channels: int = 128            # C, the width of the residual stream
-    heads: int = 4                 # H, in every attention
-    hidden: int = 512              # F, inside the MLP
-    encoder_blocks: int = 2
-    decoder_blocks: int = 2
-    max_length: int = 48           # tokens of a caption, start and end among them
-    vocabulary: int = 0            # V; 0 until the tokenizer is known
-    unknown: int = 0               # the id of words that are not known, which a caption is never to hold; 0: there is none
-    dropout: float = 0.0           # rate, on what every sublayer adds to the residual stream
-    tied: bool = False             # the output's weights are the token embedding's, transposed
-    bag: int = 0                   # W, words that the encoder learns to tell apart by itself; only training has them
-
-    @property
-    def widths(self):
-        """The channels of the convolutions."""
-        return [int(channels) for channels in self.convolutions.split()]
+    image_size: int = setting("model", 128, "pixels along a side of the image", PIXELS)
+    patch_size: int = setting("model", 8, "pixels along a side of a patch, after the convolutions", PIXELS)
+    convolutions: tuple[int, ...] = setting(
+        "model", (), "output channels of each convolution before the patches; where they change, the sides are halved; "
+        "where they stay, there is a residual connection", Range(1, 9999), most=10)
+    channels: int = setting("model", 128, "width of the residual stream", WIDTH)                            # C
+    heads: int = setting("model", 4, "heads of every attention; they share the channels", WIDTH)            # H
+    hidden: int = setting("model", 512, "hidden units of every MLP", WIDTH)                                 # F
+    encoder_blocks: int = setting("model", 2, "transformer blocks of the encoder", BLOCKS)
+    decoder_blocks: int = setting("model", 2, "transformer blocks of the decoder", BLOCKS)
+    max_length: int = setting("tokenizer", 48, "maximum tokens of a caption, start and end included", LENGTH)  # L
+    vocabulary: int = derived("number of token ids", COUNT_OR_NONE)                                         # V
+    unknown: int = derived("id of the unknown-word token, never generated; 0 if none", COUNT_OR_NONE)
+    dropout: float = setting("model", 0.0, "dropout rate on each residual branch", BELOW_1)
+    tied: bool = setting("model", False, "share the output matrix with the token embedding")
+    bag: int = derived("size of the bag-of-words head (training only); 0 for no head", COUNT_OR_NONE)       # W
 
     @property
     def stem(self):
         """(inputs, outputs, stride) of each convolution: stride 1, and a residual path, if the channels stay the same."""
-        pairs = pairwise([3] + self.widths)
+        pairs = pairwise([3, *self.convolutions])
         return tuple((inputs, outputs, 1 if inputs == outputs else 2) for inputs, outputs in pairs)
 
     @property
@@ -53,33 +60,51 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    data: str = "shapes"           # "shapes" or a folder or file of captions
-    scenes: int = 20000            # training scenes to draw, for shapes
-    captions: str = "random"       # each epoch draws one of an image's captions ("random"), or has the "first", or "all"
-    flip: bool = False             # mirror every second image, unless its caption says left or right
-    crop: float = 0.0              # show a part of it, at least (1 - crop) of its height and width
-    colour: float = 0.0            # change brightness, contrast, saturation by a factor of at most 1 +- colour
-    tokenizer: str = "char"        # "char", "word", "space" (words as white space parts them) or "bpe"
-    min_count: int = 2             # of words: how often one must be seen in training to be known
-    vocabulary_size: int = 1024    # of bpe: ids in all
-    frequencies: bool = False      # begin with the output's bias at the log of the tokens' frequencies
-    bag_weight: float = 0.0        # of the loss that asks the encoder for the captions' words, in nats an image; 0: none
-    bag_least: int = 20            # ask for words that the captions of so many images hold
-    engine: str = "numba"          # "numba", compiled kernels, or "numpy", the textbook
-    threads: int = 0               # of the numba engine; 0: one a core
-    epochs: int = 30
-    batch_size: int = 16
-    learning_rate: float = 3e-4    # the peak
-    schedule: str = "constant"     # "constant" or "cosine" (to zero), after the warm-up
-    warmup_steps: int = 0          # at most a tenth of all steps
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-    decay: str = "all"             # "all", as PyTorch does by default, or "matrices": not vectors and embeddings
-    clip_norm: float = inf  # longest gradient over all parameters; infinite: never clipped
-    seed: int = 0
-    limit: int = 0                 # use at most so many images of each split, 0: all
+    data: tuple[str, ...] = setting(
+        "data", SHAPES, "generated scenes (shapes), or folders or files of captioned images, all of them together",
+        metavar="shapes|PATH")
+    scenes: int = setting("data", 20000, "training scenes to generate for shapes", COUNT)
+    limit: int = setting("data", 0, "maximum images of each split; 0 for all", COUNT_OR_NONE)
+    captions: str = setting("data", "random", "captions of an image in an epoch: one at random, or always the first",
+                            ("random", "first"))
+    flip: bool = setting("data", False, "mirror every second image, unless its caption says left or right")
+    crop: float = setting("data", 0.0, "largest fraction of the height and width to crop at random", BELOW_1)
+    colour: float = setting("data", 0.0, "largest relative change of brightness, contrast and saturation", Range(0, 1))
+    tokenizer: str = setting("tokenizer", "char", "token unit: characters, words, white-space words or byte pairs",
+                             ("char", "word", "space", "bpe"))
+    min_count: int = setting("tokenizer", 2, "minimum count for a word to enter the vocabulary", COUNT)
+    vocabulary_size: int = setting("tokenizer", 1024, "ids of the bpe tokenizer: 256 bytes, 3 special ids, and merges",
+                                   Range(259), also=("--vocab-size",))
+    frequencies: bool = setting("model", False, "initialise the output bias with the tokens' log frequencies")
+    bag_weight: float = setting("objectives", 0.0, "weight of the auxiliary bag-of-words loss; 0 for none",
+                                NOT_NEGATIVE)
+    bag_least: int = setting("objectives", 20, "minimum images with a word in a caption for it to enter the bag", COUNT)
+    epochs: int = setting("optimiser", 30, "passes over the training images", COUNT)
+    batch_size: int = setting("optimiser", 16, "images per step", COUNT)
+    learning_rate: float = setting("optimiser", 3e-4, "peak learning rate", POSITIVE)
+    schedule: str = setting("optimiser", "constant", "learning rate after the warm-up; cosine ends at 0",
+                            ("constant", "cosine"))
+    warmup_steps: int = setting("optimiser", 0, "steps of linear warm-up, at most a tenth of all steps", COUNT_OR_NONE)
+    beta1: float = setting("optimiser", 0.9, "AdamW's decay rate of the first moment", DECAYING)
+    beta2: float = setting("optimiser", 0.999, "AdamW's decay rate of the second moment", DECAYING)
+    epsilon: float = setting("optimiser", 1e-8, "AdamW's term in the denominator", NOT_0)
+    weight_decay: float = setting("optimiser", 0.01, "AdamW's weight decay", NOT_NEGATIVE)
+    decay: str = setting("optimiser", "all", "weight decay of all parameters, or of all matrices but embeddings",
+                         ("all", "matrices"))
+    clip_norm: float = setting("optimiser", inf, "maximum norm of all gradients together; inf to never clip",
+                               Range(0, inf, (0,)))
+    engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
+    threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
+    seed: int = setting("run", 0, "seed of everything random", Range(0, 2 ** 32 - 1))
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a training is run. Not in the checkpoint, as they don't change its result."""
+    strict: bool = setting("data", False, "fail instead of skipping unusable images and captions")
+    resume: bool = setting("run", False, "resume from last.npz in the run directory, with the flags of the first run")
+    save_minutes: float = setting("run", 5.0, "minutes between checkpoints within an epoch", NOT_NEGATIVE)
+    debug_nan: bool = setting("run", False, "check the numbers of every sublayer in every step (slow)")
 
 
 @dataclass(frozen=True)
@@ -92,7 +117,10 @@ class Config:
 
     @staticmethod
     def from_json(values):
-        return Config(ModelConfig(**values["model"]), TrainingConfig(**values["training"]))
+        """JSON knows lists only, where settings are tuples."""
+        return Config(*(part(**{name: tuple(value) if isinstance(value, list) else value
+                                for name, value in {**values[name_of_part]}.items()})
+                        for name_of_part, part in (("model", ModelConfig), ("training", TrainingConfig))))
 
 
 OURS = dict(learning_rate=1e-3, schedule="cosine", warmup_steps=500, beta2=0.98, weight_decay=0.05, decay="matrices",
@@ -113,93 +141,55 @@ PRESETS = {
     "first-128": Config(ModelConfig(image_size=128), TrainingConfig(captions="first")),
     # Subwords: 32 tokens cut 2 % of Flickr8k's captions short.
     "bpe": Config(ModelConfig(max_length=32), TrainingConfig(tokenizer="bpe", **OURS)),
-    # Ours for real photographs, made to see: docs/log.md tells what was tried. The model that ships was trained by it.
+    # Ours for photographs: docs/log.md has the experiments behind it. The model that ships was trained by it.
     "flickr8k": Config(
-        ModelConfig(patch_size=2, convolutions="16 32 64", hidden=256, max_length=32, dropout=0.1, tied=True),
-        TrainingConfig(**{**OURS, "learning_rate": 1.5e-3}, epochs=100, tokenizer="bpe", flip=True, crop=0.3, colour=0.3,
-                       bag_weight=0.03)),
+        ModelConfig(patch_size=2, convolutions=(16, 32, 64), hidden=256, max_length=32, dropout=0.1, tied=True),
+        TrainingConfig(**{**OURS, "learning_rate": 1.5e-3}, epochs=100, tokenizer="bpe", flip=True, crop=0.3,
+                       colour=0.3, bag_weight=0.03)),
 }
 
 
 def preset(name):
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        raise ConfigError(f"There is no preset '{name}'" + (f"; did you mean '{near[0]}'?" if near else ".")
-                          + f" There are: {', '.join(PRESETS)}.")
+        raise ConfigError(f"Unknown preset '{name}'{suggestion(name, PRESETS)} Presets: {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 
 def override(config, **settings):
-    """The config with some settings changed, each found by its name in the model's or the training's part."""
+    """The config with some settings changed, each found by its name in the model's or the training's part.
+
+    For a setting that is a tuple, such as data, a list or a single value will do.
+    """
     parts = {"model": {}, "training": {}}
     for name, value in settings.items():
-        owner = "model" if name in {f.name for f in fields(ModelConfig)} else "training"
-        parts[owner][name] = value
+        kinds = {f.name: f.type for part in (ModelConfig, TrainingConfig) for f in fields(part)}
+        if element(kinds.get(name)):
+            value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        parts["model" if hasattr(config.model, name) else "training"][name] = value
     return Config(replace(config.model, **parts["model"]), replace(config.training, **parts["training"]))
 
 
-WHOLE = 2 ** 31 - 1  # the most that a count can be; a size is less, so that a product of three is a number of bytes still
-RANGES = [(names.split(), allowed, words) for names, allowed, words in [
-    ("image_size patch_size", lambda x: 1 <= x <= 65535, "at least 1 and at most 65535"),
-    ("channels heads hidden", lambda x: 1 <= x <= 10 ** 7, "at least 1 and at most 10000000"),
-    ("encoder_blocks decoder_blocks", lambda x: 1 <= x <= 1000, "at least 1 and at most 1000"),
-    ("epochs batch_size scenes min_count bag_least", lambda x: 1 <= x <= WHOLE, f"at least 1 and at most {WHOLE}"),
-    ("threads", lambda x: 0 <= x <= 1024, "at least 0 and at most 1024"),
-    ("vocabulary unknown bag limit warmup_steps", lambda x: 0 <= x <= WHOLE, f"at least 0 and at most {WHOLE}"),
-    ("max_length", lambda x: 3 <= x <= 10 ** 7, "at least 3, for start, end and a token, and at most 10000000"),
-    ("vocabulary_size", lambda x: 259 <= x <= WHOLE, "at least 259, for all bytes, padding, start and end"),
-    ("seed", lambda x: 0 <= x < 2 ** 32, "at least 0 and at most 4294967295"),
-    ("dropout crop", lambda x: 0 <= x < 1, "at least 0 and below 1"),
-    ("colour", lambda x: 0 <= x <= 1, "at least 0 and at most 1"),
-    ("beta1 beta2", lambda x: 0 <= x <= 0.999999, "at least 0 and at most 0.999999"),  # in float32 more is 1
-    ("epsilon", lambda x: 1e-30 <= x < inf, "at least 1e-30 and finite"),  # in float32 not 0
-    ("learning_rate", lambda x: 0 < x < inf, "above 0 and finite"),
-    ("weight_decay bag_weight save_minutes", lambda x: 0 <= x < inf, "at least 0 and finite"),
-    ("clip_norm", lambda x: x > 0, "above 0")]]
-
-
-def check_number(name, value):
-    """Refuse a number that a setting cannot be; NaN never can."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):  # Python takes True for 1
-        raise ConfigError(f"{name} is {value!r}; it must be a number.")
-    for names, allowed, words in RANGES:
-        if name in names and not allowed(value):
-            raise ConfigError(f"{name} is {value}; it must be {words}.")
-
-
-def check_types(config):
-    """Refuse values of another type than the setting's, as a damaged or foreign file may hold."""
-    for part in (config.model, config.training):
-        for field in fields(part):
-            value, kind = getattr(part, field.name), field.type
-            if type(value) is not kind and not (kind is float and type(value) is int):
-                raise ConfigError(f"{field.name} is {value!r}, which is no {kind.__name__}.")
+def check_setting(name, value):
+    """Refuse a value that the setting of this name cannot have."""
+    [found] = [found for part in (ModelConfig, TrainingConfig, RunOptions) for found in settings_of(part)
+               if found[0] == name]
+    check_value(name, value, *found[1:])
 
 
 def check(config):
-    """Refuse what cannot work, before any work is done."""
-    check_types(config)
+    """Refuse settings that cannot work, alone or together, before any work is done."""
     m, t = config.model, config.training
     for part in (m, t):
-        for field in fields(part):
-            if field.type in (int, float):
-                check_number(field.name, getattr(part, field.name))
-    if not t.data:
-        raise ConfigError("data is empty; it must be shapes, or the path of captioned images.")
-    if not re.fullmatch(r"([1-9]\d{0,3}( [1-9]\d{0,3}){0,9})?", m.convolutions, re.ASCII):
-        raise ConfigError(f"convolutions is '{m.convolutions}'; it must be at most ten whole numbers from 1 to 9999, a space "
-                          f"between them, or empty.")
+        for name, kind, allowed in settings_of(part):
+            check_value(name, getattr(part, name), kind, allowed)
+    if not t.data or not all(t.data):
+        raise ConfigError("data is empty; it must be shapes, or the paths of captioned images.")
     patch = m.patch_pixels
     if m.image_size % patch:
-        times = f" times {patch // m.patch_size}, as the convolutions make as many pixels one" if m.widths else ""
-        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}: choose, say, "
-                          f"{max(1, m.image_size // patch) * patch}.")
+        times = f" times {patch // m.patch_size}, for the convolutions that halve the sides" if m.convolutions else ""
+        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}: choose, "
+                          f"say, {max(1, m.image_size // patch) * patch}.")
     if m.channels % m.heads:
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
     if m.unknown > max(0, m.vocabulary - 1):
         raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
-    choices = {"captions": ("random", "first", "all"), "tokenizer": ("char", "word", "space", "bpe"), "engine": ("numba", "numpy"),
-               "schedule": ("constant", "cosine"), "decay": ("all", "matrices")}
-    for name, allowed in choices.items():
-        if getattr(t, name) not in allowed:
-            raise ConfigError(f"{name} is '{getattr(t, name)}'; it must be one of: {', '.join(allowed)}.")

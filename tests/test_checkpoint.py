@@ -187,6 +187,8 @@ def setting(arrays, part, **changes):
     meta(arrays, config=config | {part: config[part] | changes})
 
 
+ABSURD = [10 ** 9, 10 ** 30, 10 ** 3000, -1, 1.5, 1e308, np.inf, np.nan, "8", None, [8], {}, True]
+
 DAMAGE = {
     "'output.linear.bias' is missing": lambda a: a.pop("output.linear.bias"),
     "'optimiser.v' is missing": lambda a: a.pop("optimiser.v"),
@@ -210,7 +212,17 @@ DAMAGE = {
     "state is no dictionary": lambda a: meta(a, state=None),
     "KeyError: 'training'": lambda a: meta(a, config={"model": CONFIG.to_json()["model"]}),
     "'momentum'": lambda a: setting(a, "training", momentum=0.9),
-    "channels is 'x', which is no int": lambda a: setting(a, "model", channels="x"),
+    "channels is 'x'; it must be a whole number": lambda a: setting(a, "model", channels="x"),
+    "convolutions is 8, x; it must be": lambda a: setting(a, "model", convolutions=[8, "x"]),
+    "convolutions is 8.0; it must be": lambda a: setting(a, "model", convolutions=[8.0]),
+    "convolutions is True; it must be": lambda a: setting(a, "model", convolutions=[True]),
+    "convolutions is '16 32'; it must be": lambda a: setting(a, "model", convolutions="16 32"),
+    "convolutions is .*at most 10 whole numbers": lambda a: setting(a, "model", convolutions=[8] * 11),
+    "data is None": lambda a: setting(a, "training", data=None),
+    "data is a, 5; it must be": lambda a: setting(a, "training", data=["a", 5]),
+    "data is .*'a'.*; it must be": lambda a: setting(a, "training", data=[["a"]]),
+    "data is 'a'; it must be": lambda a: setting(a, "training", data="a"),
+    "data is empty": lambda a: setting(a, "training", data=[]),
     "heads is 0": lambda a: setting(a, "model", heads=0),
     "cannot be shared by 3": lambda a: setting(a, "model", heads=3),
     "tokenizer of the checkpoint is not one": lambda a: meta(a, tokenizer={"kind": "runes"}),
@@ -241,6 +253,53 @@ def test_a_setting_that_did_not_exist_yet_has_its_default(path):
 
     rewrite(path, before_limit)
     assert content(checkpoints.load(path)) == content(CHECKPOINT)
+
+
+def as_of_format(version, arrays, **training):
+    """As formats 1 and 2 wrote it: tuples were texts, and 1 had no fingerprints."""
+    config = CONFIG.to_json()
+    config["model"]["convolutions"] = ""
+    config["training"] |= {"data": "shapes"} | training
+    meta(arrays, config=config, version=version)
+    for name in [name for name in arrays if name.startswith("seen.") and version == 1]:
+        del arrays[name]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_checkpoints_of_earlier_formats_are_read(version, path):
+    rewrite(path, lambda arrays: as_of_format(version, arrays))
+    assert content(checkpoints.load(path)) == content(CHECKPOINT)
+
+
+def test_the_model_that_ships_is_of_an_earlier_format_and_its_convolutions_are_numbers():
+    with np.load(checkpoints.SHIPPED) as file:
+        assert json.loads(file["meta"].tobytes())["version"] == 2
+    assert checkpoints.load(checkpoints.SHIPPED).config.model.convolutions == (16, 32, 64)
+
+
+@pytest.mark.parametrize("separator, text, paths", [
+    (":", "cats:dogs", ("cats", "dogs")), (":", "/x/cats", ("/x/cats",)), (":", "/x/a;b:/y", ("/x/a;b", "/y")),
+    (":", r"C:\cats;D:\dogs", ("C:\\cats", "D:\\dogs")), (":", r"C:\cats", ("C:\\cats",)), (":", "a:/x", ("a", "/x")),
+    (":", "cats;dogs", ("cats", "dogs")), (":", "::", ("::",)), (";", r"C:\cats;dogs", ("C:\\cats", "dogs")),
+    (";", "C:/cats", ("C:/cats",)), (";", r"C:\a:b", ("C:\\a:b",)),
+    (";", "/x/cats:/x/dogs", ("/x/cats", "/x/dogs"))])
+def test_paths_joined_by_an_earlier_format_are_separated_on_any_system(separator, text, paths, path, monkeypatch):
+    rewrite(path, lambda arrays: as_of_format(2, arrays, data=text))
+    monkeypatch.setattr(os, "pathsep", separator)
+    assert checkpoints.load(path).config.training.data == paths
+
+
+def test_one_path_of_an_earlier_format_that_exists_is_one_whatever_its_name(path):
+    folder = path.parent / "a:b;c"
+    folder.mkdir()
+    rewrite(path, lambda arrays: as_of_format(2, arrays, data=str(folder)))
+    assert checkpoints.load(path).config.training.data == (str(folder),)
+
+
+@pytest.mark.parametrize("value", [value for value in ABSURD if not isinstance(value, str)])
+def test_what_no_earlier_format_could_hold_is_refused(value, path):
+    rewrite(path, lambda arrays: as_of_format(2, arrays, data=value))
+    assert_refused_in_little_memory(path, "data is")
 
 
 def test_files_of_other_kinds_are_refused(path):
@@ -276,9 +335,6 @@ def test_pickles_are_never_loaded(path):
     rewrite(path, lambda arrays: arrays.update({"output.norm.bias": np.array([Evil()] * 8, object)}))
     assert_refused_in_little_memory(path, r"output.norm.bias is .*\|O")
     assert not ran.exists()
-
-
-ABSURD = [10 ** 9, 10 ** 30, 10 ** 3000, -1, 1.5, 1e308, np.inf, np.nan, "8", None, [8], {}, True]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ModelConfig)])

@@ -11,6 +11,7 @@ import pytest
 
 from npcaption.errors import ConfigError, DataError
 from npcaption.support import command as harness
+from npcaption.support.flags import add_option
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,7 +168,8 @@ def test_a_bug_keeps_its_traceback():
     (["x", "--epochs", "many"], "Argument --epochs: invalid int value: 'many'. --help"),
     ([], "The following arguments are required: place. --help"), (["x", "--epochs"], "expected one argument. --help"),
     (["x", "--epoch", "3"], "Unrecognised argument '--epoch'; did you mean --epochs? --help"),
-    (["x", "y"], "Unrecognised argument 'y'. --help")])
+    (["x", "y"], "Unrecognised argument 'y'. --help"),
+    (["x", "--unit", "chair"], "--unit is 'chair'; it must be one of: char, word; did you mean char?")])
 def test_what_an_argument_parser_refuses_is_one_sentence(words, said):
     parser = harness_parser()
     with pytest.raises(ConfigError) as error:
@@ -180,7 +182,26 @@ def harness_parser():
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("place")
     parser.add_argument("--epochs", type=int)
+    add_option(parser, "unit", str, "unit of a token", ("char", "word"))
     return parser
+
+
+@pytest.mark.parametrize("began, words, command, usage", [
+    (["python", "train.py"], ["--epochs", "3"], "python train.py", "train.py"),
+    (["/usr/bin/python3", "-O", "../train.py"], [], "python3 -O ../train.py", "train.py"),
+    (["python", "-m", "npcaption.train"], ["-h"], "python -m npcaption.train", "python -m npcaption.train"),
+    (["python", "-X", "utf8", "-m", "npcaption"], ["train", "-h"], "python -X utf8 -m npcaption",
+     "python -X utf8 -m npcaption train"),
+    (["/venv/bin/python3", "/venv/bin/npcaption"], ["train", "-h"], "npcaption", "npcaption train"),
+    (["C:\\Python\\python.exe", "npcaption.exe"], ["train"], "npcaption", "npcaption train"),
+    (["python", "-m", "pytest"], ["train.py"], "", "npcaption train"),
+    (["python", "-m", "ipykernel_launcher"], ["-f", "kernel.json"], "", "npcaption train"),
+    (["python", "-c", "train()"], [], "", "npcaption train"), ([], [], "", "npcaption train")])
+def test_a_command_knows_how_it_was_called(began, words, command, usage, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", [*began, *words])
+    monkeypatch.setattr(sys, "argv", ["somewhere", *words])
+    assert harness.as_called() == (command.split(), words if command else [])
+    assert harness.parser_of("train", "Train.").format_help().startswith(f"usage: {usage} [-h]")
 
 
 # -------------------------------------------------------------------------------------------------------------- ends

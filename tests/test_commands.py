@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from npcaption.model import checkpoint as checkpoints
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -96,22 +98,32 @@ def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
     (["train.py", "--preset", "seed128"], "seed-128"),
     (["train.py", "--preset", "seed-128"], "--data"),
     (["train.py", "--out", "x", "--image-size", "99"], "image_size 99"),
-    (["train.py", "--epochs", "many"], "Argument --epochs: invalid int value: 'many'"),
+    (["train.py", "--epochs", "many"], "--epochs is 'many'; it must be a whole number"),
     (["train.py", "--epochs"], "Argument --epochs: expected one argument"),
-    (["train.py", "--save-minutes", "nan", "--out", "z"], "save_minutes is nan; it must be"),
-    (["train.py", "--save-minutes", "-1", "--out", "z"], "save_minutes is -1.0; it must be"),
-    (["train.py", "--save-minutes", "inf", "--out", "z"], "save_minutes is inf; it must be"),
-    (["train.py", "--learning-rate", "nan", "--out", "z"], "learning_rate is nan"),
+    (["train.py", "--save-minutes", "nan", "--out", "z"], "--save-minutes is nan; it must be"),
+    (["train.py", "--save-minutes", "-1", "--out", "z"], "--save-minutes is -1.0; it must be"),
+    (["train.py", "--save-minutes", "inf", "--out", "z"], "--save-minutes is inf; it must be"),
+    (["train.py", "--learning-rate", "nan", "--out", "z"], "--learning-rate is nan; it must be"),
     (["train.py", "--data", "", "--out", "z"], "data is empty"),
     (["sample.py"], "required: IMAGE"),
-    (["sample.py", "grey.png", "--engine", "cuda"], "Argument --engine: invalid choice"),
+    (["sample.py", "grey.png", "--engine", "cuda"], "--engine is 'cuda'; it must be one of: numba, numpy."),
     (["sample.py", "grey.png", "--beam", 2, "--length-penalty", "nan"], "length penalty nan"),
     (["sample.py", "grey.png", "--temperature", "nan"], "temperature nan"),
     (["sample.py", "grey.png", "--seed", -1], "seed -1"),
     (["sample.py", "grey.png", "--attention", "a.png", "--head", -1], "head -1"),
     (["-m", "npcaption.gradcheck", "--layr", "mlp"], "did you mean --layer?"),
-    (["-m", "npcaption.gradcheck", "--layer", "perceptron"], "invalid choice"),
-    (["-m", "npcaption.evaluate", "--limit", "few"], "Argument --limit: invalid int value"),
+    (["-m", "npcaption.gradcheck", "--layer", "perceptron"], "--layer is 'perceptron'; it must be one of: attention"),
+    (["-m", "npcaption.gradcheck", "--engine", "nunpy"], "did you mean numpy?"),
+    (["-m", "npcaption.gradcheck", "mlp"], "Unrecognised argument 'mlp'"),
+    (["-m", "npcaption.evaluate", "--limit", "few"], "--limit is 'few'; it must be a whole number"),
+    (["-m", "npcaption.evaluate", "--beam", "-1"], "--beam is -1; it must be a whole number"),
+    (["-m", "npcaption.evaluate", "--split", "tset"], "it must be one of: train, val, test; did you mean test?"),
+    (["-m", "npcaption.evaluate", "--no-unsen"], "did you mean --no-unseen?"),
+    (["-m", "npcaption", "trian"], "Unknown command 'trian'; did you mean train?"),
+    (["-m", "npcaption", "train", "--schedule", "cosin"], "did you mean cosine?"),
+    (["train.py", "--tokenizer", "words"], "did you mean word?"),
+    (["train.py", "--preset"], "expected one argument"),
+    (["train.py", "--convolutions", "16,32", "--out", "z"], "convolutions is 16,32; it must be"),
     (["train.py"], "--resume")])
 def test_what_a_user_got_wrong_is_one_sentence_and_exit_status_2(trained, arguments, said):
     (trained[0] / "notes.txt").write_text("neither an image nor a model")
@@ -119,6 +131,44 @@ def test_what_a_user_got_wrong_is_one_sentence_and_exit_status_2(trained, argume
     assert result.returncode == 2
     assert said in result.stderr and "Traceback" not in result.stderr and len(result.stderr.splitlines()) == 1
     assert not {"x", "y", "z"} & set(os.listdir(trained[0]))
+
+
+@pytest.mark.parametrize("call, usage", [
+    (["train.py"], "train.py"), (["sample.py"], "sample.py"), (["-m", "npcaption"], "python -m npcaption"),
+    (["-m", "npcaption", "gradcheck"], "python -m npcaption gradcheck"),
+    *((["-m", f"npcaption.{name}"], f"python -m npcaption.{name}") for name in ("train", "sample", "evaluate", "gradcheck"))])
+def test_help_shows_the_usage_as_the_command_was_called(call, usage, tmp_path):
+    result = run(*call, "--help", cwd=tmp_path)
+    python = Path(sys.executable).name
+    assert result.returncode == 0 and not result.stderr
+    assert result.stdout.startswith(f"usage: {usage.replace('python', python)} ")
+
+
+def test_the_installed_command_is_told_by_its_name(tmp_path):
+    (tmp_path / "npcaption").write_text("from npcaption.__main__ import entry\nentry()\n")
+    for words, usage in ([], "npcaption"), (["evaluate", "--help"], "npcaption evaluate"):
+        result = subprocess.run([sys.executable, tmp_path / "npcaption", *words], capture_output=True, text=True, timeout=60,
+                                env=os.environ | {"PYTHONPATH": str(ROOT)})
+        assert result.returncode == 0 and result.stdout.startswith(f"usage: {usage} ")
+
+
+def test_folders_with_a_systems_separator_in_their_names_are_trained_on_resumed_and_evaluated(tmp_path):
+    folders = [tmp_path / "a:b", tmp_path / "c;d"]
+    for level, folder in enumerate(folders):
+        folder.mkdir()
+        for i in range(24):
+            Image.new("RGB", (8, 8), (level * 99, 10 * i, 0)).save(folder / f"{i}.png")
+        (folder / "captions.txt").write_text("".join(f"{i}.png,a colour of {i}\n" for i in range(24)))
+    train = ["train.py", "--image-size", 16, "--batch-size", 8, "--out", "run", "--data", "a:b"]
+    for more in (["--epochs", 1], ["--epochs", 2, "--resume"]):
+        result = run(*train, "--data", "c;d", *more, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    assert checkpoints.load(tmp_path / "run" / "last.npz").config.training.data == ("a:b", "c;d")
+    result = run(*train, "--epochs", 3, "--resume", cwd=tmp_path)
+    assert result.returncode == 2 and "was trained on other images or captions than a:b now holds" in result.stderr
+    for data, told in [([], "a:b, c;d"), (["--data", "c;d", "--data", "a:b"], "c;d, a:b")]:
+        result = run("-m", "npcaption.evaluate", "--checkpoint", "run/best.npz", *data, cwd=tmp_path)
+        assert result.returncode == 0 and f"run/best.npz on {told}, val: " in result.stdout
 
 
 def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data(tmp_path):

@@ -1,12 +1,154 @@
 """Presets, overrides, and settings that cannot work."""
+import argparse
+import inspect
 import json
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
 
 import pytest
 
-from npcaption.config import PRESETS, Config, ModelConfig, TrainingConfig, check, check_number, override, preset
+from npcaption.config import (
+    PRESETS,
+    SUBJECTS,
+    Config,
+    ModelConfig,
+    RunOptions,
+    TrainingConfig,
+    check,
+    check_setting,
+    override,
+    preset,
+)
 from npcaption.errors import ConfigError
 from npcaption.model.parameters import components
+from npcaption.support.command import arguments
+from npcaption.support.flags import add_flags, given
+from npcaption.support.settings import Range, element, setting, settings_of
+from npcaption.training import cli, loop
+
+PARTS = ModelConfig, TrainingConfig, RunOptions
+SETTINGS = [found for part in PARTS for found in settings_of(part)]
+FREE = "data",                                               # settings that may be any text
+FROM_DATA = "vocabulary", "unknown", "bag"                   # known when the data are read, so without a flag
+
+
+# ---------------------------------------------------------------------------------------------------------- the table
+
+@pytest.mark.parametrize("name, kind, setting", SETTINGS, ids=[name for name, *_ in SETTINGS])
+def test_every_setting_has_help_a_subject_and_a_range_or_choices_unless_it_is_free(name, kind, setting):
+    assert len(setting.help) > 8 and not setting.help.endswith(".")
+    assert setting.help.split()[0] not in ("what", "which", "who", "that", "of")
+    assert setting.subject in SUBJECTS or name in FROM_DATA
+    assert bool(setting.allowed) == (kind is not bool and name not in FREE)
+    assert isinstance(setting.allowed, Range if int in (kind, element(kind)) or kind is float else tuple)
+
+
+def test_every_default_is_allowed_and_no_name_is_used_twice():
+    for part in PARTS:
+        for f in fields(part):
+            check_setting(f.name, f.default)
+    assert len({name for name, *_ in SETTINGS}) == len(SETTINGS)
+
+
+def test_options_of_a_run_are_those_of_the_function_that_trains():
+    found = {name: parameter.default for name, parameter in inspect.signature(loop.train).parameters.items()}
+    assert {f.name: f.default for f in fields(RunOptions)}.items() <= found.items()
+
+
+# ----------------------------------------------------------------------------------------------------------- the flags
+
+def flags(*words, parts=(TrainingConfig(), ModelConfig(), RunOptions())):
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser, parts, SUBJECTS)
+    return {name: value for part in parts for name, value in given(arguments(parser, words), type(part)).items()}
+
+
+OTHERS = {int: "300", float: "0.5", str: "x"}               # values that every setting of a type takes
+
+
+@pytest.mark.parametrize("name, kind, setting", [found for found in SETTINGS if found[0] not in FROM_DATA],
+                         ids=[name for name, *_ in SETTINGS if name not in FROM_DATA])
+def test_every_setting_has_a_flag_and_a_flag_that_is_not_given_changes_nothing(name, kind, setting):
+    flag = f"--{name.replace('_', '-')}"
+    if kind is bool:
+        assert flags(flag) == {name: True} and flags(f"--no{flag[1:]}") == {name: False}
+        assert flags(flag, f"--no{flag[1:]}") == {name: False}
+        return
+    choices = setting.allowed if isinstance(setting.allowed, tuple) else ()
+    word = choices[-1] if choices else OTHERS[element(kind) or kind]
+    value = (element(kind) or kind)(word)
+    assert flags(flag, word) == flags(f"{flag}={word}") == {name: (value,) if element(kind) else value}
+
+
+def test_a_new_field_is_a_flag_with_help_and_a_check():
+    new = [("smoothing", float, setting("objectives", 0.1, "label smoothing, 50 % at most", Range(0, 0.5))),
+           ("lengths", tuple[int, ...], setting("data", (), "lengths", Range(1, 9)))]
+    grown = make_dataclass("Grown", new, bases=(TrainingConfig,), frozen=True)
+    found = flags("--smoothing", "0.25", "--lengths", "1 2", "3", parts=(grown(),))
+    assert found == {"smoothing": 0.25, "lengths": (1, 2, 3)}
+    with pytest.raises(ConfigError, match="--smoothing is 0.75; it must be a number, from 0 to 0.5."):
+        flags("--smoothing", "0.75", parts=(grown(),))
+    parser = argparse.ArgumentParser()
+    add_flags(parser, (grown(),), SUBJECTS)
+    assert "label smoothing, 50 % at most (from 0 to 0.5; default: 0.1)" in " ".join(parser.format_help().split())
+    with pytest.raises(ConfigError, match="smoothing is 'x'; it must be a number"):
+        check(Config(training=grown(smoothing="x")))
+
+
+@pytest.mark.parametrize("words, found", [
+    (["--vocab-size", "300"], {"vocabulary_size": 300}),
+    (["--convolutions", "16 32 64"], {"convolutions": (16, 32, 64)}),
+    (["--convolutions", "16", "32", "64"], {"convolutions": (16, 32, 64)}),
+    (["--convolutions", "8", "--convolutions", "16", "32"], {"convolutions": (16, 32)}),
+    (["--convolutions", ""], {"convolutions": ()}), (["--convolutions"], {"convolutions": ()}),
+    (["--data", "a:b", "--data", "c;d e"], {"data": ("a:b", "c;d e")}), (["--data", "a", "b"], {"data": ("a", "b")}),
+    (["--clip-norm", "inf"], {"clip_norm": float("inf")}), ([], {})])
+def test_flags_give_the_settings_values(words, found):
+    assert flags(*words) == found
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--epochs", "many"], "--epochs is 'many'; it must be a whole number, from 1 to 2147483647."),
+    (["--epochs", "1.5"], "--epochs is '1.5'; it must be a whole number"),
+    (["--epochs", "0"], "--epochs is 0; it must be"),
+    (["--dropout", "nan"], "--dropout is nan; it must be a number, at least 0 and below 1."),
+    (["--learning-rate", "-1"], "--learning-rate is -1.0; it must be a number, above 0 and finite."),
+    (["--schedule", "cosin"], "--schedule is 'cosin'; it must be one of: constant, cosine; did you mean cosine?"),
+    (["--engine", "cuda"], "--engine is 'cuda'; it must be one of: numba, numpy."),
+    (["--no-flipp"], "Unrecognised argument '--no-flipp'; did you mean --no-flip? --help"),
+    (["--vocab-siz", "9"], "did you mean --vocab-size?"), (["--warmup", "9"], "did you mean --warmup-steps?"),
+    (["--bag", "9"], "Unrecognised argument '--bag'"), (["--unknown", "9"], "Unrecognised argument '--unknown'"),
+    (["--vocabulary", "9"], "Unrecognised argument '--vocabulary'")])
+def test_a_flag_that_is_wrong_is_one_sentence_with_the_nearest_right_one(words, said):
+    with pytest.raises(ConfigError) as error:
+        flags(*words)
+    assert str(error.value).startswith(said) or said in str(error.value)
+
+
+def test_flags_override_a_preset_both_ways(monkeypatch):
+    trained = []
+    monkeypatch.setattr(loop, "train", lambda chosen, out, **how: trained.append((chosen, out, how)))
+    cli.main(["--preset", "flickr8k", "--data", "a:b", "--data", "c", "--no-flip", "--no-tied", "--frequencies",
+              "--convolutions", "--patch-size", "8", "--beta1", "0.8", "--strict", "--save-minutes", "1"])
+    cli.main(["--out", "here", "--resume"])
+    expected = override(preset("flickr8k"), data=("a:b", "c"), flip=False, tied=False, frequencies=True,
+                        convolutions=(), patch_size=8, beta1=0.8)
+    assert trained == [(expected, "runs/flickr8k", {"strict": True, "save_minutes": 1.0}),
+                       (preset("shapes"), "here", {"resume": True})]
+
+
+def test_help_gives_the_values_of_the_preset_that_is_named(capsys):
+    def told(*words):
+        with pytest.raises(SystemExit):
+            cli.main([*words, "--help"])
+        return " ".join(capsys.readouterr().out.split())
+    assert "token embedding (default: no)" in told() and "connection (each from 1 to 9999; default: none)" in told()
+    told = told("--preset", "flickr8k")
+    assert "token embedding (default: yes)" in told and "connection (each from 1 to 9999; default: 16 32 64)" in told
+    assert "learning rate (above 0 and finite; default: 0.0015)" in told and "(at least 1; default: 100)" in told
+    assert all(f" {subject}: " in told for subject in SUBJECTS)
+
+
+# --------------------------------------------------------------------------------------------------------- the presets
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -24,7 +166,7 @@ def test_the_seed_preset_is_the_originals():
 
 
 def test_an_unknown_preset_is_told_its_nearest_name():
-    with pytest.raises(ConfigError, match="did you mean 'seed-128'"):
+    with pytest.raises(ConfigError, match="Unknown preset 'seed128'; did you mean seed-128"):
         preset("seed128")
 
 
@@ -34,12 +176,19 @@ def test_an_override_finds_its_part_of_the_configuration():
     assert (config.model.channels, config.training.batch_size) == (128, 16)
 
 
+def test_an_override_of_a_tuple_takes_a_list_or_a_single_value():
+    assert override(preset("seed-128"), data="a:b").training.data == ("a:b",)
+    assert override(preset("seed-128"), data=["a", "b"], convolutions=16).model.convolutions == (16,)
+
+
 @pytest.mark.parametrize("settings, said", [
     (dict(image_size=100), "multiple of patch_size"), (dict(channels=130), "heads"), (dict(batch_size=0), "batch_size"),
     (dict(epochs=-1), "epochs"), (dict(max_length=2), "max_length"), (dict(learning_rate=float("nan")), "learning_rate"),
     (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="all"), "random, first"),
     (dict(tokenizer="letters"), "char"), (dict(engine="cuda"), "numpy"), (dict(schedule="linear"), "cosine"),
-    (dict(limit=-1), "limit")])
+    (dict(limit=-1), "limit"), (dict(data=["a", 5]), "data is a, 5; it must be a tuple of texts"),
+    (dict(data=[]), "data is empty"),
+    (dict(flip="yes"), "flip is 'yes'; it must be True or False"), (dict(captions="fist"), "did you mean first")])
 def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
     with pytest.raises(ConfigError, match=said):
         check(override(preset("seed-128"), **settings))
@@ -81,8 +230,8 @@ def test_numbers_with_which_training_would_do_nothing_or_break_are_refused(setti
 def test_numbers_outside_of_the_configuration_are_checked_alike():
     for value in (float("nan"), float("inf"), -1.0, True, "5"):
         with pytest.raises(ConfigError, match="save_minutes is"):
-            check_number("save_minutes", value)
-    check_number("save_minutes", 0)
+            check_setting("save_minutes", value)
+    check_setting("save_minutes", 0)
 
 
 def test_the_word_preset_has_the_posts_number_of_parameters():
@@ -94,9 +243,10 @@ def test_our_preset_has_at_most_1_050_000_parameters_while_it_trains():
 
 
 @pytest.mark.parametrize("settings, said", [
-    (dict(convolutions="16,32"), "whole numbers"), (dict(convolutions="10000"), "whole numbers"),
-    (dict(convolutions="16 0"), "whole numbers"), (dict(convolutions=" 16"), "whole numbers"),
-    (dict(convolutions="16 32 64 96 128", patch_size=8), "patch_size 8 times 32"),
+    (dict(convolutions="16 32"), "whole numbers"), (dict(convolutions=[10000]), "whole numbers"),
+    (dict(convolutions=[16, 0]), "whole numbers"), (dict(convolutions=[16.0]), "whole numbers"),
+    (dict(convolutions=[8] * 11), "at most 10 whole numbers"),
+    (dict(convolutions=[16, 32, 64, 96, 128], patch_size=8), "patch_size 8 times 32"),
     (dict(bag=-1), "bag"), (dict(bag_weight=-1.0), "bag_weight"), (dict(bag_weight=float("inf")), "bag_weight"),
     (dict(bag_least=0), "bag_least"),
     (dict(weight_decay=-0.1), "weight_decay"), (dict(weight_decay=float("nan")), "weight_decay")])
@@ -106,6 +256,6 @@ def test_settings_of_convolutions_and_the_words_loss_that_cannot_work_are_refuse
 
 
 def test_convolutions_to_other_channels_halve_the_image_before_it_is_cut_into_patches():
-    model = override(preset("seed-128"), convolutions="16 32 32 64", patch_size=2).model
-    assert (model.widths, model.patches_a_side, model.patches) == ([16, 32, 32, 64], 8, 64)
+    model = override(preset("seed-128"), convolutions=(16, 32, 32, 64), patch_size=2).model
+    assert (model.patch_pixels, model.patches_a_side, model.patches) == (16, 8, 64)
     assert model.stem == ((3, 16, 2), (16, 32, 2), (32, 32, 1), (32, 64, 2)) and ModelConfig().stem == ()

@@ -1,5 +1,4 @@
 """Splits, sequences and batches."""
-import os
 import shutil
 
 import damage_data
@@ -138,7 +137,7 @@ def test_a_folder_of_images_with_captions_becomes_three_splits(tmp_path):
 
 def test_several_folders_become_one_data_set_with_the_notes_of_each(tmp_path):
     folders = [str(folder_of_photographs(tmp_path / name)) for name in ("here", "there")]
-    data, alone = load_dataset(os.pathsep.join(folders), 16, seed=0), load_dataset(folders[0], 16, seed=0)
+    data, alone = load_dataset(folders, 16, seed=0), load_dataset(folders[0], 16, seed=0)
     assert len(data.train.images) == 2 * len(alone.train.images)
     assert data.train.names == [f"{name}/{file}" for name in ("here", "there") for file in alone.train.names]
     for image, file in zip(data.train.images, data.train.files):

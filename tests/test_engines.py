@@ -99,7 +99,7 @@ def assert_agree(found, exact):
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_with_convolutions_and_the_words_loss_too_every_gradient_is_the_textbooks(kind):
-    config = replace(ODD, convolutions="9 9 16", patch_size=3, bag=21)
+    config = replace(ODD, convolutions=(9, 9, 16), patch_size=3, bag=21)
     parameters = initialise(config, 1)
     images, ids, keys = batch(config, 5)
     words = np.random.default_rng(3).integers(0, 2, (5, 21), np.uint8)

@@ -20,7 +20,7 @@ def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
 @pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
                                                 (64, (32, 32, 32, 64), 4)])
 def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
-    p, config = {}, ModelConfig(image_size=size, patch_size=patch, convolutions=" ".join(map(str, widths)))
+    p, config = {}, ModelConfig(image_size=size, patch_size=patch, convolutions=widths)
     for i, (inputs, outputs, _) in enumerate(config.stem):
         p |= {f"conv.{i}.{name}": value for name, value in weights(
             i, weight=(9 * inputs, outputs), bias=(outputs,), norm__weight=(outputs,), norm__bias=(outputs,)).items()}

@@ -47,7 +47,7 @@ def test_every_module_has_its_floor():
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path):
     if path.name == "__main__.py":                           # the door of a package leads to the command's own
-        assert [place for _, place in imported(path)] in (["__main__"], ["errors", "support"])
+        assert {place for _, place in imported(path)} in ({"__main__"}, {"errors", "support"})
         return
     floor = FLOOR[place_of(path)]
     assert [(line, place) for line, place in imported(path) if FLOOR[place] < floor] == []

@@ -59,13 +59,13 @@ def test_embeddings_that_are_the_outputs_weights_too_are_small_and_the_positions
 
 
 def test_convolutions_begin_within_one_over_the_root_of_what_a_window_holds():
-    named = initialise(ModelConfig(vocabulary=9, convolutions="16 16", patch_size=2), 0).named
+    named = initialise(ModelConfig(vocabulary=9, convolutions=(16, 16), patch_size=2), 0).named
     for name, inputs in [("patch_embed.conv.0.weight", 27), ("patch_embed.conv.1.weight", 144), ("patch_embed.conv.1.bias", 144)]:
         assert 0.8 * inputs ** -0.5 < np.abs(named[name]).max() <= inputs ** -0.5
 
 
 def test_norms_begin_as_the_identity():
-    named = initialise(ModelConfig(vocabulary=9, convolutions="8 8", bag=5), 0).named
+    named = initialise(ModelConfig(vocabulary=9, convolutions=(8, 8), bag=5), 0).named
     assert all((view == 1).all() for name, view in named.items() if name.endswith("norm.weight"))
     assert all((view == 0).all() for name, view in named.items() if name.endswith("norm.bias"))
 

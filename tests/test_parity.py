@@ -316,6 +316,6 @@ def test_the_cross_entropy_of_yes_or_no_is_torchs():
 
 
 def test_a_model_that_the_original_cannot_be_is_refused():
-    for config in (replace(SMALL, convolutions="5", image_size=16), replace(SMALL, bag=3)):
+    for config in (replace(SMALL, convolutions=(5,), image_size=16), replace(SMALL, bag=3)):
         with pytest.raises(ConfigError, match="has no convolutions and no bag"):
             torch_state.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))

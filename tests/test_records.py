@@ -1,6 +1,7 @@
 """Caption formats -> records."""
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -288,12 +289,12 @@ def two_folders(tmp_path, below=""):
         (tmp_path / below / folder).mkdir(parents=True)
         lay_out(tmp_path / below / folder, {"captions.txt": "".join(f"{name}.jpg,A {word}\n" for name in "abcd"),
                                             "Images/e.jpg/x": ""}, images="abcd")
-    return os.pathsep.join(str(tmp_path / below / folder) for folder in ("cats", "dogs"))
+    return [str(tmp_path / below / folder) for folder in ("cats", "dogs")]
 
 
 def test_several_data_sets_are_put_together_split_by_split_and_their_names_tell_which_is_meant(tmp_path):
     data = two_folders(tmp_path)
-    together, (cats, dogs) = load_all_records(data), map(load_records, data.split(os.pathsep))
+    together, (cats, dogs) = load_all_records(data), map(load_records, data)
     for part, ours, theirs in zip(together[:3], cats, dogs):
         assert [record.image for record in part] == [record.image for record in ours + theirs]
         assert [record.name for record in part] == [f"cats/{name}" for name in names(ours)] + [
@@ -302,17 +303,22 @@ def test_several_data_sets_are_put_together_split_by_split_and_their_names_tell_
 
 
 def test_data_sets_in_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
-    folders = two_folders(tmp_path, "here").split(os.pathsep)[0], two_folders(tmp_path, "there").split(os.pathsep)[0]
-    found = load_all_records(os.pathsep.join(folders))
+    folders = two_folders(tmp_path, "here")[0], two_folders(tmp_path, "there")[0]
+    found = load_all_records(folders)
     assert {record.name.rpartition("/")[0] for record in found.train} == set(folders)
 
 
-def test_one_data_set_twice_is_refused_and_one_whose_path_holds_the_separator_is_found(tmp_path):
-    folder = two_folders(tmp_path, f"a{os.pathsep}b").partition(f"{os.pathsep}{tmp_path}")[0]
-    assert len(load_all_records(folder).train) == 2
-    data = two_folders(tmp_path).split(os.pathsep)
+@pytest.mark.parametrize("name", ["a:b", "a;b"])
+def test_folders_with_a_systems_separator_in_their_names_are_found_alone_and_together(name, tmp_path):
+    cats, dogs = two_folders(tmp_path, name)
+    assert len(load_all_records(cats).train) == len(load_all_records(Path(cats)).train) == 2
+    assert len(load_all_records((cats, dogs)).train) == 4
+
+
+def test_one_data_set_twice_is_refused(tmp_path):
+    cats, _ = two_folders(tmp_path)
     with pytest.raises(DataError, match="4 images would be there twice, the first .*cats/Images/.*Name each data set once"):
-        load_all_records(os.pathsep.join(data[:1] * 2))
+        load_all_records([cats, cats])
 
 
 @pytest.mark.parametrize("text", ["nan", "None", "NULL", " N/A ", "<NA>"])

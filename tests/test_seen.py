@@ -76,7 +76,7 @@ def test_a_copy_under_another_name_is_known_by_its_look_and_one_of_many_that_loo
 def test_training_warns_of_copies_of_training_images_among_those_that_validate(tmp_path):
     first = photographs(tmp_path / "first", train=range(8), val=range(8, 10), test=[10])
     second = photographs(tmp_path / "second", train=range(20, 24), val=[2, 3, 24], test=[25])
-    for data, wanted in [(f"{first}{os.pathsep}{second}", "WARNING: 2 of 5 validation images are among the training "),
+    for data, wanted in [((str(first), str(second)), "WARNING: 2 of 5 validation images are among the training "),
                          (str(first), None)]:
         said = []
         loop.train(override(TINY, data=data), tmp_path / f"run{bool(wanted)}", say=said.append)

@@ -1,6 +1,5 @@
 """Splits: drawn by hashes of names, or stated in rows, in the names of files and folders, or in lists."""
 import json
-import os
 import unicodedata
 
 import pytest
@@ -207,7 +206,7 @@ def test_one_data_set_under_two_paths_is_refused(tmp_path):
     lay_out(tmp_path / "a", {"captions.txt": "".join(f"{c}.jpg,A\n" for c in "abcde")})
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(DataError, match="5 images would be there twice"):
-        load_all_records(f"{tmp_path / 'a'}{os.pathsep}{tmp_path / 'b'}")
+        load_all_records([tmp_path / "a", tmp_path / "b"])
 
 
 def listed(folder, **lists):

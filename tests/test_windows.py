@@ -54,11 +54,19 @@ def test_training_resuming_captioning_and_evaluating_work(engine, tmp_path):
 
 
 def test_the_command_that_resumes_is_quoted_for_the_systems_shell(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train.py", "--out", "my runs", "--resume"])
+    def called(*began, words):
+        monkeypatch.setattr(sys, "orig_argv", [*began, *words])
+        monkeypatch.setattr(sys, "argv", [began[-1], *words])
+
+    called("python", "train.py", words=["--out", "my runs", "--resume"])
     assert loop.resuming_command() == "python train.py --out 'my runs' --resume"
     with monkeypatch.context() as patch:
         patch.setattr(os, "name", "nt")
         found = loop.resuming_command()
     assert found == 'python train.py --out "my runs" --resume'
-    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    called("python", "-m", "npcaption.train", words=["--epochs", "3"])
+    assert loop.resuming_command() == "python -m npcaption.train --epochs 3 --resume"
+    called("/bin/python", "/bin/npcaption", words=["train", "--no-flip"])
+    assert loop.resuming_command() == "npcaption train --no-flip --resume"
+    called("python", "-m", "ipykernel_launcher", words=["-f", "kernel.json"])
     assert loop.resuming_command() == "train(..., resume=True)"

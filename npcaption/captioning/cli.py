@@ -7,11 +7,13 @@
     python sample.py dog.jpg --beam 4 --count 4 --json          the four best with their scores
     python sample.py dog.jpg --attention looked.png             where the model looked, word by word
 """
-import argparse
 from functools import partial
 
+from ..config import ENGINES
 from ..errors import ConfigError, DataError
-from ..support.command import arguments
+from ..support.command import arguments, parser_of
+from ..support.flags import add_option
+from ..support.settings import Range
 from . import decoding, files
 from .captioner import GROUP, load_captioner
 
@@ -20,8 +22,6 @@ def decoder(options):
     """The decoding that the flags ask for."""
     drawn = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")
              if getattr(options, name) is not None}
-    if options.count < 1:
-        raise ConfigError(f"--count is {options.count}; it must be at least 1.")
     if options.length_penalty is not None and options.beam is None:
         raise ConfigError("--length-penalty ranks what a beam finds: add --beam K.")
     if (options.layer, options.head) != (None, None) and not options.attention:
@@ -30,7 +30,8 @@ def decoder(options):
         if drawn:
             raise ConfigError(f"--beam searches and --{next(iter(drawn)).replace('_', '-')} draws: choose one of them.")
         if options.count > options.beam:
-            raise ConfigError(f"A beam of {options.beam} has no {options.count} captions: raise --beam or lower --count.")
+            raise ConfigError(f"A beam of {options.beam} has no {options.count} captions: raise --beam or lower "
+                              f"--count.")
         penalty = 1.0 if options.length_penalty is None else options.length_penalty
         return partial(decoding.beam, width=options.beam, length_penalty=penalty)
     if drawn:
@@ -40,28 +41,28 @@ def decoder(options):
     return decoding.greedy
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
-    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the one that ships, trained on Flickr8k)")
-    parser.add_argument("--engine", choices=["numba", "numpy"], help=f"(default: numba for more than {GROUP} images)")
-    parser.add_argument("--beam", type=int, metavar="K", help="search with the K likeliest beginnings")
-    parser.add_argument("--length-penalty", type=float, metavar="X",
-                        help="rank by log-probability / tokens^X (default: 1, the mean over the tokens)")
-    parser.add_argument("--temperature", type=float, metavar="X", help="draw tokens: below 1 likelier ones")
-    parser.add_argument("--top-k", type=int, metavar="N", help="draw among the N likeliest tokens")
-    parser.add_argument("--top-p", type=float, metavar="X", help="draw among the likeliest tokens that together have probability X")
-    parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default: 0)")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="captions of each image")
-    parser.add_argument("--json", action="store_true", help="a JSON object a line for each image")
-    parser.add_argument("--attention", metavar="OUT.png", help="draw where the model looked for each word; of several "
-                        "images OUT-1.png, OUT-2.png, ...")
-    parser.add_argument("--layer", type=int, metavar="N", help="attention of this decoder block, from 0 (default: all)")
-    parser.add_argument("--head", type=int, metavar="N", help="attention of this head, from 0 (default: all)")
-    parser.add_argument("--saliency", metavar="OUT.png", help="draw which pixels matter for each word, by the gradient "
-                        "(numbered likewise)")
-    options = arguments(parser)
+def main(words=None):
+    parser = parser_of("sample", __doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
+    add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
+    add_option(parser, "engine", str, f"kernels or textbook (default: numba for more than {GROUP} images)", ENGINES)
+    add_option(parser, "json", bool, "print a JSON object per image, one a line", default=False)
+
+    group = parser.add_argument_group("decoding", "Greedy, if neither --beam nor a flag of sampling is given.")
+    add_option(group, "count", int, "captions per image", Range(1), default=1)
+    add_option(group, "beam", int, "width of the beam search", metavar="K")
+    add_option(group, "length_penalty", float, "rank beams by log-probability / tokens^X (default: 1, the mean)")
+    add_option(group, "temperature", float, "sample tokens, below 1 likelier ones (default: 1)")
+    add_option(group, "top_k", int, "sample among the N likeliest tokens (default: all)")
+    add_option(group, "top_p", float, "sample among the likeliest tokens of total probability X (default: 1)")
+    add_option(group, "seed", int, "seed of sampling (default: 0)")
+
+    group = parser.add_argument_group("pictures", "For several images OUT-1.png, OUT-2.png, ...")
+    add_option(group, "attention", str, "draw the attention map of each word", metavar="OUT.png")
+    add_option(group, "layer", int, "decoder block of the attention, from 0 (default: mean of all)")
+    add_option(group, "head", int, "head of the attention, from 0 (default: mean of all)")
+    add_option(group, "saliency", str, "draw which pixels matter for each word, by the gradient", metavar="OUT.png")
+    options = arguments(parser, words)
 
     decode, paths = decoder(options), files.find_images(options.images)
     files.check_pictures([out for out in (options.attention, options.saliency) if out], paths,

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..config import SHAPES
 from ..errors import DataError, printable
+from ..support.settings import shown
 from . import shapes
 from .formats.text import count
 from .image_store import open_store
-from .records import load_all_records
+from .records import load_all_records, paths_of
 
 HELD_OUT_SCENES = 400
 
@@ -37,13 +39,14 @@ class Dataset(NamedTuple):
 
 def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test"), strict=False,
                  say=lambda note: None):
-    """data "shapes", or folders or files that load_all_records knows; limit: at most so many images of each split.
+    """data "shapes", or one path or several that load_all_records knows; limit: at most so many images of each split.
 
     looked_at: the splits whose images are wanted; those of files in other splits are not decoded, and None.
     What cannot be used is skipped and told in the notes; strict: it is a DataError instead. DataError, too, where no
     image is left.  say: a function that is given each note as soon as it is known; decoding the images can take hours.
     """
-    if data == "shapes":
+    data = paths_of(data)
+    if data == SHAPES:
         dataset = _generated(image_size, seed, min(limit or scenes, scenes))
         say("\n".join(dataset.notes))
         return dataset
@@ -52,7 +55,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
-        raise DataError(" ".join([f"{data} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
+        raise DataError(" ".join([f"{shown(data)} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
     store = open_store(paths, image_size)
     unreadable = _unreadable(paths, store.unreadable)
     say("\n".join(unreadable))

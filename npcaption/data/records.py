@@ -53,7 +53,7 @@ class Gathered(NamedTuple):
 
 
 def load_all_records(data):
-    """load_records of one data set, or of several with os.pathsep between their paths, put together split by split."""
+    """load_records of one path, or of several, their data sets put together split by split."""
     paths = paths_of(data)
     parts = [load_records(path) for path in paths]
     if len(parts) == 1:
@@ -75,8 +75,8 @@ def load_all_records(data):
 
 
 def paths_of(data):
-    """The path of one data set, or those of several that stand in one text with os.pathsep between them -> list"""
-    return [data] if os.path.exists(data) else [path for path in os.fspath(data).split(os.pathsep) if path] or [data]
+    """One path, or several -> a tuple of them"""
+    return (data,) if isinstance(data, (str, os.PathLike)) else tuple(data)
 
 
 def load_records(path):

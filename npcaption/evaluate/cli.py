@@ -1,26 +1,26 @@
-"""How good a model is on captions that it has not seen, and what its scores are worth.
+"""Score a model's captions beside baselines.
 
     python -m npcaption.evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
     python -m npcaption.evaluate --json scores.json --html page.html      of the newest model, on its validation images
 
-Beside the model's scores stand floors, what captions score for which nobody looked at an image, and the ceiling, what a
-person's caption scores against other people's. Without them no score means anything.
+Beside the model's scores stand those of image-blind baselines, and of people's captions against each other.
 """
-import argparse
 import datetime
 import json
-import os
 
 from ..captioning import captioner as captioner_
 from ..captioning.captioner import Captioner
+from ..config import COUNT_OR_NONE, TrainingConfig
 from ..data.dataset import load_dataset
 from ..data.seen import seen_in
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..model import checkpoint
 from ..model.engines import compile_engine, make_engine
-from ..support.command import arguments
+from ..support.command import arguments, parser_of
 from ..support.files import write_whole
+from ..support.flags import add_flag, add_option
 from ..support.progress import note, progress
+from ..support.settings import setting_of, shown
 from . import page, report
 from .gallery import looks, photographs
 from .outputs import check_outputs, inputs_of
@@ -28,36 +28,33 @@ from .scores import evaluate
 from .unseen import on_training_images, unseen
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
-    parser.add_argument("--checkpoint", metavar="FILE",
-                        help="a trained model (default: the newest runs/*/best.npz, or the one that ships)")
-    parser.add_argument("--data", metavar="shapes|PATH", action="append",
-                        help="captioned images, or several times (default: what the model was trained on)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="val")
-    parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images of the split")
-    parser.add_argument("--unseen", action="store_true", help="skip images that the model was trained on")
-    parser.add_argument("--beam", type=int, default=4, metavar="K", help="width of the beam search; 0: none (default: 4)")
-    parser.add_argument("--engine", choices=["numba", "numpy"], default="numba")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the numba engine (default: one a core)")
-    parser.add_argument("--json", metavar="FILE", help="write the scores and every caption")
-    parser.add_argument("--html", metavar="FILE", help="write a page of photographs, captions and attention to browse")
-    options = arguments(parser)
-    if options.beam < 0 or options.limit < 0 or options.threads < 0:
-        raise ConfigError(f"beam ({options.beam}), limit ({options.limit}) and threads ({options.threads}) must not be negative.")
+def main(words=None):
+    parser = parser_of("evaluate", __doc__)
+    add_option(parser, "checkpoint", str, "trained model (default: the newest runs/*/best.npz, or the one that ships)",
+               metavar="FILE")
+    _, kind, data = setting_of(TrainingConfig, "data")
+    add_flag(parser, "data", kind, data._replace(help=f"{data.help} (default: what the model was trained on)"))
+    add_option(parser, "split", str, "images to score", ("train", "val", "test"), default="val")
+    add_option(parser, "limit", int, "maximum images; 0 for all", COUNT_OR_NONE, default=0)
+    add_option(parser, "unseen", bool, "skip images that the model was trained on", default=False)
+    add_option(parser, "beam", int, "width of the beam search; 0 for none", COUNT_OR_NONE, "K", 4)
+    add_option(parser, "json", str, "write the scores and all captions", metavar="FILE")
+    add_option(parser, "html", str, "write a page of images, captions and attention maps", metavar="FILE")
+    for name in ("engine", "threads"):
+        add_flag(parser, *setting_of(TrainingConfig, name), getattr(TrainingConfig, name))
+    options = arguments(parser, words)
+
     path = options.checkpoint or captioner_.newest()
     outputs = [file for file in (options.json, options.html) if file]
     check_outputs(outputs, [path])
     trained = checkpoint.load(path)
     t, size = trained.config.training, trained.config.model.image_size
-    compiled, data = compile_engine(options.engine), os.pathsep.join(options.data or [t.data])
+    compiled, data = compile_engine(options.engine), tuple(options.data or t.data)
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
     split = dataset._asdict()[options.split].first(options.limit)
     check_outputs(outputs, [path, *inputs_of(data, dataset)])
     if not split.names:
-        raise DataError(f"{data} has no {options.split} images. Choose another --split.")
+        raise DataError(f"{shown(data)} has no {options.split} images. Choose another --split.")
     trained_on = seen_in(trained.seen, split)
     warning = on_training_images(trained.seen, trained_on, options)
     if warning:
@@ -68,7 +65,7 @@ def main():
     engine = make_engine(options.engine, trained.config.model, trained.parameters, options.threads)
     captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
     train = [text for texts in dataset.train.captions for text in texts]
-    result = {"checkpoint": str(path), "data": str(data), "split": options.split, "images": len(split.names),
+    result = {"checkpoint": str(path), "data": shown(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),
               "trained_on": None if trained.seen is None else 0 if options.unseen else int(trained_on.sum()),
               **evaluate(captioner, split, train, options.beam)}
@@ -78,7 +75,7 @@ def main():
         write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
     if options.html:
         count, maps = len(split.names), looks(captioner, split, result["captions"])
-        shown = [list(progress(things, count, "page", what)) for things, what in
+        pictures = [list(progress(things, count, "page", what)) for things, what in
                  [(photographs(split), "photographs"), (maps, "attention maps")]]
-        page.write(options.html, page.render(result, *shown))
+        page.write(options.html, page.render(result, *pictures))
     print(report.evaluation(result))

@@ -2,8 +2,8 @@
 import os
 from pathlib import Path
 
+from ..config import SHAPES
 from ..data.formats.sources import find_caption_files
-from ..data.records import paths_of
 from ..support.files import check_writable
 
 
@@ -14,8 +14,8 @@ def check_outputs(files, inputs):
 
 
 def inputs_of(data, dataset):
-    """The files that data lie in: those of captions, and images that are files of their own."""
-    for path in [] if data == "shapes" else paths_of(data):
+    """The files that data, a tuple of paths, lie in: those of captions, and images that are files of their own."""
+    for path in () if data == SHAPES else data:
         yield from (source.file for source in find_caption_files(Path(path))[0])
     yield from (file for split in (dataset.train, dataset.val, dataset.test) for file in split.files or []
                 if isinstance(file, os.PathLike))

@@ -34,10 +34,10 @@ def cases():
     def convolutions(p):
         return {name: value for name, value in p.items() if name.startswith("conv.")}
 
-    convolving = replace(config, image_size=8, patch_size=1, convolutions="4 4 3", bag=5)
+    convolving = replace(config, image_size=8, patch_size=1, convolutions=(4, 4, 3), bag=5)
     convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
                       for layer in ("patch_embed", "bag"))
-    alone = replace(convolving, convolutions="3")
+    alone = replace(convolving, convolutions=(3,))
     residual = {name: normal(shape) for name, shape in sublayers(alone)["patch_embed"].items()}
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
     targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside

@@ -12,12 +12,13 @@ must agree with the backward's. In float64 this central difference of fourth ord
 within a few 1e-8, and a wrong sign, scale, transpose or term is off by 1e-3 at the least. An argument's error is
 the largest difference over its entries, relative to its largest gradient.
 """
-import argparse
 from functools import partial
 
+from ..config import ENGINES
 from ..errors import ConfigError
 from ..model.engines import compile_engine
-from ..support.command import arguments
+from ..support.command import arguments, parser_of
+from ..support.flags import add_option
 from .cases import cases
 from .numeric import TOLERANCE, TOLERANCE_FLOAT32, check_case, check_kernel
 from .report import print_layers, print_model
@@ -25,11 +26,10 @@ from .whole_model import CONVOLVING, TIED
 
 
 def main(words=None):
-    names = sorted({case.layer for case in cases()})
-    parser = argparse.ArgumentParser(prog="python -m npcaption.gradcheck", description=(__doc__ or "").partition("\n")[0],
-                                     allow_abbrev=False)
-    parser.add_argument("--engine", choices=["numpy", "numba"], default="numpy", help="whose gradients to check")
-    parser.add_argument("--layer", choices=names, metavar="NAME", help=f"only this one, of: {', '.join(names)}")
+    names = tuple(sorted({case.layer for case in cases()}))
+    parser = parser_of("gradcheck", __doc__)
+    add_option(parser, "engine", str, "engine whose gradients are checked", ENGINES, default="numpy")
+    add_option(parser, "layer", str, f"layer to check, one of: {', '.join(names)} (default: all)", names, "NAME")
     options = arguments(parser, words)
     chosen = [case for case in cases() if options.layer in (None, case.layer)]
     check, tolerance = check_case, TOLERANCE

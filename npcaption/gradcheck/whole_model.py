@@ -16,7 +16,7 @@ from .numeric import numerical_gradient, relative_error
 SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24, encoder_blocks=2, decoder_blocks=2,
                     max_length=9, vocabulary=11, dropout=0.1)
 TIED = replace(SMALL, tied=True)
-CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions="5 6 6", bag=7)
+CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions=(5, 6, 6), bag=7)
 
 
 def example(config, captions=1, dtype=np.float64, seed=0):

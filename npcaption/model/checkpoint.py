@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import tokenizers
-from ..config import Config, check, check_types
+from ..config import Config, check
 from ..errors import CheckpointError, ConfigError, printable, why
 from ..support import files
+from ..support.settings import numbers_in
 from .parameters import Parameters, sublayers
 
-VERSION = 2         # 1 had no fingerprints of the training images
+VERSION = 3         # 1 had no fingerprints of the training images; 1 and 2 joined the paths of `data` to one text
 MOMENTS = ("optimiser.m", "optimiser.v")
 SHIPPED = Path(__file__).parents[1] / "weights" / "flickr8k.npz"  # trained on photographs; weights/README.md says all about it
 
@@ -169,17 +171,41 @@ def read_meta(text):
     try:
         if meta["version"] not in range(1, VERSION + 1):
             raise ValueError(f"it has the format {meta['version']!r}, this program reads 1 to {VERSION}")
-        config, state = Config.from_json(meta["config"]), meta["state"]
+        config, state = meta["config"] if meta["version"] >= 3 else separated(meta["config"]), meta["state"]
+        config = Config.from_json(config)
         tokenizer = tokenizers.from_json(meta["tokenizer"])
     except (LookupError, TypeError, CheckpointError) as error:
         raise ValueError(f"its meta is not as this program writes it: {type(error).__name__}: {error}") from error
-    check_types(config)
     check(config)
     if not isinstance(state, dict):
         raise ValueError("its state is no dictionary")
     if tokenizer.size != config.model.vocabulary:
         raise ValueError(f"the tokenizer has {tokenizer.size} ids, the model {config.model.vocabulary}")
     return config, tokenizer, state
+
+
+def separated(config):
+    """A configuration of format 1 or 2 as format 3 has it: `data` and `convolutions` were each one text."""
+    parts = {part: {**config[part]} for part in ("model", "training")}
+    for part, name, separate in (("model", "convolutions", lambda text: numbers_in([text])), ("training", "data", paths_in)):
+        if name in parts[part]:
+            if not isinstance(parts[part][name], str):
+                raise ValueError(f"{name} is {parts[part][name]!r}; it must be text")
+            parts[part][name] = separate(parts[part][name])
+    return parts
+
+
+def paths_in(text):
+    """The paths that one text joins -> tuple
+
+    One that exists is one path. Else a system's separator is its own, but a checkpoint may come from another system, where
+    it was ; and paths began with C:\\, or :.
+    """
+    if os.path.exists(text):
+        return (text,)
+    drive = re.match(r"[A-Za-z]:\\" if os.pathsep == ":" else r"[A-Za-z]:[\\/]", text)
+    separator = ";" if drive else next((mark for mark in (os.pathsep, ":", ";") if mark in text), os.pathsep)
+    return tuple(filter(None, text.split(separator))) or (text,)
 
 
 def expected_shapes(model, members):

@@ -20,7 +20,7 @@ BAG = {name: shape.replace("V", "W") for name, shape in OUTPUT.items()}
 def sublayers(config):
     """{sublayer's name: {parameter's name in it: shape}}, in the order of the forward pass."""
     letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
-               "I": ([3] + config.widths)[-1] * config.patch_size ** 2, "P": config.patches, "L": config.max_length,
+               "I": [3, *config.convolutions][-1] * config.patch_size ** 2, "P": config.patches, "L": config.max_length,
                "V": config.vocabulary, "W": config.bag}
     patch_embed = {}
     for i, (inputs, outputs, _) in enumerate(config.stem):

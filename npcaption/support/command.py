@@ -1,7 +1,7 @@
 """The command-line harness: arguments, standard streams of every kind, and how a command ends."""
+import argparse
 import atexit
 import builtins
-import difflib
 import errno
 import os
 import re
@@ -14,16 +14,26 @@ from contextlib import suppress
 
 from ..errors import ConfigError, NpcaptionError, printable, why
 from . import background
+from .settings import suggestion
 
 OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; not line ends and tabs
+SCRIPTS = "train.py", "sample.py"
 UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.exe nor PowerShell takes for its own
 
 
-def arguments(parser, words=None):
-    """The arguments that an ArgumentParser finds in words, by default the command line's.
+def parser_of(name, about, **more):
+    """An ArgumentParser for the command `npcaption NAME`, its usage named after how it was called."""
+    called = as_called()[0] or ["npcaption"]
+    if called[-1] == "npcaption":
+        called = [*called, name]
+    if os.path.basename(called[-1]) in SCRIPTS:
+        called = [os.path.basename(called[-1])]
+    return argparse.ArgumentParser(" ".join(called), description=about, allow_abbrev=False,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter, **more)
 
-    ConfigError for those that it refuses; of a flag that it does not know the nearest is suggested.
-    """
+
+def arguments(parser, words=None):
+    """Parse words, by default the command line's.  ConfigError for all it refuses; for an unknown flag, with the nearest."""
     def refuse(message):
         end = "" if message[-1] in ".?" else "."
         raise ConfigError(f"{message[0].upper()}{message[1:]}{end} --help lists all arguments.")
@@ -31,10 +41,24 @@ def arguments(parser, words=None):
     parser.error = refuse
     options, unknown = parser.parse_known_args(words)
     if unknown:
-        known = re.findall(r"--[\w-]+", parser.format_usage())
-        near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
-        refuse(f"Unrecognised argument '{unknown[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
+        known = re.findall(r"(?<!\S)--[\w-]+", parser.format_help())
+        refuse(f"Unrecognised argument '{unknown[0]}'{suggestion(unknown[0].split('=')[0], known)}")
     return options
+
+
+def as_called():
+    """How this process was called -> words up to train.py, -m npcaption.train or npcaption, and those after it
+
+    With the interpreter's options, if there are any. Without words if it is none of our commands.
+    """
+    words = sys.argv[1:]
+    before = sys.orig_argv[:len(sys.orig_argv) - len(words)] or [""]
+    door = before[-1]
+    if before[-2:-1] == ["-m"] and door.partition(".")[0] == "npcaption" or os.path.basename(door) in SCRIPTS:
+        return [os.path.basename(before[0]).removesuffix(".exe"), *before[1:]], words
+    if os.path.basename(door).removesuffix(".exe") == "npcaption":
+        return ["npcaption"], words
+    return [], []
 
 
 def command(main):

@@ -1,8 +1,6 @@
 """The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
 import math
-import os
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +22,13 @@ from ..model.checkpoint import Checkpoint
 from ..model.engines import compile_engine, make_engine
 from ..model.objectives import LIKELIHOOD, OBJECTIVES, chosen
 from ..model.parameters import Parameters, decay_of, initialise, table
-from ..support.command import quoted
+from ..support.command import as_called, quoted
 from ..support.progress import progress
+from ..support.settings import shown
 from ..tokenizers import PADDING
 from ..tokenizers.words import RULE, unspaced
 from . import report, run_folder, schedule
 
-SAVE_MINUTES = 5.0  # from one checkpoint within an epoch to the next
 EPOCH = {"counted": 0, "seconds": 0.0, **{objective.total: 0.0 for objective in OBJECTIVES}}  # of the one under way
 BEGINNING = {"epoch": 0, "step": 0, "best": math.inf, "best_epoch": 0,
              **EPOCH}
@@ -81,15 +79,15 @@ class Trainer:
         return f"{told}; every number in it is finite, so the norm of the gradients is too large" if not bad else told
 
 
-def train(config, out, resume=False, say=print, save_minutes=SAVE_MINUTES, debug_nan=False, strict=False):
+def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False):
     """Train as configured; leave best.npz, last.npz and log.csv in the folder `out`.  -> Captioner of the best epoch
 
     resume: go on from last.npz, to the same bits as if there had been no break. save_minutes: between checkpoints within
     an epoch. debug_nan: check what every sublayer makes in every step. strict: leave out no image or caption silently.
     """
     configs.check(config)
-    configs.check_number("save_minutes", save_minutes)
-    out, scenes = Path(out), [run_folder.SCENES] * (config.training.data == "shapes")
+    configs.check_setting("save_minutes", save_minutes)
+    out, scenes = Path(out), [run_folder.SCENES] * (config.training.data == configs.SHAPES)
     with run_folder.folder(out, resume, [*run_folder.FILES, *scenes]):
         return _train(config, out, resume, say, save_minutes, debug_nan, strict)
 
@@ -217,16 +215,16 @@ def first_parameters(config, sequences):
 def check_data(data, t, out, resumed, seen):
     """Refuse what cannot be trained on, or is not what the run began with."""
     if not data.train.names or not data.val.names:
-        raise DataError(" ".join([f"{t.data} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
+        raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
                                   f"to validate: add some to the empty split.", *data.notes]))
     if t.batch_size > len(data.train.names):
         raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
                           f"Choose a smaller --batch-size.")
     if resumed and resumed.state["data"] != fingerprint(data):
-        raise CheckpointError(f"{out} was trained on other images or captions than {t.data} now holds. Resume with the "
+        raise CheckpointError(f"{out} was trained on other images or captions than {shown(t.data)} now holds. Resume with the "
                               f"data of the first run, or begin anew in another folder (--out).")
     if resumed and resumed.seen and len(others := exchanged(resumed.seen, seen)):
-        raise CheckpointError(f"{t.data} holds other images than those that {out} was trained on: {len(others)} differ under "
+        raise CheckpointError(f"{shown(t.data)} holds other images than those that {out} was trained on: {len(others)} differ under "
                               f"the same names, the first {data.train.names[others[0]]}. Restore them, or begin anew in "
                               f"another folder (--out).")
 
@@ -240,6 +238,7 @@ def last_good(out):
 
 def resuming_command():
     """The command that began this process, with --resume"""
-    if os.path.basename(sys.argv[0]) != "train.py":          # Python code called `train`
+    command, words = as_called()
+    if not command:                                          # Python code called `train`
         return "train(..., resume=True)"
-    return quoted(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])
+    return quoted([*command, *words, *["--resume"] * ("--resume" not in words)])

@@ -9,9 +9,11 @@ import tempfile
 import threading
 from contextlib import contextmanager, suppress
 
+from ..config import ModelConfig
 from ..errors import CheckpointError, why
 from ..model import checkpoint
 from ..support.files import clear_unfinished, write_whole
+from ..support.settings import settings_of, shown
 
 try:
     import fcntl
@@ -115,17 +117,16 @@ def resumable(out, config):
     """
     found = checkpoint.load(out / "last.npz")
     was, now = found.config.to_json(), config.to_json()
-    for name in ("vocabulary", "unknown", "bag"):            # known from the data only
-        now["model"][name] = was["model"][name]
-    differ = {name: f"{name} was {was[part][name]}, now {now[part][name]}" for part in now for name in now[part]
-              if was[part][name] != now[part][name]}
+    now["model"] |= {name: was["model"][name] for name, _, setting in settings_of(ModelConfig) if not setting.subject}
+    differ = {name: f"{name} was {shown(was[part][name])}, now {shown(now[part][name])}" for part in now
+              for name in now[part] if was[part][name] != now[part][name]}
     wrong = [told for name, told in differ.items() if name not in MAY_DIFFER]
     if wrong:
         raise CheckpointError(f"{out} was trained with other settings: {'; '.join(wrong)}. Resume with the first run's flags "
                               f"({', '.join(MAY_DIFFER)} may differ), or begin anew in another folder (--out).")
     if found.optimiser is None or not {"epoch", "step", "nats", "counted", "seconds", "best", "best_epoch", "log",
                                        "data"} <= set(found.state):
-        raise CheckpointError(f"{out / 'last.npz'} holds no state of training, so it can caption but not go on.")
+        raise CheckpointError(f"{out / 'last.npz'} has no optimiser state: usable for captioning, not for --resume.")
     return found, [f"Resumed with another setting: {told}, which may be ({MAY_DIFFER[name]})."
                    for name, told in differ.items()]
 

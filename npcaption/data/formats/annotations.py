@@ -2,9 +2,9 @@
 import json
 
 from ...errors import DataError, printable
+from ..splits import WORDS
 from .entries import Entry, Fault, holds_captions, stated_split
 from .lists import NOT_A_ROW_OF_JSON, pairs_once, row_of
-from ..splits import WORDS
 from .text import clean, read_text
 
 NO_ROW = NOT_A_ROW_OF_JSON._replace(noun="row")
