@@ -1,5 +1,4 @@
 """Splits, sequences and batches."""
-import os
 import shutil
 
 import damage_data

@@ -1,6 +1,5 @@
 """Splits: drawn by hashes of names, or stated in rows, in the names of files and folders, or in lists."""
 import json
-import os
 import unicodedata
 
 import pytest
