@@ -116,6 +116,7 @@ def test_flags_give_the_settings_values(words, found):
     (["--engine", "cuda"], "--engine is 'cuda'; it must be one of: numba, numpy."),
     (["--no-flipp"], "Unrecognised argument '--no-flipp'; did you mean --no-flip? --help"),
     (["--vocab-siz", "9"], "did you mean --vocab-size?"), (["--warmup", "9"], "did you mean --warmup-steps?"),
+    (["--data"], "Argument --data: expected at least one argument."),
     (["--bag", "9"], "Unrecognised argument '--bag'"), (["--unknown", "9"], "Unrecognised argument '--unknown'"),
     (["--vocabulary", "9"], "Unrecognised argument '--vocabulary'")])
 def test_a_flag_that_is_wrong_is_one_sentence_with_the_nearest_right_one(words, said):

@@ -1,11 +1,11 @@
-"""Caption photographs.
+"""Caption images.
 
     python sample.py dog.jpg beach.png                          the model that ships with the package, greedily
-    python sample.py dog.jpg --checkpoint runs/x/best.npz       one that train.py made
+    python sample.py dog.jpg --checkpoint runs/x/best.npz       a model that train.py wrote
     python sample.py photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
-    python sample.py dog.jpg --temperature 0.7 --count 5        five captions drawn at random
+    python sample.py dog.jpg --temperature 0.7 --count 5        five sampled captions
     python sample.py dog.jpg --beam 4 --count 4 --json          the four best with their scores
-    python sample.py dog.jpg --attention looked.png             where the model looked, word by word
+    python sample.py dog.jpg --attention looked.png             the attention map of each word
 """
 from functools import partial
 
@@ -23,7 +23,7 @@ def decoder(options):
     drawn = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")
              if getattr(options, name) is not None}
     if options.length_penalty is not None and options.beam is None:
-        raise ConfigError("--length-penalty ranks what a beam finds: add --beam K.")
+        raise ConfigError("--length-penalty ranks the captions of a beam: add --beam K.")
     if (options.layer, options.head) != (None, None) and not options.attention:
         raise ConfigError("--layer and --head choose what --attention draws: add --attention OUT.png.")
     if options.beam is not None:

@@ -1,4 +1,4 @@
-"""Every hand-written gradient against a numerical one.
+"""Check every hand-written gradient against a numerical one.
 
     python -m npcaption.gradcheck                     all layers, then the whole model
     python -m npcaption.gradcheck --layer attention   one layer

@@ -22,12 +22,14 @@ def add_flags(parser, values, subjects):
 def add_flag(parser, name, kind, setting, default=None):
     """The flag --NAME, checked as the setting is, and for a switch --no-NAME too.
 
-    A tuple's flag takes several words; of texts, such as paths, it may be given several times as well.
+    A tuple's flag takes several words. With texts, such as paths, it may be given several times; numbers may be none.
     """
     flag = f"--{name.replace('_', '-')}"
     how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"metavar": metavar(kind, setting)}
-    if element(kind):
-        how |= {"nargs": "*", "action": "extend" if element(kind) is str else "store"}
+    if element(kind) is str:
+        how |= {"nargs": "+", "action": "extend"}
+    elif element(kind):
+        how |= {"nargs": "*"}
     elif kind is not bool:
         how |= {"type": reader(flag, kind, setting)}
     told = help_text(kind, setting, default).replace("%", "%%")
