@@ -5,7 +5,7 @@
 A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a factor, a
 transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked by
 `npcaption.gradcheck` in the cases of its own layer alone; the model's wiring is checked in the whole model. It is
-caught if a gradient is wrong or not a number, or if it raises.
+caught if a gradient is wrong, if the check refuses it (its shape, not a number, an input written to), or if it raises.
 """
 import ast
 import builtins
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # as a script, too, it mutates the package that it lies beside
 
 from npcaption import layers  # noqa: E402
+from npcaption.errors import GradientError  # noqa: E402
 from npcaption.gradcheck import cases, numeric, whole_model  # noqa: E402
 from npcaption.support.progress import progress  # noqa: E402
 
@@ -240,29 +241,30 @@ def in_place(mutant):
 
 
 def check(name):
-    """What the gradient check says of a function as it stands: "right", "wrong" or "raises"."""
+    """What the gradient check says of a function as it stands: "right", "wrong", "refused" or "raises"."""
     try:
         with np.errstate(all="ignore"):
-            return "right" if all(error < numeric.TOLERANCE for _, error in findings(name)) else "wrong"
+            return "right" if all(error < numeric.TOLERANCE for error in errors(name)) else "wrong"
     except NameError:
         raise                                                # the operator's mistake: such a mutant proves nothing
+    except GradientError:
+        return "refused"
     except Exception:
         return "raises"
 
 
-def findings(name):
-    """The shapes and errors of the check that is responsible, its cases made anew: a mutant may write into them."""
+def errors(name):
+    """The errors that the responsible check finds, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
         of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
-        yield from of_tensors.values()
-        yield from whole_model.check_half().values()
+        yield from (error for _, error in [*of_tensors.values(), *whole_model.check_half().values()])
     for case in cases.cases():
         if f"{case.layer}_backward" == name:
-            yield from numeric.check_case(case).values()
+            yield from (finding.error for finding in cases.check_case(case).findings.values())
 
 
 def judge(mutant):
-    """ "wrong", "raises" or "equivalent"; in capitals what must not be: "SURVIVED", or "CAUGHT" though it is listed."""
+    """ "wrong", "refused", "raises" or "equivalent"; in capitals what must not be: "SURVIVED", or "CAUGHT" though it is listed."""
     with in_place(mutant):
         verdict = check(mutant.function)
     if mutant.name in EQUIVALENT:
@@ -286,14 +288,14 @@ def main():
     for name in sorted(gone):
         print(f"GONE  {name}, which EQUIVALENT lists")
 
-    columns = "wrong", "raises", "equivalent", "SURVIVED", "CAUGHT"
+    columns = "wrong", "refused", "raises", "equivalent", "SURVIVED", "CAUGHT"
     print(f"{'module':<36}{'mutants':>8}" + "".join(f"{column:>12}" for column in columns))
     for module in [*dict.fromkeys(mutant.module for mutant in found), "all"]:
         of_module = [(verdict, n) for (m, verdict), n in verdicts.items() if module in (m, "all")]
         counts = [sum(n for verdict, n in of_module if verdict == column) for column in columns]
         print(f"{module:<36}{sum(counts):>8}" + "".join(f"{n:>12}" for n in counts))
-    wrong, raises, equivalent, survived, listed = counts
-    caught = wrong + raises + listed
+    wrong, refused, raises, equivalent, survived, listed = counts
+    caught = wrong + refused + raises + listed
     print(f"\n{caught} of {len(found) - equivalent} mutants caught; {equivalent} more compute the same.")
     return 1 if survived or listed or gone else 0
 

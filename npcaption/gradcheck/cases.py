@@ -7,6 +7,7 @@ import numpy as np
 from .. import layers
 from ..config import ModelConfig
 from ..model.parameters import sublayers
+from .numeric import check
 
 
 class Case(NamedTuple):
@@ -134,3 +135,9 @@ def cases():
             ("one token, not contiguous", every_other(1, 6), no_drop)]:
         found.append(("mlp", about, dict(x=x, p=p("encoder.0.mlp"), **dropping)))
     return [Case(*case) for case in found]
+
+
+def check_case(case):
+    """Report on a pair of the textbook in one case."""
+    forward, backward = (getattr(layers, f"{case.layer}_{way}") for way in ("forward", "backward"))
+    return check(forward, backward, **case.arguments)
