@@ -1,11 +1,11 @@
 """Caption photographs.
 
-    python sample.py dog.jpg beach.png                          the model that ships with the package, greedily
-    python sample.py dog.jpg --checkpoint runs/x/best.npz       one that train.py made
-    python sample.py photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
-    python sample.py dog.jpg --temperature 0.7 --count 5        five captions drawn at random
-    python sample.py dog.jpg --beam 4 --count 4 --json          the four best with their scores
-    python sample.py dog.jpg --attention looked.png             where the model looked, word by word
+    npcaption sample dog.jpg beach.png                          the model that ships with the package, greedily
+    npcaption sample dog.jpg --checkpoint runs/x/best.npz       one that npcaption train made
+    npcaption sample photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
+    npcaption sample dog.jpg --temperature 0.7 --count 5        five captions drawn at random
+    npcaption sample dog.jpg --beam 4 --count 4 --json          the four best with their scores
+    npcaption sample dog.jpg --attention looked.png             where the model looked, word by word
 """
 import argparse
 from functools import partial
@@ -41,8 +41,8 @@ def decoder(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="npcaption sample", description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
     parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the one that ships, trained on Flickr8k)")
     parser.add_argument("--engine", choices=["numba", "numpy"], help=f"(default: numba for more than {GROUP} images)")

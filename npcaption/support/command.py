@@ -16,6 +16,7 @@ from ..errors import ConfigError, NpcaptionError, printable, why
 from . import background
 
 OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; not line ends and tabs
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.exe nor PowerShell takes for its own
 
 
@@ -188,6 +189,16 @@ def silence(stream):
 
 
 # ---------------------------------------------------------------------------------------------------- commands as text
+
+def invocation(name):
+    """The words that run a command of the package as this process was run; None if it is no command, but Python code."""
+    folder, door = os.path.split(sys.argv[0])
+    if os.path.join(os.path.abspath(folder), "").startswith(os.path.join(PACKAGE, "")):
+        return ["python", "-m", "npcaption", name]
+    if door in ("train.py", "sample.py"):
+        return ["python", os.path.join(folder, f"{name}.py")]
+    return ["npcaption", name] if os.path.splitext(door)[0] == "npcaption" else None
+
 
 def quoted(words):
     """Words as a command line that a person can paste into this system's shell."""

@@ -1,11 +1,11 @@
 """Train a captioner.
 
-    python train.py                                             coloured shapes, offline, in minutes
-    python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
-    python train.py --data flickr8k --preset flickr8k           ours
-    python train.py --data flickr8k --preset word               the post's words; also: bpe, first-64, first-128, ...
-    python train.py --data my_photos --preset flickr8k          any folder of images with a captions.txt
-    python train.py ... --resume                                go on where the run with the same flags stopped
+    npcaption train                                             coloured shapes, offline, in minutes
+    npcaption train --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
+    npcaption train --data flickr8k --preset flickr8k           ours
+    npcaption train --data flickr8k --preset word               the post's words; also: bpe, first-64, first-128, ...
+    npcaption train --data my_photos --preset flickr8k          any folder of images with a captions.txt
+    npcaption train ... --resume                                go on where the run with the same flags stopped
 """
 import argparse
 import os
@@ -17,8 +17,8 @@ from . import loop
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="npcaption train", description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", metavar="shapes|PATH", action="append",
                         help="generated scenes, or captioned images; given several times, all of them together")
     parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"one of: {', '.join(config.PRESETS)}")

@@ -1,6 +1,5 @@
 """The training loop: steps, epochs, evaluation, log, checkpoints, resume."""
 import math
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from ..model import checkpoint as checkpoints
 from ..model.checkpoint import Checkpoint
 from ..model.engines import compile_engine, make_engine
 from ..model.parameters import Parameters, decay_of, initialise, table
-from ..support.command import quoted
+from ..support.command import invocation, quoted
 from ..support.progress import progress
 from ..tokenizers import PADDING
 from ..tokenizers.words import RULE, unspaced
@@ -187,10 +186,10 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     if data.scenes is not None:
         say(report.judged(captioner, data, out / run_folder.SCENES))
     bits = state["log"][best.state["best_epoch"] - 1]["val_bits_per_character"]
+    image = str(out / run_folder.SCENES / "0.png") if data.scenes else "IMAGE"
     say(f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character), in epoch "
         f"{best.state['best_epoch']}. Now: " + printable(quoted(
-            ["python", "sample.py", str(out / run_folder.SCENES / "0.png") if data.scenes else "IMAGE", "--checkpoint",
-             str(out / "best.npz")])))
+            [*(invocation("sample") or ["npcaption", "sample"]), image, "--checkpoint", str(out / "best.npz")])))
     return captioner
 
 
@@ -230,6 +229,7 @@ def last_good(out):
 
 def resuming_command():
     """The command that began this process, with --resume"""
-    if os.path.basename(sys.argv[0]) != "train.py":          # Python code called `train`
+    command = invocation("train")
+    if command is None:                                      # Python code called `train`
         return "train(..., resume=True)"
-    return quoted(["python", *(sys.argv if "--resume" in sys.argv else [*sys.argv, "--resume"])])
+    return quoted([*command, *sys.argv[1:], *(["--resume"] if "--resume" not in sys.argv else [])])

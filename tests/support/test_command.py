@@ -213,6 +213,20 @@ def test_a_quoted_command_is_read_by_the_shell_as_it_was(words):
     assert subprocess.run(["bash", "-c", shell], capture_output=True, text=True).stdout.splitlines() == words
 
 
+@pytest.mark.parametrize("door, words", [
+    ("train.py", ["python", "sample.py"]),
+    ("/clone/npcaption/train.py", ["python", "/clone/npcaption/sample.py"]),
+    ("/bin/npcaption", ["npcaption", "sample"]),
+    ("npcaption.exe", ["npcaption", "sample"]),
+    (str(ROOT / "npcaption" / "train.py"), ["python", "-m", "npcaption", "sample"]),
+    (str(ROOT / "npcaption" / "training" / "__main__.py"), ["python", "-m", "npcaption", "sample"]),
+    ("ipykernel_launcher.py", None),
+    ("", None)])
+def test_a_command_is_named_as_this_process_was_run(door, words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [door, "--out", "a"])
+    assert harness.invocation("sample") == words
+
+
 def test_on_windows_words_have_double_quotes():
     found = [harness.quoted_for_windows(word) for word in (r"C:\runs\a", r"my runs", "a&b", "100%", "--out", "")]
     assert found == [r"C:\runs\a", '"my runs"', '"a&b"', '"100%"', "--out", '""']
