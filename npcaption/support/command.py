@@ -79,7 +79,7 @@ def outcome(main):
     except OSError as error:                                 # such as a full disk behind the output
         return 2, f"{printable(error.filename)}: {why(error)}." if error.filename else f"{why(error)}."
     except ImportError as error:
-        return 2, f"{why(error)}. Repair the installation: pip install -e . in the project's folder."
+        return 2, f"{why(error)}. Reinstall the package with pip (in a clone: pip install -e .)."
     except RuntimeError as error:
         if "new thread" not in str(error):
             raise

@@ -15,17 +15,19 @@ import time
 import tracemalloc
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from npcaption.config import Config, ModelConfig
+from npcaption.config import Config
 from npcaption.errors import CheckpointError
 from npcaption.model import checkpoint as checkpoints
 from npcaption.model.checkpoint import Checkpoint
 from npcaption.model.parameters import initialise
 from npcaption.support.progress import progress
 from npcaption.tokenizers import CharTokenizer
+from tests.configs import TINY
 
 # ---------------------------------------------------------------------------------------------------------- mutations
 # Each takes a file's bytes, another file's, and a random.Random, and returns the bytes damaged.
@@ -111,8 +113,7 @@ def mutations(data, seed, count, other=b""):
 # -------------------------------------------------------------------------------------------------------- checkpoints
 
 TOKENIZER = CharTokenizer("abc ")
-CONFIG = Config(ModelConfig(image_size=16, channels=8, heads=2, hidden=8, encoder_blocks=1, decoder_blocks=1, max_length=6,
-                            vocabulary=TOKENIZER.size))
+CONFIG = Config(replace(TINY, vocabulary=TOKENIZER.size))
 
 
 def small_checkpoint(seed=0):

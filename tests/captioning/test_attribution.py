@@ -1,4 +1,6 @@
 """What a word comes from: attention by hand, saliency by numerical gradients."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,7 +8,6 @@ from PIL import Image
 from npcaption import layers
 from npcaption.captioning import attribution
 from npcaption.captioning.captioner import Captioner
-from npcaption.config import ModelConfig
 from npcaption.data.images import load_image
 from npcaption.errors import ConfigError, DataError
 from npcaption.gradcheck import numeric as gradcheck
@@ -14,10 +15,10 @@ from npcaption.model import wiring
 from npcaption.model.engines import NumbaEngine, compile_engine
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END, START, CharTokenizer, sequence
+from tests.configs import SMALL
 
 TOKENIZER = CharTokenizer(" .abcdef")
-CONFIG = ModelConfig(image_size=16, patch_size=4, channels=16, heads=2, hidden=16, encoder_blocks=1, decoder_blocks=2,
-                     max_length=16, vocabulary=TOKENIZER.size)
+CONFIG = replace(SMALL, patch_size=4, max_length=16, vocabulary=TOKENIZER.size)
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 

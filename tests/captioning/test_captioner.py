@@ -1,6 +1,7 @@
 """A model in use: captions, losses, gradients."""
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from npcaption.gradcheck import numeric as gradcheck
 from npcaption.model import wiring
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer, sequence
+from tests.configs import SMALL
 
 TOKENIZER = CharTokenizer("abcdef ")
-CONFIG = ModelConfig(image_size=16, channels=16, heads=2, hidden=16, encoder_blocks=1, decoder_blocks=2, max_length=12,
-                     vocabulary=TOKENIZER.size)
+CONFIG = replace(SMALL, vocabulary=TOKENIZER.size)
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
 

@@ -2,6 +2,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,14 +11,13 @@ from PIL import Image
 
 from npcaption.captioning import attribution, decoding, files
 from npcaption.captioning.captioner import Captioner
-from npcaption.config import ModelConfig
 from npcaption.errors import DataError
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
+from tests.configs import SMALL
 
 TOKENIZER = CharTokenizer("abcdef ")
-CONFIG = ModelConfig(image_size=16, channels=16, heads=2, hidden=16, encoder_blocks=1, decoder_blocks=1, max_length=12,
-                     vocabulary=TOKENIZER.size)
+CONFIG = replace(SMALL, decoder_blocks=1, vocabulary=TOKENIZER.size)
 
 
 @pytest.fixture

@@ -16,12 +16,11 @@ from npcaption.model import wiring
 from npcaption.model.engines import NumbaEngine, NumpyEngine
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END, PADDING, START, CharTokenizer
+from tests import configs
+from tests.configs import ODD
 
-ODD = ModelConfig(image_size=24, patch_size=8, channels=20, heads=4, hidden=30, encoder_blocks=1, decoder_blocks=2,
-                  max_length=9, vocabulary=11)
 SEED = ModelConfig(image_size=128, vocabulary=53)
-TINY = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, encoder_blocks=1, decoder_blocks=1, max_length=5,
-                   vocabulary=6)
+TINY = replace(configs.TINY, max_length=5)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,13 +3,14 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption.config import Config, ModelConfig, TrainingConfig, override
+from npcaption.config import Config, TrainingConfig, override
 from npcaption.data.dataset import Split, load_dataset
 from npcaption.data.images import load_image
 from npcaption.data.records import SPLIT_LISTS
@@ -17,9 +18,10 @@ from npcaption.data.seen import Seen, look, seen_images, seen_in
 from npcaption.errors import CheckpointError
 from npcaption.model import checkpoint
 from npcaption.training import loop
+from tests import configs
 
 ROOT = Path(__file__).parents[2]
-TINY = Config(ModelConfig(image_size=16, channels=8, heads=2, hidden=8, encoder_blocks=1, decoder_blocks=1, max_length=16),
+TINY = Config(replace(configs.TINY, max_length=16, vocabulary=0),
               TrainingConfig(epochs=1, batch_size=4, engine="numpy"))
 
 

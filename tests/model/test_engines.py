@@ -26,11 +26,11 @@ from npcaption.model.engines import NumbaEngine, NumpyEngine, compile_engine, ma
 from npcaption.model.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
 from npcaption.training.loop import Trainer
+from tests import configs
 
 ROOT = Path(__file__).resolve().parents[2]
 
-ODD = ModelConfig(image_size=24, patch_size=8, channels=20, heads=4, hidden=30, encoder_blocks=2, decoder_blocks=2,
-                  max_length=9, vocabulary=40)
+ODD = replace(configs.ODD, encoder_blocks=2, vocabulary=40)
 SEED = ModelConfig(image_size=64, vocabulary=53)
 
 # The textbook runs in float64 on the same float32 parameters, so the engine's own rounding is all that differs. A float32
