@@ -57,7 +57,7 @@ def log_probability(engine, image, ids):
 
 # -------------------------------------------------------------------------------------------------------- the memory
 
-@pytest.mark.parametrize("config", [ODD, SEED], ids=["odd", "seed"])
+@pytest.mark.parametrize("config", [pytest.param(ODD, id="odd"), pytest.param(SEED, id="seed", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("images, count", [(1, 1), (1, 5), (3, 2), (32, 1)])
 @pytest.mark.parametrize("make", [NumpyEngine, partial(NumbaEngine, threads=2)], ids=["numpy", "numba"])
 def test_a_step_with_memory_gives_the_logits_of_the_whole_forward_at_every_place(config, images, count, make):

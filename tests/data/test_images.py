@@ -404,6 +404,7 @@ def test_many_texts_that_would_fill_the_memory_together_are_refused():
         load_image(io.BytesIO(data[:33] + 4 * text + data[33:]), 1)
 
 
+@pytest.mark.slow
 def test_threads_do_not_take_each_others_settings_away(tmp_path, monkeypatch):
     """One is in a decoder while others come and go; afterwards Pillow and the warnings are as before."""
     monkeypatch.setenv(LIMIT, "100")

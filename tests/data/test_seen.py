@@ -112,6 +112,7 @@ def test_both_checkpoints_know_the_training_images(trained, tmp_path):
             np.testing.assert_array_equal(getattr(found.seen, name), getattr(expected, name))
 
 
+@pytest.mark.slow
 def test_evaluating_on_training_images_says_how_many_and_they_can_be_skipped(trained, tmp_path):
     held_out = evaluate(trained)
     assert held_out.returncode == 0 and "trained on" not in held_out.stdout + held_out.stderr

@@ -224,6 +224,7 @@ print(common_subsequence(["a", "b"] * 20_000, ["b", "a", "c"] * 20_000))
 """
 
 
+@pytest.mark.slow
 def test_no_text_takes_time_out_of_proportion():             # seconds; one of quadratic time would take minutes
     done = subprocess.run([sys.executable, "-c", HOSTILE], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip()) == (0, "39999"), done.stderr

@@ -20,6 +20,7 @@ from npcaption.layers import adamw
 from npcaption.model.parameters import Parameters
 from tests.export.test_golden import TOLERANCE, error, logits_of, loss_and_gradients, losses_of_training
 
+pytestmark = pytest.mark.slow  # importing PyTorch takes seconds; test_golden.py holds its figures
 SMALL = ModelConfig(image_size=24, channels=16, heads=4, hidden=40, max_length=9, vocabulary=11)
 SEED = replace(preset("seed-64").model, vocabulary=70)
 

@@ -13,11 +13,13 @@ def test_every_backward_is_broken_on_purpose():
     assert set(BACKWARDS) == offered == {mutant.function for path in FILES for mutant in mutants(path)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKWARDS)
 def test_every_backward_is_right_as_it_is(name):
     assert check(name) == "right"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_mutant_of_every_backward_is_caught(path):
     verdicts = {mutant.name: judge(mutant) for mutant in mutants(path)}

@@ -100,6 +100,7 @@ def test_kernels_are_compiled_once_and_found_again_by_the_next_start(cache, star
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_not_among_those_kept_is_compiled_and_kept_with_them(cache, start):
     assert start(ONE)[0] and start(ONE, ANOTHER)[0] and not start(ONE, ANOTHER)[0]
 
@@ -278,6 +279,7 @@ assert total.tolist() == [2, 2, 2]
 """
 
 
+@pytest.mark.slow
 def test_several_processes_that_start_at_once_all_succeed_and_leave_one_file(cache, start):
     running = [subprocess.Popen([sys.executable, "-c", SEVERAL], env=os.environ | {"PYTHONPATH": str(ROOT)},
                                 stderr=subprocess.PIPE, text=True) for _ in range(4)]
@@ -375,6 +377,7 @@ BROKEN = {"NUMBA_DISABLE_JIT is set": {"NUMBA_DISABLE_JIT": "1"}, "NPCAPTION_SIM
         "SystemError": "SystemError()"}.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", BROKEN)
 def test_a_numba_that_cannot_be_used_is_told_at_once_and_the_other_engine_works(reason, tmp_path):
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "NPCAPTION_CACHE": str(tmp_path)}
@@ -458,6 +461,7 @@ print(json.dumps([hashlib.sha256(g.flat).hexdigest(), target.ISA, compilation.fi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, variables", [("avx2", {}), ("neon", {}), ("plain", {"NUMBA_CPU_NAME": "generic"})])
 def test_narrower_vectors_give_the_textbooks_products_loss_and_gradients(name, variables, tmp_path):
     if name == "avx2" and target.ISA not in ("avx2", "avx512"):

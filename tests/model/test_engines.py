@@ -360,6 +360,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("way", multiprocessing.get_all_start_methods())
 def test_a_captioner_works_in_the_processes_of_a_pool_and_goes_on_in_its_own(tmp_path, way, engine):
@@ -369,6 +370,7 @@ def test_a_captioner_works_in_the_processes_of_a_pool_and_goes_on_in_its_own(tmp
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_that_is_forked_while_kernels_are_compiled_has_them_and_does_not_hang(tmp_path):
     code = """

@@ -323,6 +323,7 @@ def work(function, *arguments):
     return calls["call"] + calls["c_call"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letters", ["a", "ab", "abcdefghijklmnopqrstuvwxyz", ".,;-", "कखगिु", "'"])
 def test_the_work_for_a_long_word_is_proportional_to_its_length(letters):
     rng = random.Random(0)

@@ -48,6 +48,7 @@ def wait_for_steps(out, process):
 
 # ------------------------------------------------------------------------------------------------------------ signals
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_expect(number, status, tmp_path):
     process = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
@@ -73,6 +74,7 @@ def test_a_second_signal_stops_at_once(tmp_path):
             time.sleep(1)
 
 
+@pytest.mark.slow
 def test_two_signals_at_once_leave_a_whole_checkpoint(tmp_path):
     process = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
     wait_for_steps(tmp_path / "run", process)
@@ -121,6 +123,7 @@ def test_handlers_are_as_before_when_training_is_over():
     assert [signal.getsignal(number) for number in run_folder.SIGNALS] == before
 
 
+@pytest.mark.slow
 def test_a_terminal_that_goes_away_ends_training_with_a_checkpoint(tmp_path):
     pty = pytest.importorskip("pty", reason="needs a terminal")
     out, (process, terminal) = tmp_path / "run", pty.fork()
@@ -137,6 +140,7 @@ def test_a_terminal_that_goes_away_ends_training_with_a_checkpoint(tmp_path):
 
 # --------------------------------------------------------------------------------------------------------- the folder
 
+@pytest.mark.slow
 def test_a_second_training_in_one_folder_is_refused_until_the_first_is_gone(tmp_path):
     first = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
     wait_for_steps(tmp_path / "run", first)
@@ -265,6 +269,7 @@ def limited(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_training_with_a_sentence_and_the_checkpoint_before_is_whole(tmp_path):
     out = tmp_path / "run"
     process = start(out, "--epochs", "1")

@@ -96,7 +96,7 @@ def assert_same_end(one, other):
     np.testing.assert_array_equal(best[0].parameters.flat, best[1].parameters.flat)
 
 
-@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("engine", ["numba", pytest.param("numpy", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(name, engine, tmp_path, monkeypatch):
     config = override(PRESETS[name], **PRESETS_MADE_SMALL, engine=engine)
@@ -111,6 +111,7 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(nam
     assert [row["train"] for row in rows[0]] == [row["train"] for row in rows[1]] and len(rows[0]) == 2
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_loses_nothing(tmp_path):
     _, steps = stress.stress(4, tmp_path)
     assert len(steps) == 4
@@ -196,6 +197,7 @@ def test_the_model_can_learn_one_batch_by_heart():
     assert Captioner(config, tokenizer, parameters).captions(list(data.train.images)) == [c[0] for c in data.train.captions]
 
 
+@pytest.mark.slow
 def test_the_model_can_learn_16_real_photographs_by_heart(flickr8k, tmp_path, monkeypatch):
     monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path))
     data = load_dataset(flickr8k, 64, seed=0, limit=16)
