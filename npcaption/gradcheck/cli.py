@@ -70,5 +70,6 @@ def print_model(steps, engine, tolerance, config=SMALL):
     print(f"\n{'whole model':<22}{when:<39}{'shape':<18}{'error':>9}")
     errors = check_model(steps, engine, config)
     for tensor, (shape, error) in errors.items():
-        print(f"{'':<22}{tensor:<39}{str(shape):<18}{error:>9.1e}  {'ok' if error < tolerance else 'WRONG'}", flush=True)
+        verdict = "ok" if error < tolerance else "WRONG"
+        print(f"{'':<22}{tensor:<39}{str(shape):<18}{error:>9.1e}  {verdict}", flush=True)
     return all(error < tolerance for _, error in errors.values())

@@ -14,7 +14,10 @@ def float_arrays(arguments):
 def arrays(arguments):
     named = {}
     for name, value in arguments.items():
-        named |= {f"{name}[{key}]": entry for key, entry in value.items()} if isinstance(value, Mapping) else {name: value}
+        if isinstance(value, Mapping):
+            named |= {f"{name}[{key}]": entry for key, entry in value.items()}
+        else:
+            named[name] = value
     return {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
 
 
@@ -27,7 +30,7 @@ def copied(value):
 def require_something_to_check(arguments):
     checked = float_arrays(arguments)
     if not checked:
-        raise GradientError(f"No float array among the arguments ({', '.join(arguments) or 'none'}). Pass one to check.")
+        raise GradientError(f"No float array among the arguments ({', '.join(arguments)}). Pass one to check.")
     for name, x in checked.items():
         if not x.size:
             raise GradientError(f"{name} has no entries, its shape is {x.shape}. Pass some to check.")
@@ -65,7 +68,7 @@ def gradients(backward, dout, cache, arguments):
     found = [np.array(dx) for dx in returned if dx is not None]  # a copy: it may be dout itself, or lie in the cache
     if len(found) != len(inputs):
         raise GradientError(f"backward returned {count(found, 'gradient')} for {count(inputs, 'float array')} "
-                            f"({', '.join(inputs) or 'none'}). Return one for each, in the order of forward's parameters.")
+                            f"({', '.join(inputs) or 'none'}). Return one for each, in forward's order.")
     found = dict(zip(inputs, found))
     for name in g:
         if g[name].keys() != before[name].keys():
@@ -92,7 +95,7 @@ def count(things, noun):
 def require_unchanged(who, arguments, kept):
     """GradientError if an array is not what it was. It is put right first, as it may be the caller's."""
     now, before = arrays(arguments), arrays(kept)
-    changed = [name for name in before if not np.array_equal(now[name], before[name], equal_nan=before[name].dtype.kind == "f")]
+    changed = [name for name, x in before.items() if not np.array_equal(now[name], x, equal_nan=x.dtype.kind == "f")]
     for name in changed:
         now[name][...] = before[name]
     if changed:

@@ -1,7 +1,7 @@
 """Mutation of the backwards: each is broken in every small way, to see whether the gradient checks notice.
 
-A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a factor, a
-transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked in the cases of
+A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a factor,
+a transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked in the cases of
 its own layer alone; the model's wiring is checked in the whole model. It is caught if a gradient is wrong, if the check
 refuses it (its shape, not a number, an input written to), or if it raises.
 """
@@ -22,7 +22,7 @@ from ..model import wiring
 from . import cases, numeric, whole_model
 
 ROOT = Path(__file__).resolve().parents[2]  # of the modules' names
-FILES = [path for path in [*sorted(Path(layers.__file__).resolve().parent.glob("[!_]*.py")), Path(wiring.__file__).resolve()]
+FILES = [path for path in [*sorted((ROOT / "npcaption" / "layers").glob("[!_]*.py")), Path(wiring.__file__).resolve()]
          if "_backward(" in path.read_text()]
 
 # What a mutant is called, "function: the line before -> the line after", and why it computes the same.
@@ -250,7 +250,7 @@ def check(name):
 def errors(name):
     """The errors that the responsible check finds, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
-        of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0)  # the steepest entry: enough, and fast
+        of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0)  # the steepest: enough
         yield from (error for _, error in [*of_tensors.values(), *whole_model.check_half().values()])
     for case in cases.cases():
         if f"{case.layer}_backward" == name:
@@ -258,7 +258,7 @@ def errors(name):
 
 
 def judge(mutant):
-    """ "wrong", "refused", "raises" or "equivalent"; in capitals what must not be: "SURVIVED", or "CAUGHT" though it is listed."""
+    """ "wrong", "refused", "raises", "equivalent"; in capitals what must not be: "SURVIVED", "CAUGHT" though listed."""
     with in_place(mutant):
         verdict = check(mutant.function)
     if mutant.name in EQUIVALENT:

@@ -15,7 +15,7 @@ at the least. An argument's error is the largest difference over its entries, re
 dout is random: with dout = 1 the gradient of a softmax, or of a layernorm whose w is 1, is 0 whatever the backward does
 with the rest.
 """
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 
 import numpy as np
@@ -27,7 +27,7 @@ TOLERANCE = 1e-7
 STEP = 5e-4  # of the spread of the argument: truncation, h^4, and rounding, 1e-16 / h, both stay small
 
 
-def check(forward, backward, /, **arguments):
+def check(forward: Callable, backward: Callable, /, **arguments: object) -> Report:
     """Report on every gradient of a pair; it is true if all are right, and prints as a table.
 
     forward(**arguments) -> (out, cache), where out is an array or a number
@@ -75,7 +75,8 @@ def check(forward, backward, /, **arguments):
     contract.require_unchanged("backward", handed, kept_handed)
     contract.require_same(again, written, "Called again with the same dout and cache", "Leave the cache as it is.")
     numeric = numerical_gradients(forward, kept, dout)
-    contract.require_same(again, written, "Called again after forward had run on other arguments", "Read only dout and the cache.")
+    contract.require_same(again, written, "Called again after forward had run on other arguments",
+                          "Read only dout and the cache.")
     contract.require_same_output(forward, arguments, out)
     return compared(numeric, written)
 

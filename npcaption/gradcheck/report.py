@@ -20,8 +20,8 @@ class Report(NamedTuple):
         return all(finding.error < self.tolerance for finding in self.findings.values())
 
     def __str__(self):
-        rows = [("argument", "shape", f"{'error':>9}"),
-                *((name, str(finding.shape), outcome(finding, self.tolerance)) for name, finding in self.findings.items())]
+        rows = [("argument", "shape", f"{'error':>9}")]
+        rows += [(name, str(found.shape), outcome(found, self.tolerance)) for name, found in self.findings.items()]
         wide = [max(len(row[column]) for row in rows) + 2 for column in range(2)]
         return "\n".join(f"{name:<{wide[0]}}{shape:<{wide[1]}}{rest}" for name, shape, rest in rows)
 
