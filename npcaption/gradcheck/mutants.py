@@ -1,9 +1,9 @@
 """Mutation of the backwards: each is broken in every small way, to see whether the gradient checks notice.
 
-A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a factor,
-a transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked in the cases of
-its own layer alone; the model's wiring is checked in the whole model. It is caught if a gradient is wrong, if the check
-refuses it (its shape, not a number, an input written to), or if it raises.
+A mutant is a `*_backward` of `npcaption/layers` or `npcaption/model/wiring.py` with one change: a sign, a term, a
+factor, a transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and checked in the
+cases of its own layer alone; the model's wiring is checked in the whole model. It is caught if a gradient is wrong, if
+the check refuses it (its shape, not a number, an input written to), or if it raises.
 """
 import ast
 import builtins
