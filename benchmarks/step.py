@@ -49,7 +49,7 @@ def make_npcaption(engine, size, threads, model):
 
 
 def original(m=MODEL):
-    from tests.torch_model import TorchCaptioner
+    from .torch_model import TorchCaptioner
     return TorchCaptioner(m.image_size, m.patch_size, m.channels, m.heads, m.hidden, m.encoder_blocks, m.decoder_blocks,
                           m.max_length, m.vocabulary)
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.training_parity runs/seed-128 [--epochs 2]
 
-PyTorch trains the original's model (tests/torch_model.py) with torch.optim.AdamW; the validation loss of both is measured by
+PyTorch trains the original's model (torch_model.py) with torch.optim.AdamW; the validation loss of both is measured by
 npcaption on all captions. Needs the extra `bench`, and a run with a constant rate that decays all parameters and never clips.
 """
 import argparse
@@ -19,7 +19,8 @@ from npcaption.export.torch_state import from_torch_state, to_torch_state
 from npcaption.model import checkpoint as checkpoints
 from npcaption.model.parameters import initialise
 from npcaption.support.progress import progress
-from tests.torch_model import TorchCaptioner
+
+from .torch_model import TorchCaptioner
 
 
 def main():

@@ -8,6 +8,8 @@ from importlib import import_module
 
 from .errors import CheckpointError, ConfigError, DataError, NpcaptionError
 
+__version__ = "0.1.0"
+
 __all__ = ["Captioner", "load", "decoding", "NpcaptionError", "DataError", "ConfigError", "CheckpointError"]
 
 LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "load_captioner"), "decoding": ("decoding", None)}

@@ -21,6 +21,10 @@ class TrainingError(NpcaptionError):
     """Numbers that went bad in training."""
 
 
+class GradientError(NpcaptionError):
+    """A forward or backward that breaks the contract of a pair."""
+
+
 class Stopped(NpcaptionError):
     """Training was asked to stop by a signal, and has saved what it had."""
 

@@ -5,6 +5,13 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Tests on real data are slow: the inner loop is the same whether the data is there or not."""
+    for item in items:
+        if "flickr8k" in item.fixturenames:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def flickr8k():
     """The folder of Flickr8k; a test that asks for it is skipped where it is not there."""

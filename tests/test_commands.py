@@ -31,6 +31,7 @@ def trained(tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_training_needs_no_arguments_but_time(trained):
     folder, result = trained
     assert (folder / "runs" / "shapes" / "best.npz").exists()
@@ -62,6 +63,7 @@ def test_sample_takes_folders_decodes_as_told_and_goes_on_after_a_bad_image(trai
     assert sorted(path.name for path in trained[0].glob("a-*.png")) == ["a-1.png", "a-2.png", "a-4.png"]
 
 
+@pytest.mark.slow
 def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
     command = [sys.executable, "-m", "npcaption.evaluate", "--limit", "12", "--json", "s.json", "--html", "p.html"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -177,6 +179,7 @@ def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data
     assert result.returncode == 2 and "nowhere" in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_first_run_ever_says_that_it_compiles_and_the_next_does_not(tmp_path, monkeypatch):
     monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
     arguments = "train.py", "--epochs", 1, "--limit", 16, "--image-size", 16

@@ -33,6 +33,7 @@ def test_it_was_trained_by_the_preset():
     assert len(found.state["log"]) <= found.config.training.epochs and found.state["epoch"] == found.state["best_epoch"]
 
 
+@pytest.mark.slow
 def test_it_captions_with_numpy_alone_and_without_a_checkpoint_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)).save(tmp_path / "noise.png")
     program = ("import sys, npcaption; print(npcaption.load().caption('noise.png')); "
@@ -55,6 +56,7 @@ def test_the_card_beside_it_says_what_it_is():
         assert f"| {scores} |" in results
 
 
+@pytest.mark.slow
 def test_it_scores_on_photographs_what_is_said_of_it(flickr8k):
     captioner = npcaption.load(engine="numba")
     val = load_dataset(str(flickr8k), captioner.config.image_size, 0, looked_at=("val",)).val

@@ -30,6 +30,7 @@ os.open = open_file
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
 def test_training_resuming_captioning_and_evaluating_work(engine, tmp_path):
     (tmp_path / "like").mkdir()

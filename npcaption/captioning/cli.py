@@ -1,11 +1,11 @@
 """Caption images.
 
-    python sample.py dog.jpg beach.png                          the model that ships with the package, greedily
-    python sample.py dog.jpg --checkpoint runs/x/best.npz       a model that train.py wrote
-    python sample.py photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
-    python sample.py dog.jpg --temperature 0.7 --count 5        five sampled captions
-    python sample.py dog.jpg --beam 4 --count 4 --json          the four best with their scores
-    python sample.py dog.jpg --attention looked.png             the attention map of each word
+    npcaption sample dog.jpg beach.png                          the model that ships with the package, greedily
+    npcaption sample dog.jpg --checkpoint runs/x/best.npz       a model that npcaption train wrote   
+    npcaption sample photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
+    npcaption sample dog.jpg --temperature 0.7 --count 5        five sampled captions
+    npcaption sample dog.jpg --beam 4 --count 4 --json          the four best with their scores
+    npcaption sample dog.jpg --attention looked.png             the attention map of each word
 """
 from functools import partial
 

@@ -1,7 +1,7 @@
 """Score a model's captions beside baselines.
 
-    python -m npcaption.evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
-    python -m npcaption.evaluate --json scores.json --html page.html      of the newest model, on its validation images
+    npcaption evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
+    npcaption evaluate --json scores.json --html page.html      of the newest model, on its validation images
 
 Beside the model's scores stand those of image-blind baselines, and of people's captions against each other.
 """

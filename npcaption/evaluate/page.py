@@ -123,7 +123,7 @@ JUDGED = [("CIDEr-D", "cider_d", 100), ("BLEU-4", "bleu_4", 100), ("ROUGE-L", "r
 
 
 def render(result, photos=None, looks=None):
-    """An HTML document of what `python -m npcaption.evaluate --json` writes -> str
+    """An HTML document of what `npcaption evaluate --json` writes -> str
 
     photos: JPEG bytes for each of result["captions"], or None for one that is not to be shown. looks: for each, the
     words of the caption that is shown, each with its map: [(word, (n, n), at least 0)]; or None.

@@ -1,9 +1,9 @@
-"""What `python -m npcaption.evaluate` prints."""
+"""What `npcaption evaluate` prints."""
 from ..errors import printable
 
 
 def evaluation(result):
-    """What `python -m npcaption.evaluate` prints; result is what it writes as JSON."""
+    """What `npcaption evaluate` prints; result is what it writes as JSON."""
     def cell(value, digits, factor=1):
         return "-" if value is None else f"{factor * value:.{digits}f}"
 

@@ -1,7 +1,7 @@
 """How good a model is on captions that it has not seen, and what its scores are worth.
 
-    python -m npcaption.evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
-    python -m npcaption.evaluate --json scores.json --html page.html      of the newest model, on its validation images
+    npcaption evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
+    npcaption evaluate --json scores.json --html page.html      of the newest model, on its validation images
 
 Beside the model's scores stand floors, what captions score for which nobody looked at an image, and the ceiling, what a
 person's caption scores against other people's. Without them no score means anything.

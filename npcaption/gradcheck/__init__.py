@@ -1,1 +1,4 @@
-"""Every hand-written gradient against a numerical one."""
+"""Gradient checks: every hand-written gradient, and anybody's pair, against a numerical one."""
+from .numeric import check
+
+__all__ = ["check"]

@@ -7,6 +7,7 @@ import numpy as np
 from .. import layers
 from ..config import ModelConfig
 from ..model.parameters import sublayers
+from .numeric import check
 
 
 class Case(NamedTuple):
@@ -143,3 +144,9 @@ def cases():
     found += [("cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **weighted)),
               ("output_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **weighted))]
     return [Case(*case) for case in found]
+
+
+def check_case(case):
+    """Report on a pair of the textbook in one case."""
+    forward, backward = (getattr(layers, f"{case.layer}_{way}") for way in ("forward", "backward"))
+    return check(forward, backward, **case.arguments)

@@ -1,28 +1,23 @@
 """Check every hand-written gradient against a numerical one.
 
-    python -m npcaption.gradcheck                     all layers, then the whole model
-    python -m npcaption.gradcheck --layer attention   one layer
-    python -m npcaption.gradcheck --engine numba      the engine's sublayers, in float32
+    npcaption gradcheck                     all layers, then the whole model
+    npcaption gradcheck --layer attention   one layer
+    npcaption gradcheck --engine numba      the engine's sublayers, in float32
 
-The output is projected on a random dout, which makes it one number f; each entry x of each argument is moved, and
-
-    df/dx = (8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h + O(h^4)
-
-must agree with the backward's. In float64 this central difference of fourth order (Fornberg 1988, table 1) comes to
-within a few 1e-8, and a wrong sign, scale, transpose or term is off by 1e-3 at the least. An argument's error is
-the largest difference over its entries, relative to its largest gradient.
+How a gradient is checked: numeric.py. A pair of your own: npcaption.gradcheck.check.
 """
 from functools import partial
 
 from ..config import ENGINES
-from ..errors import ConfigError
+from ..errors import ConfigError, GradientError
 from ..model.engines import compile_engine
 from ..support.command import arguments, parser_of
 from ..support.flags import add_option
-from .cases import cases
-from .numeric import TOLERANCE, TOLERANCE_FLOAT32, check_case, check_kernel
-from .report import print_layers, print_model
-from .whole_model import CONVOLVING, TIED
+from .cases import cases, check_case
+from .engine import TOLERANCE_FLOAT32, check_kernel
+from .numeric import TOLERANCE
+from .report import outcome
+from .whole_model import CONVOLVING, SMALL, TIED, check_model
 
 
 def main(words=None):
@@ -46,3 +41,35 @@ def main(words=None):
                      *(print_model(20, options.engine, tolerance, config, 2) for config in (TIED, CONVOLVING))])
     print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{tolerance:.0e}.")
     return 0 if right else 1
+
+
+def print_layers(check, chosen, tolerance):
+    """One row per layer and argument, the worst of its cases; True if all are right."""
+    print(f"{'layer':<22}{'argument':<39}{'shape':<18}{'error':>9}")
+    worst, refused = {}, {}
+    for case in chosen:
+        try:
+            findings = check(case).findings
+        except GradientError as error:
+            refused.setdefault(case.layer, f"{case.about}: {error}")
+            continue
+        for argument, finding in findings.items():
+            worst[case.layer, argument] = max(worst.get((case.layer, argument), finding), finding,
+                                              key=lambda entry: entry.error)
+    for (layer, argument), finding in worst.items():
+        print(f"{layer:<22}{argument:<39}{str(finding.shape):<18}{outcome(finding, tolerance)}")
+    for layer, sentence in refused.items():
+        print(f"{layer:<22}WRONG in {sentence}")
+    return not refused and all(finding.error < tolerance for finding in worst.values())
+
+
+def print_model(steps, engine, tolerance, config=SMALL, captions=1):
+    """One row per parameter tensor of the whole model; True if all are right."""
+    when = (f"after {steps} steps" if steps else "at initialisation") + ", tied" * config.tied + (
+        ", stem, bag" if config.bag else "") + f", {captions} captions" * (captions > 1)
+    print(f"\n{'whole model':<22}{when:<39}{'shape':<18}{'error':>9}")
+    errors = check_model(steps, engine, config, captions=captions)
+    for tensor, (shape, error) in errors.items():
+        verdict = "ok" if error < tolerance else "WRONG"
+        print(f"{'':<22}{tensor:<39}{str(shape):<18}{error:>9.1e}  {verdict}", flush=True)
+    return all(error < tolerance for _, error in errors.values())

@@ -1,24 +1,116 @@
-"""Every hand-written gradient against a numerical one.
+"""Gradient check: any forward and backward against a numerical gradient in float64.
 
-    python -m npcaption.gradcheck                     all layers, then the whole model
-    python -m npcaption.gradcheck --layer attention   one layer
-    python -m npcaption.gradcheck --engine numba      the engine's sublayers, in float32
+The output is projected on dout, which makes it one number f = sum(out * dout), and each entry x of each argument is
+moved by h. The difference quotient
 
-The output is projected on a random dout, which makes it one number f; each entry x of each argument is moved, and
+    (f(x + h) - f(x - h)) / 2h
 
-    df/dx = (8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h + O(h^4)
+is wrong by a multiple of h^2; combining it with twice the step cancels that term:
 
-must agree with the backward's. In float64 this central difference of fourth order (Fornberg 1988, table 1) comes to
-within a few 1e-8, and a wrong sign, scale, transpose or term is off by 1e-3 at the least. An argument's error is
-the largest difference over its entries, relative to its largest gradient.
+    df/dx = (8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h + O(h^4)     (Fornberg 1988, table 1)
+
+In float64 this comes to within a few 1e-8 of the gradient, and a wrong sign, scale, transpose or term is off by 1e-3
+at the least. An argument's error is the largest difference over its entries, relative to its largest gradient.
+
+dout is random: with dout = 1 the gradient of a softmax, or of a layernorm whose w is 1, is 0 whatever the backward does
+with the rest.
 """
+from collections.abc import Callable, Mapping
+from inspect import signature
+
 import numpy as np
 
-from .. import layers
+from . import contract
+from .report import Finding, Report
 
 TOLERANCE = 1e-7
-TOLERANCE_FLOAT32 = 1e-5  # of the engine: its rounding, 6e-8, passes through some hundred operations a gradient
 STEP = 5e-4  # of the spread of the argument: truncation, h^4, and rounding, 1e-16 / h, both stay small
+
+
+def check(forward: Callable, backward: Callable, /, **arguments: object) -> Report:
+    """Report on every gradient of a pair; it is true if all are right, and prints as a table.
+
+    forward(**arguments) -> (out, cache), where out is an array or a number
+    backward(dout, cache) -> the gradient of each float array, in the order of forward's parameters
+
+    A mapping of float arrays, such as a sublayer's `p`, is checked too: backward(dout, cache, g) must add the gradients
+    into `g`, a mapping with the same keys. Everything else is a setting and has no gradient: integer arrays, numbers,
+    strings. Return no gradient for it, or None. Float arrays of other precisions are converted to float64.
+
+        >>> import numpy as np
+        >>> from npcaption.gradcheck import check
+        >>> def scale_forward(x, w):
+        ...     return x * w, (x, w)
+        >>> def scale_backward(dout, cache):
+        ...     x, w = cache
+        ...     return dout * w, dout * x                    # dw lacks the sum over the rows
+        >>> x, w = np.random.default_rng(0).standard_normal((2, 3, 4)), np.ones(4)
+        >>> check(scale_forward, scale_backward, x=x, w=w)
+        Traceback (most recent call last):
+        npcaption.errors.GradientError: The gradient of w has shape (2, 3, 4), w has (4,). Return it in w's shape.
+        >>> def scale_backward(dout, cache):
+        ...     x, w = cache
+        ...     return dout * w, -(dout * x).sum((0, 1))     # the sign is wrong
+        >>> print(check(scale_forward, scale_backward, x=x, w=w))
+        argument  shape          error
+        x         (2, 3, 4)  ...  ok
+        w         (4,)         2.0e+00  WRONG at (...,): backward gives ..., numerically it is ...
+
+    GradientError says in a sentence what else is wrong with a pair: the number of gradients, their shapes or types,
+    numbers that are not finite, inputs that were written to, a backward that spends its cache or depends on more than
+    dout and the cache, a forward that is random. The function must be smooth within 1e-3 of the arguments' spread.
+    """
+    arguments = in_order(forward, {name: in_float64(value) for name, value in arguments.items()})
+    contract.require_something_to_check(arguments)
+    kept = contract.copied(arguments)
+    out, cache = contract.run(forward, arguments)
+    dout = projection(out)
+    handed = arguments | {"out": out, "dout": dout}
+    kept_handed = contract.copied(handed)
+
+    def again():
+        return contract.gradients(backward, dout, cache, arguments)
+
+    written = again()
+    contract.require_unchanged("backward", handed, kept_handed)
+    contract.require_same(again, written, "Called again with the same dout and cache", "Leave the cache as it is.")
+    numeric = numerical_gradients(forward, kept, dout)
+    contract.require_same(again, written, "Called again after forward had run on other arguments",
+                          "Read only dout and the cache.")
+    contract.require_same_output(forward, arguments, out)
+    return compared(numeric, written)
+
+
+def in_float64(value):
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value.astype(np.float64, copy=False)
+    return {key: in_float64(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value
+
+
+def in_order(forward, arguments):
+    """The arguments in the order of forward's parameters; as they were given, if it has no signature."""
+    try:
+        names = [name for name in signature(forward).parameters if name in arguments]
+    except ValueError:
+        names = []
+    return {name: arguments[name] for name in [*names, *arguments]}
+
+
+def projection(out):
+    """A random dout for an output."""
+    dout = np.random.default_rng(0).standard_normal(np.shape(out))
+    return dout if isinstance(out, np.ndarray) else dout[()]
+
+
+def numerical_gradients(forward, arguments, dout):
+    """{argument: df/d argument} of f = sum(out * dout), every entry. The arrays are moved and put back."""
+    def projected():
+        return float((forward(**arguments)[0] * dout).sum())
+
+    found = {name: numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape)
+             for name, x in contract.float_arrays(arguments).items()}
+    contract.require_finite(found, "forward is not finite beside {0} at {1}. Move {0} away from there.")
+    return found
 
 
 def numerical_gradient(f, x, entries):
@@ -42,82 +134,10 @@ def relative_error(numeric, analytic):
     return np.abs(numeric - analytic).max() / max(np.abs(numeric).max(), np.abs(analytic).max(), 1e-12)
 
 
-def numerical_gradients(forward, arguments, dout):
-    """{argument: df/d argument} of f = sum(out * dout), every entry; a sublayer's parameters are named p[...]."""
-    checked = {name: value for name, value in arguments.items() if getattr(value, "dtype", None) == np.float64}
-    checked |= {f"p[{name}]": value for name, value in arguments.get("p", {}).items()}
-
-    def projected():
-        return float((forward(**arguments)[0] * dout).sum())
-
-    return {name: numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape)
-            for name, x in checked.items()}
-
-
-def written_gradients(forward, backward, arguments, dout):
-    """The same from the backward that is to be checked."""
-    _, cache = forward(**arguments)
-    inputs = [name for name, value in arguments.items() if getattr(value, "dtype", None) in (np.float32, np.float64)]
-    if "p" not in arguments:
-        return paired(inputs, backward(dout, cache))
-    p = {name: getattr(value, "w", value) for name, value in arguments["p"].items()}  # w: of the engine's Matrix
-    rng = np.random.default_rng(1)
-    before = {name: rng.standard_normal(value.shape).astype(value.dtype) for name, value in p.items()}
-    g = {name: value.copy() for name, value in before.items()}  # filled, as the backward must add
-    gradients = paired(inputs, backward(dout, cache, g))
-    return gradients | {f"p[{name}]": g[name] - before[name] for name in g}
-
-
-def paired(inputs, gradients):
-    found = [dx for dx in (gradients if isinstance(gradients, tuple) else (gradients,)) if dx is not None]
-    assert len(found) == len(inputs), f"{len(found)} gradients for {', '.join(inputs) or 'no float array'}"
-    return dict(zip(inputs, found))
-
-
-def compared(numeric, written):
-    """{argument: (shape, relative error)}"""
+def compared(numeric, written, tolerance=TOLERANCE):
+    findings = {}
     for name, dx in numeric.items():
-        assert written[name].shape == dx.shape, f"d{name} has shape {written[name].shape}, {name} has {dx.shape}"
-    return {name: (dx.shape, relative_error(dx, written[name])) for name, dx in numeric.items()}
-
-
-def check_case(case):
-    """The textbook's pair in float64 -> {argument: (shape, relative error)}"""
-    forward, backward = (getattr(layers, f"{case.layer}_{way}") for way in ("forward", "backward"))
-    dout = np.random.default_rng(0).standard_normal(np.shape(forward(**case.arguments)[0]))  # so that no errors cancel
-    return compared(numerical_gradients(forward, case.arguments, dout),
-                    written_gradients(forward, backward, case.arguments, dout))
-
-
-IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "ids": 1, "targets": 1, "words": 1, "key": 0,
-              "weights": 0}  # of an argument, without the batch
-
-
-def check_kernel(case, kernels):
-    """The engine's sublayer in float32, image by image, against the textbook's numerical gradient in float64."""
-    def rounded(value):                                      # to what float32 can hold
-        return value.astype(np.float32).astype(np.float64) if getattr(value, "dtype", None) == np.float64 else value
-
-    exact = {name: rounded(value) for name, value in case.arguments.items()}
-    exact["p"] = {name: rounded(value) for name, value in case.arguments["p"].items()}
-    forward = getattr(layers, f"{case.layer}_forward")
-    dout = rounded(np.random.default_rng(0).standard_normal(np.shape(forward(**exact)[0])))
-    numeric = numerical_gradients(forward, exact, dout)
-
-    single = {name: np.ascontiguousarray(value, np.float32) if getattr(value, "dtype", None) == np.float64 else value
-              for name, value in exact.items()}
-    single["p"] = kernels.prepare_sublayer({name: value.astype(np.float32) for name, value in exact["p"].items()},
-                                            kernels.Room())
-    batched = [name for name, axes in IMAGE_AXES.items() if name in single and np.ndim(single[name]) > axes]
-    written = {}
-    for i in range(len(single[batched[0]]) if batched else 1):
-        kernels.arena().reset()
-        of_image = single | {name: single[name][i] for name in batched}
-        dout_of_image = dout[i] if batched and dout.ndim else dout
-        if dout.ndim:
-            dout_of_image = np.ascontiguousarray(dout_of_image, np.float32)
-        pair = (getattr(kernels, f"{case.layer}_{way}") for way in ("forward", "backward"))
-        for name, dx in written_gradients(*pair, of_image, dout_of_image).items():
-            written.setdefault(name, []).append(dx.astype(np.float64))
-    return compared(numeric, {name: sum(parts) if name.startswith("p[") else np.stack(parts) if batched else parts[0]
-                              for name, parts in written.items()})
+        worst = np.unravel_index(np.abs(dx - written[name]).argmax(), dx.shape)
+        findings[name] = Finding(dx.shape, float(relative_error(dx, written[name])), tuple(map(int, worst)),
+                                 float(written[name][worst]), float(dx[worst]))
+    return Report(findings, tolerance)

@@ -1,29 +1,36 @@
-"""The table that `python -m npcaption.gradcheck` prints."""
-import numpy as np
-
-from .whole_model import SMALL, check_model
+"""The report of a gradient check, and its table."""
+from typing import NamedTuple
 
 
-def row(first, second, shape, error, tolerance):
-    right = error < tolerance
-    print(f"{first:<17}{second:<39}{str(shape):<18}{error:>9.1e}  {'ok' if right else 'WRONG'}", flush=True)
-    return right
+class Finding(NamedTuple):
+    """The gradient of one argument: by backward (written) and numerically, at the entry where they differ most."""
+    shape: tuple[int, ...]
+    error: float                # the largest difference, relative to the largest gradient
+    worst: tuple[int, ...]      # its index
+    written: float
+    numerical: float
 
 
-def print_layers(check, chosen, tolerance):
-    """One row per layer and argument, the worst of its cases; True if all are right."""
-    worst = {}
-    for case in chosen:
-        for argument, (shape, error) in check(case).items():
-            found = worst.get((case.layer, argument), (shape, -1.0))
-            worst[case.layer, argument] = max(found, (shape, error), key=lambda entry: (np.isnan(entry[1]), entry[1]))
-    print(f"{'layer':<17}{'argument':<39}{'shape':<18}{'error':>9}")
-    return all([row(*names, shape, error, tolerance) for names, (shape, error) in worst.items()])
+class Report(NamedTuple):
+    """The findings of a check, by argument. True if every error is below the tolerance."""
+    findings: dict[str, Finding]
+    tolerance: float
+
+    def __bool__(self):
+        return all(finding.error < self.tolerance for finding in self.findings.values())
+
+    def __str__(self):
+        rows = [("argument", "shape", f"{'error':>9}")]
+        rows += [(name, str(found.shape), outcome(found, self.tolerance)) for name, found in self.findings.items()]
+        wide = [max(len(row[column]) for row in rows) + 2 for column in range(2)]
+        return "\n".join(f"{name:<{wide[0]}}{shape:<{wide[1]}}{rest}" for name, shape, rest in rows)
+
+    __repr__ = __str__
 
 
-def print_model(steps, engine, tolerance, config=SMALL, captions=1):
-    when = (f"after {steps} steps" if steps else "at initialisation") + ", tied" * config.tied + (
-        ", stem, bag" if config.bag else "") + f", {captions} captions" * (captions > 1)
-    print(f"\n{'whole model':<17}{when:<39}{'shape':<18}{'error':>9}")
-    errors = check_model(steps, engine, config, captions=captions)
-    return all([row("", tensor, shape, error, tolerance) for tensor, (shape, error) in errors.items()])
+def outcome(finding, tolerance):
+    """The end of a row: the error, and ok or what is wrong."""
+    if finding.error < tolerance:
+        return f"{finding.error:>9.1e}  ok"
+    return (f"{finding.error:>9.1e}  WRONG at {finding.worst}: backward gives {finding.written:.6g}, "
+            f"numerically it is {finding.numerical:.6g}")

@@ -86,21 +86,21 @@ def load(path):
     """
     if not isinstance(path, (str, os.PathLike)):
         raise CheckpointError(f"A checkpoint is named by a path, and this is {printable(repr(path))[:100]}. Give the .npz that "
-                              f"train.py wrote.")
+                              f"npcaption train wrote.")
     path = Path(path)
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; name the checkpoint in it, such as {path / 'best.npz'}.")
         if not path.exists():
-            raise CheckpointError(f"There is no checkpoint {path}. Train one (python train.py), or name another.")
+            raise CheckpointError(f"There is no checkpoint {path}. Train one (npcaption train), or name another.")
         if not path.is_file():
-            raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz that train.py wrote.")
+            raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz that npcaption train wrote.")
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             return read(archive, os.fstat(file.fileno()).st_size)
     except (OSError, EOFError, ValueError, RuntimeError, ConfigError, zipfile.BadZipFile) as error:
         reason = "".join(filter(str.isprintable, str(error)[:300])).rstrip(".") or "it ends too early"
         raise CheckpointError(f"{path} is not a checkpoint of this program, or is cut short or damaged ({reason}). Name "
-                              f"another .npz that train.py wrote.") from error
+                              f"another .npz that npcaption train wrote.") from error
 
 
 def read(archive, size):

@@ -102,7 +102,7 @@ def outcome(main):
     except OSError as error:                                 # such as a full disk behind the output
         return 2, f"{printable(error.filename)}: {why(error)}." if error.filename else f"{why(error)}."
     except ImportError as error:
-        return 2, f"{why(error)}. Repair the installation: pip install -e . in the project's folder."
+        return 2, f"{why(error)}. Reinstall the package with pip (in a clone: pip install -e .)."
     except RuntimeError as error:
         if "new thread" not in str(error):
             raise
@@ -212,6 +212,16 @@ def silence(stream):
 
 
 # ---------------------------------------------------------------------------------------------------- commands as text
+
+def sibling(name):
+    """The words that run another command of the package in the way in which this process was run."""
+    called = as_called()[0] or ["npcaption"]
+    if os.path.basename(called[-1]) in SCRIPTS:
+        return [*called[:-1], os.path.join(os.path.dirname(called[-1]), f"{name}.py")]
+    if "." in called[-1]:                                    # -m npcaption.train
+        return [*called[:-1], f"npcaption.{name}"]
+    return [*called, name]
+
 
 def quoted(words):
     """Words as a command line that a person can paste into this system's shell."""

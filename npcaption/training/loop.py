@@ -22,7 +22,7 @@ from ..model.checkpoint import Checkpoint
 from ..model.engines import compile_engine, make_engine
 from ..model.objectives import LIKELIHOOD, OBJECTIVES, chosen
 from ..model.parameters import Parameters, decay_of, initialise, table
-from ..support.command import as_called, quoted
+from ..support.command import as_called, quoted, sibling
 from ..support.progress import progress
 from ..support.settings import shown
 from ..tokenizers import PADDING
@@ -187,10 +187,10 @@ def _train(config, out, resume, say, save_minutes, debug_nan, strict):
     if data.scenes is not None:
         say(report.judged(captioner, data, out / run_folder.SCENES))
     bits = state["log"][best.state["best_epoch"] - 1]["val_bits_per_character"]
+    image = str(out / run_folder.SCENES / "0.png") if data.scenes else "IMAGE"
     say(f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character), in epoch "
         f"{best.state['best_epoch']}. Now: " + printable(quoted(
-            ["python", "sample.py", str(out / run_folder.SCENES / "0.png") if data.scenes else "IMAGE", "--checkpoint",
-             str(out / "best.npz")])))
+            [*sibling("sample"), image, "--checkpoint", str(out / "best.npz")])))
     return captioner
 
 

@@ -1,0 +1,249 @@
+"""Splits: drawn by hashes of names, or stated in rows, in the names of files and folders, or in lists."""
+import json
+import unicodedata
+
+import pytest
+
+from npcaption.data.records import load_all_records, load_records
+from npcaption.data.splits import completed, divide, fraction, split_named
+from npcaption.errors import DataError
+from tests.data.test_records import LISTS, lay_out
+
+NAMES = [f"{number:03}.jpg" for number in range(400)]
+
+
+def of_split(records):
+    """{name: split}"""
+    return {record.name: record.split for part in records[:3] for record in part}
+
+
+def table(rows, columns="image,caption,split"):
+    return "\n".join([columns, *(",".join(row) for row in rows)])
+
+
+def lay_out_images(folder, files, images):
+    return lay_out(folder, {**files, **dict.fromkeys(images, "")}, images="")
+
+
+def test_about_an_eighth_each_is_drawn_for_val_and_test():
+    split, note = completed(dict.fromkeys(NAMES, "train"), dict(zip(NAMES, NAMES)))
+    assert [name for name in NAMES if split[name] == "val"] == [name for name in NAMES if fraction(name) < 1 / 8]
+    assert [name for name in NAMES if split[name] == "test"] == [n for n in NAMES if 1 / 8 <= fraction(n) < 1 / 4]
+    assert all(30 < list(split.values()).count(part) < 70 for part in ("val", "test")) and "Where so few" not in note
+
+
+def test_hashes_of_names_are_those_of_all_machines_and_times():
+    assert [round(fraction(name), 6) for name in ("1000268201_693b08cb0e.jpg", "a/IMG_1.jpg")] == [0.280381, 0.532108]
+    assert fraction("café.jpg") == fraction(unicodedata.normalize("NFD", "café.jpg")) != fraction("café.jpg", "half ")
+
+
+def test_more_images_move_no_image_to_another_split(tmp_path):
+    def some(number):
+        text = table([(name, "A") for name in NAMES[:number]], "image,caption")
+        return lay_out_images(tmp_path / str(number), {"captions.csv": text}, [f"Images/{n}" for n in NAMES[:number]])
+    few, many = some(100), some(300)
+    few, many = of_split(load_records(few)), of_split(load_records(many))
+    assert len(few) == 100 and few.items() < many.items()
+
+
+def test_an_image_has_one_name_and_so_one_split_in_every_layout_of_flickr8k(tmp_path):
+    rows = [(name, "A") for name in NAMES[:60]]
+    karpathy = [{"filename": name, "sentences": [{"raw": "A"}]} for name, _ in rows]
+    tokens = "".join(f"{name}#0\tA\n" for name, _ in rows)
+    layouts = {"kaggle": ({"captions.txt": table(rows, "image,caption")}, "Images"),
+               "original": ({"Flickr8k_text/Flickr8k.token.txt": tokens}, "Flicker8k_Dataset"),
+               "flat": ({"captions.csv": table([("./" + n, t) for n, t in rows], "image,caption")}, "."),
+               "below": ({"captions.csv": table([("Images//" + n, t) for n, t in rows], "image,caption")}, "Images"),
+               "karpathy": ({"dataset_flickr8k.json": json.dumps({"images": karpathy})}, "Flickr8k_Dataset"),
+               "doubled": ({"captions.txt": table(rows, "image,caption")}, "Images/Images")}
+    found = [of_split(load_records(lay_out_images(tmp_path / name, files, [f"{below}/{n}" for n in NAMES[:60]])))
+             for name, (files, below) in layouts.items()]
+    assert list(found[0]) and all(one == found[0] for one in found) and set(found[0]) == set(NAMES[:60])
+
+
+def test_images_of_one_base_name_in_two_folders_have_their_paths_as_names(tmp_path):
+    images = [f"{folder}/IMG_1.jpg" for folder in "abc"]
+    text = table([(name, "A") for name in images], "image,caption")
+    records = load_records(lay_out_images(tmp_path, {"captions.csv": text}, [f"Images/{name}" for name in images]))
+    assert set(of_split(records)) == set(images)
+    folders = ["Images/1.jpg", "images/1.jpg", "2.jpg", "3.jpg"]    # two differ in the folder of images alone
+    text = table([(name, "A") for name in folders], "image,caption")
+    lay_out_images(tmp_path / "b", {"captions.csv": text}, folders)
+    if len(list((tmp_path / "b").iterdir())) == 5:
+        assert set(of_split(load_records(tmp_path / "b"))) == set(folders)
+
+
+def test_a_part_that_would_be_empty_gets_the_smallest_hashes_and_equal_names_stay_together():
+    names = [name for name in NAMES if fraction(name) > 1 / 4][:5]
+    lists, filled = divide(names, (1 / 8, 1 / 4))
+    assert filled and lists == [[n] for n in sorted(names, key=fraction)[:2]] + [sorted(names, key=fraction)[2:]]
+    lists, filled = divide([name for name in NAMES if fraction(name) < 1 / 8][:4], (1 / 8, 1 / 4))
+    assert filled and list(map(len, lists)) == [2, 1, 1]
+    split, _ = completed(dict.fromkeys(range(6), "train"), dict(enumerate("aabbcc")))
+    assert split[0] == split[1] and split[2] == split[3] and set(split.values()) == {"train", "val", "test"}
+
+
+def test_train_without_val_gives_an_eighth_and_val_without_test_a_half():
+    names = dict(zip(NAMES, NAMES))
+    split, note = completed({name: "test" if name < "100" else "train" for name in NAMES}, names)
+    assert all((split[name] == "val") == (fraction(name) < 1 / 8) for name in NAMES[100:])
+    assert note.startswith("Val, an eighth")
+    assert {split[name] for name in NAMES[:100]} == {"test"}
+    split, note = completed({name: "train" if name < "100" else "val" for name in NAMES}, names)
+    assert 120 < list(split.values()).count("test") < 180 and note.startswith("Test, half")
+    complete = {"a": "train", "b": "val", "c": "test"}
+    assert completed(complete, dict(zip("abc", "abc"))) == (complete, "")
+
+
+@pytest.mark.parametrize("name, split", [
+    ("dev-00000-of-00001.parquet", "val"), ("flickr8k_train.csv", "train"), ("captions_val2017.json", "val"),
+    ("TEST.csv", "test"), ("CaptionsValid.json", "val"), ("my.validation.csv", "val"), ("eval.csv", "test"),
+    ("development", "val"), ("train_test.csv", None), ("trainers.csv", None), ("captions.csv", None),
+    ("latest.csv", None)])
+def test_the_name_of_a_file_states_a_split_by_one_of_its_words(name, split):
+    assert split_named(name) == split
+
+
+WORDS = {"a.jpg": "Train", "b.jpg": "dev", "c.jpg": "TEST", "d.jpg": "restval", "e.jpg": "validation"}
+MEANT = {"a.jpg": "train", "b.jpg": "val", "c.jpg": "test", "d.jpg": "train", "e.jpg": "val"}
+
+
+@pytest.mark.parametrize("column", ["split", "Split", "set", "subset", "partition", "fold"])
+@pytest.mark.parametrize("name", ["captions.csv", "captions.tsv", "captions.jsonl", "captions.json"])
+def test_a_split_stated_for_each_image_holds_in_every_format(tmp_path, column, name):
+    rows = [{"image": image, "caption": "A", column: word} for image, word in WORDS.items()]
+    lines = table([row.values() for row in rows], f"image,caption,{column}")
+    text = {"csv": lines, "tsv": lines.replace(",", "\t"), "json": json.dumps(rows),
+            "jsonl": "\n".join(map(json.dumps, rows))}[name.partition(".")[2]]
+    records = load_records(lay_out(tmp_path, {name: text}))
+    assert of_split(records) == MEANT and not records.left_out
+
+
+def test_numbers_of_folds_are_no_splits_and_unknown_words_and_missing_ones_are_left_out_and_told(tmp_path):
+    folds = table([(f"{letter}.jpg", "A", "1") for letter in "abcde"], "image,caption,fold")
+    lay_out(tmp_path / "folds", {"captions.csv": folds})
+    assert len(of_split(load_records(tmp_path / "folds"))) == 5
+    words = ["train", "val", "test", "extra", ""]
+    rows = [(f"{letter}.jpg", "A", word) for letter, word in zip("abcde", words)]
+    records = load_records(lay_out(tmp_path, {"captions.csv": table(rows)}))
+    assert of_split(records) == {"a.jpg": "train", "b.jpg": "val", "c.jpg": "test"}
+    assert [note.partition(", with")[0] for note in records.left_out if "without" not in note] == [
+        "Left out 1 image whose stated split is none of train, val and test",
+        "Left out 1 image in none of the stated splits"]
+
+
+def test_a_row_that_contradicts_its_file_or_another_row_or_the_lists_is_refused(tmp_path):
+    rows = [("a.jpg", "A", "train"), ("b.jpg", "A", "val"), ("c.jpg", "A", "test"), ("c.jpg", "A", "train")]
+    with pytest.raises(DataError, match="train.csv:3 states the split val, and the name of its file .* split train"):
+        load_records(lay_out(tmp_path / "file", {"train.csv": table(rows[:3])}))
+    with pytest.raises(DataError, match="captions.csv:5: c.jpg is in the splits test and train"):
+        load_records(lay_out(tmp_path / "row", {"captions.csv": table(rows)}))
+    with pytest.raises(DataError, match=r"Flickr_8k.trainImages.txt:2: b.jpg is in the split val by .*captions.csv:3"):
+        load_records(lay_out(tmp_path / "lists", {"captions.csv": table(rows[:3]), **LISTS}))
+    with pytest.raises(DataError, match="test-0.csv is in a folder of the split train and named after the split test"):
+        load_records(lay_out(tmp_path / "folder", {"train/test-0.csv": table(rows[:3])}))
+
+
+@pytest.mark.parametrize("files", [("flickr8k_train.csv", "flickr8k_dev.csv", "flickr8k_test.csv"),
+                                   ("train.csv", "validation.jsonl", "Test.CSV"),
+                                   ("a-train.tsv", "a-valid.tsv", "a-testing.tsv"),
+                                   ("captions_train.json", "captions_val.json", "captions_test.json")])
+def test_the_names_of_files_state_the_split(tmp_path, files):
+    def text(name, image):
+        if name.endswith("n") or name.endswith("l"):
+            row = {"image": f"{image}.jpg", "caption": "A"}
+            return json.dumps([row] if name.endswith("n") else row)
+        return table([(f"{image}.jpg", "A")], "image,caption").replace(",", "\t" if name.endswith("tsv") else ",")
+    texts = {name: text(name, image) for name, image in zip(files, "abc")}
+    records = load_records(lay_out(tmp_path, texts, images="abc"))
+    assert of_split(records) == {"a.jpg": "train", "b.jpg": "val", "c.jpg": "test"}
+
+
+@pytest.mark.parametrize("top", ["", "data/"])
+@pytest.mark.parametrize("inside", ["", "imgs/", "images/"])
+def test_folders_of_one_split_each_hold_captions_of_their_own_images(tmp_path, top, inside):
+    files = {f"{top}train/metadata.csv": f"file_name,text\n{inside}1.jpg,A",
+             f"{top}test/metadata.csv": "file_name,text\n1.jpg,C",
+             f"{top}validation/metadata.jsonl": json.dumps({"file_name": "1.jpg", "text": "B"})}
+    images = [f"{top}train/{inside}1.jpg", f"{top}validation/1.jpg", f"{top}test/1.jpg"]
+    records = load_records(lay_out_images(tmp_path, files, images))
+    assert of_split(records) == {f"train/{inside}1.jpg": "train", "validation/1.jpg": "val", "test/1.jpg": "test"}
+    assert [part[0].captions for part in records[:3]] == [("A",), ("B",), ("C",)]
+
+
+def test_folders_of_the_images_state_the_split_where_nothing_else_does(tmp_path):
+    images = ["train2017/1.jpg", "val2017/1.jpg", "test/1.jpg", "other/1.jpg"]
+    rows = [(name, "A", "train" if name[0] != "t" else "val") for name in images]
+    lay_out_images(tmp_path / "a", {"captions.csv": table([row[:2] for row in rows], "image,caption")},
+                   [f"images/{name}" for name in images])
+    records = load_records(tmp_path / "a")
+    assert of_split(records) == dict(zip(images[:3], ("train", "val", "test")))
+    assert "1 image in none of the stated splits" in records.left_out[0]
+    lay_out_images(tmp_path / "b", {"captions.csv": table(rows)}, images)
+    records = load_records(tmp_path / "b")
+    assert of_split(records)["val2017/1.jpg"] == "train"
+    assert any("the first train2017/1.jpg of val: the folders do not count" in note for note in records.notes)
+
+
+def test_a_kind_of_thing_called_train_is_no_split(tmp_path):
+    images = [f"{kind}/{number}.jpg" for kind in ("train", "bus") for number in range(20)]
+    lay_out_images(tmp_path, {"captions.csv": table([(n, "A") for n in images], "image,caption")}, images)
+    drawn = of_split(load_records(tmp_path))
+    assert {name.split("/")[0] for name, split in drawn.items() if split == "train"} == {"train", "bus"}
+
+
+def test_one_split_alone_is_that_of_a_part_and_one_is_drawn(tmp_path):
+    rows = [(name, "A") for name in NAMES[:40]]
+    images = [f"Images/{name}" for name, _ in rows]
+    lay_out_images(tmp_path, {"validation.csv": table(rows, "image,caption")}, images)
+    records = load_records(tmp_path)
+    assert all(records[:3]) and records.notes[1].startswith("The files state the split val alone. Val and test")
+    lay_out_images(tmp_path, {"captions.csv": table([(*row, "train") for row in rows])}, [])
+    assert of_split(load_records(tmp_path)) == of_split(records)
+
+
+def test_one_data_set_under_two_paths_is_refused(tmp_path):
+    lay_out(tmp_path / "a", {"captions.txt": "".join(f"{c}.jpg,A\n" for c in "abcde")})
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(DataError, match="5 images would be there twice"):
+        load_all_records([tmp_path / "a", tmp_path / "b"])
+
+
+def listed(folder, **lists):
+    """A data set of NAMES[:40] with lists of names beside its captions"""
+    text = table([(name, "A") for name in NAMES[:40]], "image,caption")
+    files = {name.replace("_", "/") + ".txt": "\n".join(names) for name, names in lists.items()}
+    return lay_out_images(folder, {"captions.csv": text, **files}, [f"Images/{n}" for n in NAMES[:40]])
+
+
+def test_lists_of_names_state_the_split_whatever_they_are_called(tmp_path):
+    stems = [name[:-4] for name in NAMES]
+    for number, lists in enumerate([dict(train=NAMES[:20], val=NAMES[20:30], test=NAMES[30:40]),
+                                    dict(splits_train=stems[:20], splits_dev=stems[20:30], splits_test=stems[30:40]),
+                                    dict(FlickrTrain=NAMES[:20], FlickrValid=["Images/" + n for n in NAMES[20:30]],
+                                         FlickrTest=NAMES[30:40], training=["epoch 1", "epoch 2"])]):
+        records = load_records(listed(tmp_path / str(number), **lists))
+        assert of_split(records) == {name: part for part, names in zip(("train", "val", "test"), (
+            NAMES[:20], NAMES[20:30], NAMES[30:40])) for name in names}
+        assert "The split is that of the lists " in " ".join(records.notes)
+
+
+def test_images_in_no_list_are_to_train_on_if_no_list_states_these(tmp_path):
+    records = load_records(listed(tmp_path, test=NAMES[30:40]))
+    assert {record.name for record in records.test} == set(NAMES[30:40])
+    assert {record.name for record in records.train + records.val} == set(NAMES[:30]) and records.val
+    assert "To train on are the images in none of them." in " ".join(records.notes)
+
+
+def test_two_lists_of_one_split_are_refused(tmp_path):
+    with pytest.raises(DataError, match="test.txt and .*testing.txt both list images of the split test"):
+        load_records(listed(tmp_path, test=NAMES[30:40], testing=NAMES[20:40]))
+
+
+@pytest.mark.parametrize("part", [lambda names: [{"image": name, "caption": "A"} for name in names],
+                                  lambda names: {name: ["A", "B"] for name in names}])
+def test_the_keys_of_a_json_object_state_the_split(tmp_path, part):
+    content = {"train": part(NAMES[:6]), "validation": part(NAMES[6:8]), "test": part(NAMES[8:9])}
+    folder = lay_out_images(tmp_path, {"captions.json": json.dumps(content)}, NAMES[:9])
+    assert of_split(load_records(folder)) == {**dict.fromkeys(NAMES[:6], "train"), **dict.fromkeys(NAMES[6:8], "val"),
+                                              NAMES[8]: "test"}
