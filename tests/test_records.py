@@ -315,7 +315,7 @@ def test_one_data_set_twice_is_refused_and_one_whose_path_holds_the_separator_is
         load_all_records(os.pathsep.join(data[:1] * 2))
 
 
-@pytest.mark.parametrize("text", ["nan", "None", "NULL", " N/A ", "<NA>"])
+@pytest.mark.parametrize("text", ["nan", "None", "NULL", " N/A ", "<NA>", "[]"])
 def test_what_a_program_writes_for_no_caption_is_none(tmp_path, text):
     rows = "".join(f"{name}.jpg,{text if name == 'b' else 'A'}\n" for name in "abcde")
     records = load_records(lay_out(tmp_path, {"captions.txt": "image,caption\n" + rows}))

@@ -18,7 +18,7 @@ SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages
 
 EMPTY = Fault("empty caption", "")
 ARCHIVES = ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"
-NO_TEXT = "nan", "none", "null", "n/a", "<na>"      # what programs write for a caption that is not there
+NO_TEXT = "nan", "none", "null", "n/a", "<na>", "[]"      # what programs write for a caption that is not there
 SHARED = Fault("image", "whose name fits no file but that of another name")
 UNLISTED = Fault("image", "in none of the split lists")
 UNSTATED = Fault("image", "in none of the stated splits")
