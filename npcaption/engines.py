@@ -14,7 +14,7 @@ None, and their weight in the loss: see model.loss_forward.
 import difflib
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from numbers import Integral
 from threading import Barrier
 
@@ -173,7 +173,7 @@ class NumbaEngine:
         self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
         self.p, self.layers = kernels.prepare(parameters), kernels
         self.matrices = kernels.matrices(self.p)
-        self.parts = None                                    # (threads, N): made when gradients are first wanted
+        self.spare = []                                      # sets of gradient buffers that no thread's call is using
         self._pool = None, 0                                 # and the process that it is of
 
     def __reduce__(self):
@@ -187,18 +187,28 @@ class NumbaEngine:
         return self._pool[0]
 
     def watch(self, gradients):
-        self._make_parts(gradients)
-        self.layers = watched(self.kernels, self.p, *(buffer.sublayer for buffer in self.buffers))
+        self.spare = [self._buffers(gradients)]
+        self.layers = watched(self.kernels, self.p, *(buffer.sublayer for buffer in self.spare[0][1]))
 
-    def _make_parts(self, gradients):
-        """For each thread a buffer of gradients like these"""
-        if self.parts is None:
-            self.parts = np.zeros((self.threads, gradients.flat.size), np.float32)
-            self.buffers = [type(gradients)(self.config, flat=part) for part in self.parts]
+    def _buffers(self, gradients):
+        """For each thread a buffer of gradients like these, (threads, N), and the same as Parameters.
+
+        They are the caller's alone until it gives them back to `spare`: calls from several threads may overlap.
+        """
+        try:
+            return self.spare.pop()                          # in one go, unlike looking first
+        except IndexError:
+            parts = np.zeros((self.threads, gradients.flat.size), np.float32)
+            return parts, [type(gradients)(self.config, flat=part) for part in parts]
 
     def _share(self, work):
         """work(thread) in every thread -> its results in their order"""
-        return list(self.pool.map(work, range(self.threads)))
+        futures = [self.pool.submit(work, thread) for thread in range(self.threads)]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            wait(futures)                                    # the others write to buffers still
+            raise
 
     def _for_each(self, count, work):
         """work(i) for i < count, each in a thread whose arena is empty"""
@@ -210,21 +220,24 @@ class NumbaEngine:
 
     def loss_and_gradients(self, images, ids, rate, keys, gradients, words=None, weight=0.0):
         check_batch(self.config, ids, images)
-        self._make_parts(gradients)
+        parts, buffers = self._buffers(gradients)
         targets = ids[:, 1:]
         total, losses, dimages = max(1, int((targets != PADDING).sum())), np.zeros((2, len(ids))), [None] * len(ids)
 
         def mine(thread):
-            self.parts[thread] = 0
-            g = self.buffers[thread].sublayer
+            parts[thread] = 0
+            g = buffers[thread].sublayer
             for i in range(thread, len(ids), self.threads):
                 self.kernels.arena().reset()
                 losses[:, i], cache = model.loss_forward(self.layers, self.config, self.p, images[i], ids[i, :-1],
                                                          targets[i], total, rate, keys[i],
                                                          None if words is None else words[i], len(ids))
                 dimages[i] = model.loss_backward(self.layers, (1.0, weight), cache, g)
-        self._share(mine)
-        self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+        try:
+            self._share(mine)
+            self._share(lambda thread: self.kernels.add_gradients(parts, gradients.flat, *self._range(thread)))
+        finally:
+            self.spare.append((parts, buffers))
         return tuple(map(float, losses.sum(1))), None if dimages[0] is None else np.stack(dimages)
 
     def _range(self, thread):
