@@ -353,7 +353,7 @@ def print_model(steps, engine, tolerance, config=SMALL):
 
 def main(words=None):
     names = sorted({case.layer for case in cases()})
-    parser = argparse.ArgumentParser(prog="python -m npcaption.gradcheck", description=__doc__.split("\n")[0],
+    parser = argparse.ArgumentParser(prog="python -m npcaption.gradcheck", description=(__doc__ or "").split("\n")[0],
                                      allow_abbrev=False)
     parser.add_argument("--engine", choices=["numpy", "numba"], default="numpy", help="whose gradients to check")
     parser.add_argument("--layer", choices=names, metavar="NAME", help=f"only this one, of: {', '.join(names)}")
