@@ -8,6 +8,7 @@
     python sample.py dog.jpg --attention looked.png             where the model looked, word by word
 """
 import argparse
+import sys
 from functools import partial
 
 try:
@@ -15,9 +16,12 @@ try:
     from npcaption import captioning, decoding
     from npcaption.captioner import GROUP
     from npcaption.errors import ConfigError, DataError
-    from npcaption.support.command import arguments, command
+    from npcaption.support.command import arguments, command, filename
 except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
     raise SystemExit(130) from None
+except ImportError as error:
+    print(f"{error}\nInstall what is needed: pip install -e . in the project's folder.", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def decoder(options):
@@ -47,8 +51,9 @@ def decoder(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
-    parser.add_argument("--checkpoint", metavar="FILE", help="a trained model (default: the one that ships, trained on Flickr8k)")
+    parser.add_argument("images", type=filename, nargs="+", metavar="IMAGE", help="a file, a folder or a pattern")
+    parser.add_argument("--checkpoint", type=filename, metavar="FILE",
+                        help="a trained model (default: the one that ships, trained on Flickr8k)")
     parser.add_argument("--engine", choices=["numba", "numpy"], help=f"(default: numba for more than {GROUP} images)")
     parser.add_argument("--beam", type=int, metavar="K", help="search with the K likeliest beginnings")
     parser.add_argument("--length-penalty", type=float, metavar="X",
@@ -59,12 +64,12 @@ def main():
     parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default: 0)")
     parser.add_argument("--count", type=int, default=1, metavar="N", help="captions of each image")
     parser.add_argument("--json", action="store_true", help="a JSON object a line for each image")
-    parser.add_argument("--attention", metavar="OUT.png", help="draw where the model looked for each word; of several "
+    parser.add_argument("--attention", type=filename, metavar="OUT.png", help="draw where the model looked for each word; of several "
                         "images OUT-1.png, OUT-2.png, ...")
     parser.add_argument("--layer", type=int, metavar="N", help="attention of this decoder block, from 0 (default: all)")
     parser.add_argument("--head", type=int, metavar="N", help="attention of this head, from 0 (default: all)")
-    parser.add_argument("--saliency", metavar="OUT.png", help="draw which pixels matter for each word, by the gradient "
-                        "(numbered likewise)")
+    parser.add_argument("--saliency", type=filename, metavar="OUT.png", help="draw which pixels matter for each word, by the "
+                        "gradient (numbered likewise)")
     options = arguments(parser)
 
     decode, paths = decoder(options), captioning.find_images(options.images)

@@ -9,22 +9,26 @@
 """
 import argparse
 import os
+import sys
 
 try:
     from npcaption import config, training
     from npcaption.errors import ConfigError
-    from npcaption.support.command import arguments, command
+    from npcaption.support.command import arguments, command, filename
 except KeyboardInterrupt:                                    # Ctrl-C, or OpenBLAS, which could start no threads
     raise SystemExit(130) from None
+except ImportError as error:
+    print(f"{error}\nInstall what is needed: pip install -e . in the project's folder.", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("--data", metavar="shapes|PATH", action="append",
+    parser.add_argument("--data", type=filename, metavar="shapes|PATH", action="append",
                         help="generated scenes, or captioned images; given several times, all of them together")
     parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"one of: {', '.join(config.PRESETS)}")
-    parser.add_argument("--out", metavar="DIR", help="for checkpoints and log (default: runs/ and the preset's name)")
+    parser.add_argument("--out", type=filename, metavar="DIR", help="for checkpoints and log (default: runs/ and the preset's name)")
     parser.add_argument("--resume", action="store_true", help="go on from last.npz in that folder")
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--batch-size", type=int, metavar="N")

@@ -30,7 +30,7 @@ from .engines import compile_engine, make_engine
 from .errors import ConfigError, DataError
 from .files import check_writable, write_whole
 from .progress import note, progress
-from .support.command import arguments, command
+from .support.command import arguments, command, filename
 from .tokenizers import PADDING, caption_ids
 from .words import unspaced
 
@@ -283,9 +283,9 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m npcaption.evaluate", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
-    parser.add_argument("--checkpoint", metavar="FILE",
+    parser.add_argument("--checkpoint", type=filename, metavar="FILE",
                         help="a trained model (default: the newest runs/*/best.npz, or the one that ships)")
-    parser.add_argument("--data", metavar="shapes|PATH", action="append",
+    parser.add_argument("--data", type=filename, metavar="shapes|PATH", action="append",
                         help="captioned images, or several times (default: what the model was trained on)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="val")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N images of the split")
@@ -293,8 +293,9 @@ def main():
     parser.add_argument("--beam", type=int, default=4, metavar="K", help="width of the beam search; 0: none (default: 4)")
     parser.add_argument("--engine", choices=["numba", "numpy"], default="numba")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the numba engine (default: one a core)")
-    parser.add_argument("--json", metavar="FILE", help="write the scores and every caption")
-    parser.add_argument("--html", metavar="FILE", help="write a page of photographs, captions and attention to browse")
+    parser.add_argument("--json", type=filename, metavar="FILE", help="write the scores and every caption")
+    parser.add_argument("--html", type=filename, metavar="FILE",
+                        help="write a page of photographs, captions and attention to browse")
     options = arguments(parser)
     if options.beam < 0 or options.limit < 0 or options.threads < 0:
         raise ConfigError(f"beam ({options.beam}), limit ({options.limit}) and threads ({options.threads}) must not be negative.")
@@ -325,14 +326,16 @@ def main():
               **evaluate(captioner, split, train, options.beam)}
     result["notes"][:0] = [warning] * bool(warning) + dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
         options.split == "train")
-    if options.json:
-        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
-    if options.html:
-        count, maps = len(split.names), looks(captioner, split, result["captions"])
-        shown = [list(progress(things, count, "page", what)) for things, what in
-                 [(photographs(split), "photographs"), (maps, "attention maps")]]
-        page.write(options.html, page.render(result, *shown))
-    print(report.evaluation(result))
+    try:
+        if options.json:
+            write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
+        if options.html:
+            count, maps = len(split.names), looks(captioner, split, result["captions"])
+            shown = [list(progress(things, count, "page", what)) for things, what in
+                     [(photographs(split), "photographs"), (maps, "attention maps")]]
+            page.write(options.html, page.render(result, *shown))
+    finally:                                                 # a disk may be full after an hour's work
+        print(report.evaluation(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
 """The gradients, and the check itself."""
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -100,6 +104,12 @@ def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeyp
     errors = check_model(0, entries=1)
     assert errors["encoder.0.mlp.up.weight"][1] > 0.1
     assert errors["output.linear.weight"][1] < TOLERANCE
+
+
+def test_the_command_works_where_python_leaves_out_docstrings():
+    done = subprocess.run([sys.executable, "-OO", "-m", "npcaption.gradcheck", "--layer", "gelu"], capture_output=True, text=True,
+                          cwd=Path(__file__).parent.parent)
+    assert done.returncode == 0 and "All gradients agree" in done.stdout, done.stderr
 
 
 def test_the_wiring_does_not_know_whether_there_is_a_batch():

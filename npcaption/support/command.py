@@ -1,4 +1,5 @@
 """The command-line harness: arguments, standard streams of every kind, and how a command ends."""
+import argparse
 import atexit
 import builtins
 import difflib
@@ -35,6 +36,16 @@ def arguments(parser, words=None):
         near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
         refuse(f"Unrecognised argument '{unknown[0]}'" + (f"; did you mean {near[0]}?" if near else ""))
     return options
+
+
+def filename(text):
+    """The type of an argument that names a file or folder: not empty, as a shell makes of a variable that is not set.
+
+    A home is found for a `~` that the shell left, as in --out=~/runs: a folder of that name is removed with the home.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a file or folder")
+    return os.path.expanduser(text)
 
 
 def command(main):
@@ -145,6 +156,7 @@ class Output:
     def _attempt(self, method, *arguments):
         if self.stream is None:
             return
+        wait_for_readers(self.stream)
         try:
             getattr(self.stream, method)(*arguments)
         except (OSError, ValueError) as error:               # ValueError: closed
@@ -169,6 +181,12 @@ class Output:
 
     def __getattr__(self, name):
         return getattr(self.stream, name)
+
+
+def wait_for_readers(stream):
+    """Let writing wait where a pipe is full. A process beside ours may have set it not to; then Python drops text silently."""
+    with suppress(OSError, ValueError, AttributeError):      # no file behind it; Windows
+        os.set_blocking(stream.fileno(), True)
 
 
 def encodable(text, encoding):
