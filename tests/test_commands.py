@@ -129,6 +129,7 @@ def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data
 
 def test_the_first_run_ever_says_that_it_compiles_and_the_next_does_not(tmp_path, monkeypatch):
     monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))              # where there may be kernels, too
     arguments = "train.py", "--epochs", 1, "--limit", 16, "--image-size", 16
     first, second = (run(*arguments, "--out", tmp_path / name, cwd=tmp_path) for name in ("first", "second"))
     assert "compiling the kernels, once" in first.stderr
