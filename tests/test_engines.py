@@ -415,7 +415,8 @@ if not child:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 """
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120,
-                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path), "TMPDIR": str(tmp_path)})
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path),
+                                           "TMPDIR": str(tmp_path)})
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
@@ -432,7 +433,8 @@ assert background.at_work()
 raise SystemExit(2)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path), "TMPDIR": str(tmp_path)})
+                         env=os.environ | {"PYTHONPATH": str(ROOT), "NPCAPTION_CACHE": str(tmp_path),
+                                           "TMPDIR": str(tmp_path)})
     working, compiled = ran.stdout.split()
     assert (ran.returncode, ran.stderr, working) == (2, "", "False")
     assert int(compiled) <= 2 and not any(tmp_path.iterdir())
