@@ -64,12 +64,12 @@ def main():
     parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn (default: 0)")
     parser.add_argument("--count", type=int, default=1, metavar="N", help="captions of each image")
     parser.add_argument("--json", action="store_true", help="a JSON object a line for each image")
-    parser.add_argument("--attention", type=filename, metavar="OUT.png", help="draw where the model looked for each word; of several "
-                        "images OUT-1.png, OUT-2.png, ...")
+    parser.add_argument("--attention", type=filename, metavar="OUT.png", help="draw where the model looked for "
+                        "each word; of several images OUT-1.png, OUT-2.png, ...")
     parser.add_argument("--layer", type=int, metavar="N", help="attention of this decoder block, from 0 (default: all)")
     parser.add_argument("--head", type=int, metavar="N", help="attention of this head, from 0 (default: all)")
-    parser.add_argument("--saliency", type=filename, metavar="OUT.png", help="draw which pixels matter for each word, by the "
-                        "gradient (numbered likewise)")
+    parser.add_argument("--saliency", type=filename, metavar="OUT.png", help="draw which pixels matter for each "
+                        "word, by the gradient (numbered likewise)")
     options = arguments(parser)
 
     decode, paths = decoder(options), captioning.find_images(options.images)

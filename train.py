@@ -28,7 +28,8 @@ def main():
     parser.add_argument("--data", type=filename, metavar="shapes|PATH", action="append",
                         help="generated scenes, or captioned images; given several times, all of them together")
     parser.add_argument("--preset", default="shapes", metavar="NAME", help=f"one of: {', '.join(config.PRESETS)}")
-    parser.add_argument("--out", type=filename, metavar="DIR", help="for checkpoints and log (default: runs/ and the preset's name)")
+    parser.add_argument("--out", type=filename, metavar="DIR",
+                        help="for checkpoints and log (default: runs/ and the preset's name)")
     parser.add_argument("--resume", action="store_true", help="go on from last.npz in that folder")
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--batch-size", type=int, metavar="N")

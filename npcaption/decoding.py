@@ -37,8 +37,8 @@ def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0)
     check_kinds(Real, "number", temperature=temperature, top_p=top_p)
     if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or not 1 <= count <= MOST or seed < 0:
         raise ConfigError(f"Sampling with temperature {temperature}, top_k {top_k}, top_p {top_p}, seed {seed}, {count} "
-                          f"captions is impossible: temperature must be from 1e-6 to 1e6, count from 1 to {MOST}, top_k and "
-                          f"seed at least 0, top_p above 0 and at most 1.")
+                          f"captions is impossible: temperature must be from 1e-6 to 1e6, count from 1 to {MOST}, "
+                          f"top_k and seed at least 0, top_p above 0 and at most 1.")
     longest = engine.config.max_length
     draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]).random((count, longest), np.float32)
              for image in images]

@@ -328,7 +328,8 @@ def main():
         options.split == "train")
     try:
         if options.json:
-            write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
+            text = json.dumps(result, indent=1, ensure_ascii=False)
+            write_whole(options.json, text.encode(errors="backslashreplace"))
         if options.html:
             count, maps = len(split.names), looks(captioner, split, result["captions"])
             shown = [list(progress(things, count, "page", what)) for things, what in

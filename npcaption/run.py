@@ -43,7 +43,8 @@ def folder(out, resume, names=FILES):
             descriptor = locked(out)
         except OSError as error:
             if resume and not os.path.lexists(out):
-                raise CheckpointError(f"There is no folder {out} to resume from. Omit --resume to begin there.") from None
+                raise CheckpointError(f"There is no folder {out} to resume from. Omit --resume to begin "
+                                      "there.") from None
             raise CheckpointError(f"The folder {out} cannot be used ({why(error)}). Choose another (--out).") from error
         found = [name for name in names if os.path.lexists(out / name)]
         if found and not resume:
@@ -127,7 +128,8 @@ def resumable(out, config):
     if found.optimiser is None or not {"epoch", "step", "nats", "counted", "seconds", "best", "best_epoch", "log",
                                        "data"} <= set(found.state):
         raise CheckpointError(f"{out / 'last.npz'} holds no state of training, so it can caption but not go on.")
-    notes = [f"Resumed with another setting: {told}, which may be ({MAY_DIFFER[name]})." for name, told in differ.items()]
+    notes = [f"Resumed with another setting: {told}, which may be ({MAY_DIFFER[name]})."
+             for name, told in differ.items()]
     if found.state["best_epoch"] and not is_whole(out / "best.npz"):
         found.state.update(best=math.inf, best_epoch=0)
         notes.append(f"{out / 'best.npz'} is missing or damaged, so it will hold the best of the epochs from now on.")
@@ -149,8 +151,8 @@ class Interrupts:
     """While entered, the first Ctrl-C, SIGTERM or hangup is only noted, so that a step can be finished and saved.
 
     After a Ctrl-C or SIGTERM a second one does at once what it always does. A hangup may come several times, from the
-    shell and the system, and the end of the processor time that a cluster allows comes every second; they are only noted
-    each time. `noted` is the first signal's number, or None.
+    shell and the system, and the end of a cluster's processor time comes every second; they are only noted each time.
+    `noted` is the first signal's number, or None.
     """
 
     def __init__(self):

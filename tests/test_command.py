@@ -69,8 +69,10 @@ def test_a_full_disk_behind_stdout_is_told_and_one_behind_stderr_ends_nothing():
 def test_nothing_is_lost_in_a_pipe_that_another_process_set_not_to_wait():
     reader, writer = os.pipe()
     with open(reader) as lines:
-        code = in_command("for _ in range(3):\n    os.set_blocking(1, False)\n    for i in range(10_000):\n        print('a line', i)")
-        process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=writer)
+        code = in_command("for _ in range(3):\n    os.set_blocking(1, False)\n"
+                          "    for i in range(10_000):\n        print('a line', i)")
+        process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                                   stdout=writer)
         os.close(writer)
         assert lines.read().splitlines() == [f"a line {i}" for i in range(10_000)] * 3
     assert process.wait(timeout=60) == 0
@@ -241,8 +243,9 @@ def test_ctrl_c_while_modules_are_imported_needs_no_traceback(tmp_path):
 
 def test_a_program_that_is_interrupted_while_it_imports_the_package_is_told_so_as_by_any_other(tmp_path):
     (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
-    done = subprocess.run([sys.executable, "-c", "try:\n    import npcaption\nexcept KeyboardInterrupt:\n    print('mine')"],
-                          env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, capture_output=True, text=True)
+    code = "try:\n    import npcaption\nexcept KeyboardInterrupt:\n    print('mine')"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "mine\n", "")
 
 

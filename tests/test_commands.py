@@ -139,7 +139,8 @@ def test_scores_are_printed_though_no_file_can_hold_them(trained, kind):
 
 def test_a_home_is_found_for_a_tilde_that_the_shell_left(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    result = run("train.py", "--epochs", 1, "--limit", 16, "--image-size", 16, "--engine", "numpy", "--out=~/run", cwd=tmp_path)
+    result = run("train.py", "--epochs", 1, "--limit", 16, "--image-size", 16, "--engine", "numpy", "--out=~/run",
+                 cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "home" / "run" / "best.npz").exists() and not (tmp_path / "~").exists()
 

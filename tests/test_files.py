@@ -145,7 +145,8 @@ def test_a_disk_that_fills_up_in_the_middle_of_the_file_leaves_the_earlier_one(e
 
 
 @pytest.mark.parametrize("refusals, written", [(0, True), (2, True), (3, False)])
-def test_on_windows_a_file_that_another_program_has_open_for_a_moment_is_replaced_after_it(earlier, monkeypatch, refusals, written):
+def test_on_windows_a_file_that_another_program_has_open_for_a_moment_is_replaced_after_it(earlier, monkeypatch,
+                                                                                           refusals, written):
     waited, left = [], [PermissionError(errno.EACCES, "Access is denied")] * refusals
 
     def replace(*names, replace=os.replace):

@@ -107,8 +107,8 @@ def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeyp
 
 
 def test_the_command_works_where_python_leaves_out_docstrings():
-    done = subprocess.run([sys.executable, "-OO", "-m", "npcaption.gradcheck", "--layer", "gelu"], capture_output=True, text=True,
-                          cwd=Path(__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-OO", "-m", "npcaption.gradcheck", "--layer", "gelu"], capture_output=True,
+                          text=True, cwd=Path(__file__).parent.parent)
     assert done.returncode == 0 and "All gradients agree" in done.stdout, done.stderr
 
 

@@ -79,6 +79,7 @@ def cache(tmp_path, monkeypatch):
         (folder / name).mkdir()
         (folder / name).chmod(mode)
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder / "tmp"))        # for other processes
     monkeypatch.setenv("NPCAPTION_CACHE", str(folder / "cache"))
     yield folder / "cache"
     shutil.rmtree(folder)
@@ -461,8 +462,8 @@ def test_narrower_vectors_give_the_textbooks_products_loss_and_gradients(name, v
     if name == "avx2" and target.ISA not in ("avx2", "avx512"):
         pytest.skip("this machine has no AVX2")
     (tmp_path / "tmp").mkdir()
-    environment = os.environ | {"NPCAPTION_SIMD": name, "NPCAPTION_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp"),
-                                "PYTHONPATH": str(ROOT)} | variables
+    environment = os.environ | {"NPCAPTION_SIMD": name, "NPCAPTION_CACHE": str(tmp_path / "cache"),
+                                "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)} | variables
     ran = [subprocess.run([sys.executable, "-c", WITH_OTHER_VECTORS], env=environment, capture_output=True, text=True)
            for _ in range(2)]
     assert [process.returncode for process in ran] == [0, 0], ran[0].stderr

@@ -259,17 +259,17 @@ def test_where_no_folder_can_be_made_nobody_is_told_to_omit_resume(tmp_path, mon
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    with pytest.raises(CheckpointError, match=r"run cannot be used \(No such file.*--out"), run.folder(Path("run"), False):
-        pass
-    with pytest.raises(CheckpointError, match="There is no folder run to resume from"), run.folder(Path("run"), True):
-        pass
+    for resume, said in [(False, r"run cannot be used \(No such file.*--out"), (True, "no folder run to resume from")]:
+        with pytest.raises(CheckpointError, match=said), run.folder(Path("run"), resume):
+            pass
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\0" * 9999)],
-                         ids=["missing", "empty", "zeros"])
+@pytest.mark.parametrize("damage", [
+    Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\0" * 9999)],
+    ids=["missing", "empty", "zeros"])
 def test_where_the_best_epoch_is_lost_it_is_said_and_the_best_of_the_others_is_kept(tmp_path, damage):
-    settings = dict(epochs=1, limit=16, batch_size=8, engine="numpy")
-    config = override(Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=16, max_length=12)), **settings, data="shapes")
+    config = override(Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=16, max_length=12)), data="shapes",
+                      epochs=1, limit=16, batch_size=8, engine="numpy")
     training.train(config, tmp_path / "run", say=lambda line: None)
     best, last = tmp_path / "run" / "best.npz", tmp_path / "run" / "last.npz"
     _, notes = run.resumable(tmp_path / "run", config)

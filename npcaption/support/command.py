@@ -184,7 +184,7 @@ class Output:
 
 
 def wait_for_readers(stream):
-    """Let writing wait where a pipe is full. A process beside ours may have set it not to; then Python drops text silently."""
+    """Let writing wait where a pipe is full. A process beside ours may have set it not to; then Python loses text."""
     with suppress(OSError, ValueError, AttributeError):      # no file behind it; Windows
         os.set_blocking(stream.fileno(), True)
 
