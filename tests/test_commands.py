@@ -106,7 +106,14 @@ def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
     (["train.py", "--save-minutes", "-1", "--out", "z"], "--save-minutes is -1.0; it must be"),
     (["train.py", "--save-minutes", "inf", "--out", "z"], "--save-minutes is inf; it must be"),
     (["train.py", "--learning-rate", "nan", "--out", "z"], "--learning-rate is nan; it must be"),
-    (["train.py", "--data", "", "--out", "z"], "data is empty"),
+    (["train.py", "--data", "", "--out", "z"], "Argument --data: it is empty"),
+    (["train.py", "--out", ""], "Argument --out: it is empty; name a file or folder."),
+    (["sample.py", ""], "Argument IMAGE: it is empty"),
+    (["sample.py", "grey.png", "--checkpoint", ""], "Argument --checkpoint: it is empty"),
+    (["sample.py", "grey.png", "--saliency", ""], "Argument --saliency: it is empty"),
+    (["-m", "npcaption.evaluate", "--checkpoint="], "Argument --checkpoint: it is empty"),
+    (["-m", "npcaption.evaluate", "--json", "", "--limit", 2], "Argument --json: it is empty"),
+    (["sample.py", "grey.png", "--beam", 10 ** 23], "from 1 to 1000000"),
     (["sample.py"], "required: IMAGE"),
     (["sample.py", "grey.png", "--engine", "cuda"], "--engine is 'cuda'; it must be one of: numba, numpy."),
     (["sample.py", "grey.png", "--beam", 2, "--length-penalty", "nan"], "length penalty nan"),
@@ -173,6 +180,23 @@ def test_folders_with_a_systems_separator_in_their_names_are_trained_on_resumed_
         assert result.returncode == 0 and f"run/best.npz on {told}, val: " in result.stdout
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a device that is always full")
+@pytest.mark.parametrize("kind", ["json", "html"])
+def test_scores_are_printed_though_no_file_can_hold_them(trained, kind):
+    result = run("-m", "npcaption.evaluate", "--limit", 3, "--beam", 0, "--engine", "numpy", f"--{kind}", "/dev/full",
+                 cwd=trained[0])
+    assert result.returncode == 2 and "No space left on device" in result.stderr and "Traceback" not in result.stderr
+    assert "greedy" in result.stdout and "a person, against the others" in result.stdout
+
+
+def test_a_home_is_found_for_a_tilde_that_the_shell_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    result = run("train.py", "--epochs", 1, "--limit", 16, "--image-size", 16, "--engine", "numpy", "--out=~/run",
+                 cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "home" / "run" / "best.npz").exists() and not (tmp_path / "~").exists()
+
+
 def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data(tmp_path):
     result = subprocess.run([sys.executable, "-m", "npcaption.evaluate", "--data", "nowhere"], cwd=tmp_path, text=True,
                             capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300)
@@ -182,6 +206,7 @@ def test_evaluating_without_runs_takes_the_model_that_ships_which_needs_its_data
 @pytest.mark.slow
 def test_the_first_run_ever_says_that_it_compiles_and_the_next_does_not(tmp_path, monkeypatch):
     monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))              # where kernels may lie, too
     arguments = "train.py", "--epochs", 1, "--limit", 16, "--image-size", 16
     first, second = (run(*arguments, "--out", tmp_path / name, cwd=tmp_path) for name in ("first", "second"))
     assert "compiling the kernels, once" in first.stderr

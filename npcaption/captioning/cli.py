@@ -12,7 +12,7 @@ from functools import partial
 from ..config import ENGINES
 from ..errors import ConfigError, DataError
 from ..support.command import arguments, parser_of
-from ..support.flags import add_option
+from ..support.flags import add_option, filename
 from ..support.settings import Range
 from . import decoding, files
 from .captioner import GROUP, load_captioner
@@ -43,7 +43,7 @@ def decoder(options):
 
 def main(words=None):
     parser = parser_of("sample", __doc__)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or patterns")
+    parser.add_argument("images", type=filename, nargs="+", metavar="IMAGE", help="files, folders or patterns")
     add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
     add_option(parser, "engine", str, f"kernels or textbook (default: numba for more than {GROUP} images)", ENGINES)
     add_option(parser, "json", bool, "print a JSON object per image, one a line", default=False)

@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import ConfigError, printable
 from ..tokenizers import END, PADDING, START
 
+MOST = 10 ** 6      # captions of an image
+
 
 class Hypothesis(NamedTuple):
     ids: np.ndarray             # (T,), the first START, the last END
@@ -33,10 +35,10 @@ def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0)
     """
     check_kinds(Integral, "whole number", count=count, top_k=top_k, seed=seed)
     check_kinds(Real, "number", temperature=temperature, top_p=top_p)
-    if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or count < 1 or seed < 0:
+    if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or not 1 <= count <= MOST or seed < 0:
         raise ConfigError(f"Sampling with temperature {temperature}, top_k {top_k}, top_p {top_p}, seed {seed}, {count} "
-                          f"captions is impossible: temperature must be from 1e-6 to 1e6, count above 0, top_k and seed at "
-                          f"least 0, top_p above 0 and at most 1.")
+                          f"captions is impossible: temperature must be from 1e-6 to 1e6, count from 1 to {MOST}, "
+                          f"top_k and seed at least 0, top_p above 0 and at most 1.")
     longest = engine.config.max_length
     draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]).random((count, longest), np.float32)
              for image in images]
@@ -109,9 +111,9 @@ def beam(engine, images, width=4, length_penalty=1.0):
     """
     check_kinds(Integral, "whole number", width=width)
     check_kinds(Real, "number", length_penalty=length_penalty)
-    if width < 1 or not 0 <= length_penalty <= 10:
-        raise ConfigError(f"A beam of {width} with length penalty {length_penalty} is impossible: the width must be at "
-                          f"least 1, the penalty from 0 to 10.")
+    if not 1 <= width <= MOST or not 0 <= length_penalty <= 10:
+        raise ConfigError(f"A beam of {width} with length penalty {length_penalty} is impossible: the width must be "
+                          f"from 1 to {MOST}, the penalty from 0 to 10.")
     longest = engine.config.max_length
     begun = np.full((len(images), width, longest), PADDING)  # (B, K, L)
     begun[:, :, 0] = START

@@ -303,8 +303,11 @@ def attempt(path, size):
 
 
 def remove_abandoned(folder):
-    """Parts of stores that were interrupted and never gone on with."""
+    """Parts of stores that were interrupted and never gone on with; where a clock was set, one in use may look as old."""
     for part in filter(lambda part: PART.fullmatch(part.name), folder.glob("images-*.part")):
-        with suppress(OSError):
-            if time.time() - part.stat().st_mtime > ABANDONED:
+        with suppress(OSError), open(part, "r+b") as opened:
+            old = time.time() - os.fstat(opened.fileno()).st_mtime > ABANDONED
+            if not fcntl:
+                opened.close()              # or Windows would not remove it, as it does none that a process has open
+            if old and (not fcntl or may_write(opened.fileno(), part, new=False)):
                 part.unlink()

@@ -18,7 +18,7 @@ SPLIT_LISTS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages
 
 EMPTY = Fault("empty caption", "")
 ARCHIVES = ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"
-NO_TEXT = "nan", "none", "null", "n/a", "<na>"      # what programs write for a caption that is not there
+NO_TEXT = "nan", "none", "null", "n/a", "<na>", "[]"      # what programs write for a caption that is not there
 SHARED = Fault("image", "whose name fits no file but that of another name")
 UNLISTED = Fault("image", "in none of the split lists")
 UNSTATED = Fault("image", "in none of the stated splits")
@@ -58,8 +58,7 @@ def load_all_records(data):
     parts = [load_records(path) for path in paths]
     if len(parts) == 1:
         return parts[0]
-    labels = [Path(path).resolve().name for path in paths]
-    labels = list(map(printable, labels if len(set(labels)) == len(labels) else paths))
+    labels = labels_of(paths)
     records = {name: [record._replace(name=f"{label}/{record.name}") for label, part in zip(labels, parts)
                       for record in getattr(part, name)] for name in SPLITS}
     real = cache(os.path.realpath)                  # of folders: of each image it would take minutes on a network drive
@@ -72,6 +71,16 @@ def load_all_records(data):
                         "Name each data set once.")
     return Records(**records, notes=[note for part in parts for note in part.notes],
                    left_out=[note for part in parts for note in part.left_out])
+
+
+def labels_of(paths):
+    """What tells several data sets apart, wherever they lie: the last part of each path, or as many as it takes"""
+    parts = [Path(path).resolve().parts for path in paths]
+    for number in range(1, max(map(len, parts)) + 1):
+        labels = [printable("/".join(part[-number:])) for part in parts]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def paths_of(data):

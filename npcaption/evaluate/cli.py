@@ -71,11 +71,14 @@ def main(words=None):
               **evaluate(captioner, split, train, options.beam)}
     result["notes"][:0] = [warning] * bool(warning) + dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
         options.split == "train")
-    if options.json:
-        write_whole(options.json, json.dumps(result, indent=1, ensure_ascii=False).encode(errors="backslashreplace"))
-    if options.html:
-        count, maps = len(split.names), looks(captioner, split, result["captions"])
-        pictures = [list(progress(things, count, "page", what)) for things, what in
-                 [(photographs(split), "photographs"), (maps, "attention maps")]]
-        page.write(options.html, page.render(result, *pictures))
-    print(report.evaluation(result))
+    try:
+        if options.json:
+            text = json.dumps(result, indent=1, ensure_ascii=False)
+            write_whole(options.json, text.encode(errors="backslashreplace"))
+        if options.html:
+            count, maps = len(split.names), looks(captioner, split, result["captions"])
+            pictures = [list(progress(things, count, "page", what)) for things, what in
+                        [(photographs(split), "photographs"), (maps, "attention maps")]]
+            page.write(options.html, page.render(result, *pictures))
+    finally:                                                 # a disk may be full after an hour's work
+        print(report.evaluation(result))

@@ -15,7 +15,7 @@ ids (M, L) with start and end, source (B, P, C).
 import difflib
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from numbers import Integral
 from threading import Barrier, Lock
 
@@ -214,7 +214,12 @@ class NumbaEngine:
 
     def _share(self, work):
         """work(thread) in every thread -> its results in their order"""
-        return list(self.pool.map(work, range(self.threads)))
+        futures = [self.pool.submit(work, thread) for thread in range(self.threads)]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            wait(futures)                                    # the others write to buffers still
+            raise
 
     def _for_each(self, count, work):
         """work(i) for i < count, each in a thread whose arena is empty"""

@@ -169,6 +169,7 @@ class Output:
     def _attempt(self, method, *arguments):
         if self.stream is None:
             return
+        wait_for_readers(self.stream)
         try:
             getattr(self.stream, method)(*arguments)
         except (OSError, ValueError) as error:               # ValueError: closed
@@ -193,6 +194,12 @@ class Output:
 
     def __getattr__(self, name):
         return getattr(self.stream, name)
+
+
+def wait_for_readers(stream):
+    """Let writing wait where a pipe is full. A process beside ours may have set it not to; then Python loses text."""
+    with suppress(OSError, ValueError, AttributeError):      # no file behind it; Windows
+        os.set_blocking(stream.fileno(), True)
 
 
 def encodable(text, encoding):

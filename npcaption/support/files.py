@@ -3,12 +3,14 @@ import errno
 import glob
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import DataError, why
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part")             # behind the name of a file that is being written
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2) if os.name == "nt" else ()  # seconds, see rename
 LONGEST = 128       # bytes of that name: with the ending it must not be longer than the 143 that some file systems take
 
 
@@ -26,13 +28,22 @@ def replace(path, content, mode=0o666):
             while rest:
                 rest = rest[file.write(rest):]
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        rename(unfinished, path)
     except BaseException:
         with suppress(OSError):
             unfinished.unlink()
         raise
     with suppress(OSError):                                  # not every file system can; the file is in its place anyway
         sync_folder(path.parent)
+
+
+def rename(unfinished, path):
+    """os.replace. Windows refuses it while another program has the file open, as virus scanners do for a moment."""
+    for seconds in WAITS:
+        with suppress(PermissionError):
+            return os.replace(unfinished, path)
+        time.sleep(seconds)
+    os.replace(unfinished, path)
 
 
 def clear_unfinished(path):

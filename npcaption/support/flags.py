@@ -1,9 +1,11 @@
 """Flags: command-line arguments made from settings."""
 import argparse
+import os
 
 from .settings import Setting, check_value, element, numbers_in, settings_of, shown
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
+PATHS = "FILE", "DIR", "OUT.png", "shapes|PATH"              # what stands for a path in help texts
 
 
 def add_flags(parser, values, subjects):
@@ -32,6 +34,8 @@ def add_flag(parser, name, kind, setting, default=None):
         how |= {"nargs": "*"}
     elif kind is not bool:
         how |= {"type": reader(flag, kind, setting)}
+    if setting.metavar in PATHS:
+        how |= {"type": filename}
     told = help_text(kind, setting, default).replace("%", "%%")
     parser.add_argument(flag, *setting.also, dest=name, help=told, **how)
     parser.set_defaults(**{name: default})
@@ -40,6 +44,16 @@ def add_flag(parser, name, kind, setting, default=None):
 def add_option(parser, name, kind, help, allowed=(), metavar="", default=None):
     """The flag of a setting that is no dataclass's field."""
     add_flag(parser, name, kind, Setting(help, allowed, metavar), default)
+
+
+def filename(text):
+    """The type of an argument that names a file or folder: not empty, as a shell makes of a variable that is not set.
+
+    A home is found for a `~` that the shell left, as in --out=~/runs: a folder of that name is removed with the home.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a file or folder")
+    return os.path.expanduser(text)
 
 
 def given(options, part):

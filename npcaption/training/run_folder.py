@@ -2,6 +2,7 @@
 import csv
 import errno
 import io
+import math
 import os
 import signal
 import sys
@@ -42,9 +43,10 @@ def folder(out, resume, names=FILES):
             if not resume:
                 out.mkdir(parents=True, exist_ok=True)
             descriptor = locked(out)
-        except FileNotFoundError:
-            raise CheckpointError(f"There is no folder {out} to resume from. Omit --resume to begin there.") from None
         except OSError as error:
+            if resume and not os.path.lexists(out):
+                raise CheckpointError(f"There is no folder {out} to resume from. Omit --resume to begin "
+                                      "there.") from None
             raise CheckpointError(f"The folder {out} cannot be used ({why(error)}). Choose another (--out).") from error
         found = [name for name in names if os.path.lexists(out / name)]
         if found and not resume:
@@ -127,18 +129,31 @@ def resumable(out, config):
     if found.optimiser is None or not {"epoch", "step", "nats", "counted", "seconds", "best", "best_epoch", "log",
                                        "data"} <= set(found.state):
         raise CheckpointError(f"{out / 'last.npz'} has no optimiser state: usable for captioning, not for --resume.")
-    return found, [f"Resumed with another setting: {told}, which may be ({MAY_DIFFER[name]})."
-                   for name, told in differ.items()]
+    notes = [f"Resumed with another setting: {told}, which may be ({MAY_DIFFER[name]})."
+             for name, told in differ.items()]
+    if found.state["best_epoch"] and not is_whole(out / "best.npz"):
+        found.state.update(best=math.inf, best_epoch=0)
+        notes.append(f"{out / 'best.npz'} is missing or damaged, so it will hold the best of the epochs from now on.")
+    return found, notes
 
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+def is_whole(path):
+    try:
+        return bool(checkpoint.load(path))
+    except CheckpointError:
+        return False
+
+
+SIGNALS, REPEATED = [[getattr(signal, name) for name in names.split() if hasattr(signal, name)]
+                     for names in ("SIGINT SIGTERM SIGBREAK SIGHUP SIGXCPU", "SIGHUP SIGXCPU")]
 
 
 class Interrupts:
     """While entered, the first Ctrl-C, SIGTERM or hangup is only noted, so that a step can be finished and saved.
 
     After a Ctrl-C or SIGTERM a second one does at once what it always does. A hangup may come several times, from the
-    shell and the system, and is only noted each time. `noted` is the first signal's number, or None.
+    shell and the system, and the end of a cluster's processor time comes every second; they are only noted each time.
+    `noted` is the first signal's number, or None.
     """
 
     def __init__(self):
@@ -152,9 +167,9 @@ class Interrupts:
 
     def _note(self, number, frame):
         self.noted = self.noted or number
-        if number == getattr(signal, "SIGHUP", None):        # nobody reads the terminal any more
+        if number in REPEATED:                               # and nobody reads the terminal any more
             return
-        self._restore(lambda number: number != getattr(signal, "SIGHUP", None))
+        self._restore(lambda number: number not in REPEATED)
         with suppress(OSError, ValueError, RuntimeError):    # stderr is gone, or was being written to
             print("\nStopping after this step; once more stops at once.", file=sys.stderr, flush=True)
 

@@ -267,10 +267,11 @@ def test_a_beam_wider_than_the_vocabulary_gives_all_that_there_is():
 # ----------------------------------------------------------------------------------------------------------- settings
 
 @pytest.mark.parametrize("decode", [
-    partial(decoding.beam, width=0), partial(decoding.beam, length_penalty=-1), partial(decoding.beam, length_penalty=np.nan), partial(decoding.beam, length_penalty=300),
+    partial(decoding.beam, width=0), partial(decoding.beam, width=10 ** 23),
+    partial(decoding.beam, length_penalty=-1), partial(decoding.beam, length_penalty=np.nan), partial(decoding.beam, length_penalty=300),
     *(partial(decoding.sample, **settings) for settings in (
         {"temperature": 0}, {"temperature": -1}, {"temperature": 1e-39}, {"temperature": 1e39}, {"temperature": np.nan}, {"top_k": -1}, {"top_p": 0},
-        {"top_p": 1.1}, {"top_p": np.nan}, {"count": 0}, {"seed": -1}))])
+        {"top_p": 1.1}, {"top_p": np.nan}, {"count": 0}, {"count": 10 ** 23}, {"seed": -1}))])
 def test_impossible_settings_are_refused(decode):
     with pytest.raises(ConfigError):
         decode(textbook(TINY), images_for(TINY, 1))

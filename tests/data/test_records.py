@@ -302,10 +302,10 @@ def test_several_data_sets_are_put_together_split_by_split_and_their_names_tell_
     assert together.notes == cats.notes + dogs.notes
 
 
-def test_data_sets_in_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
+def test_data_sets_in_folders_of_one_name_are_told_apart_by_the_folders_above(tmp_path):
     folders = two_folders(tmp_path, "here")[0], two_folders(tmp_path, "there")[0]
     found = load_all_records(folders)
-    assert {record.name.rpartition("/")[0] for record in found.train} == set(folders)
+    assert {record.name.rpartition("/")[0] for record in found.train} == {"here/cats", "there/cats"}
 
 
 @pytest.mark.parametrize("name", ["a:b", "a;b"])
@@ -321,7 +321,7 @@ def test_one_data_set_twice_is_refused(tmp_path):
         load_all_records([cats, cats])
 
 
-@pytest.mark.parametrize("text", ["nan", "None", "NULL", " N/A ", "<NA>"])
+@pytest.mark.parametrize("text", ["nan", "None", "NULL", " N/A ", "<NA>", "[]"])
 def test_what_a_program_writes_for_no_caption_is_none(tmp_path, text):
     rows = "".join(f"{name}.jpg,{text if name == 'b' else 'A'}\n" for name in "abcde")
     records = load_records(lay_out(tmp_path, {"captions.txt": "image,caption\n" + rows}))
@@ -348,3 +348,15 @@ def test_what_the_hub_says_of_a_data_set_is_no_file_of_captions(tmp_path):
 def test_json_lines_in_a_json_file_are_told_by_their_name(tmp_path):
     with pytest.raises(DataError, match="If it is one JSON object a line, name it .jsonl."):
         load_records(lay_out(tmp_path, {"captions.json": '{"image": "a.jpg", "caption": "A"}\n' * 3}))
+
+
+def test_data_sets_of_one_name_are_told_apart_alike_however_their_paths_are_written(tmp_path, monkeypatch):
+    for place in "here", "moved":
+        for part, letters in [("x", "abc"), ("y", "abcd")]:
+            rows = "".join(f"{name}.jpg,A\n" for name in letters)
+            lay_out(tmp_path / place / part / "data", {"captions.txt": "image,caption\n" + rows}, letters)
+    monkeypatch.chdir(tmp_path)
+    found = [{record.name for part in load_all_records(os.pathsep.join(paths))[:3] for record in part} for paths in [
+        ("here/x/data", "here/y/data"), ("./here/x/data/", str(tmp_path / "here/y/data")), ("moved/x/data", "moved/y/data")]]
+    assert found[0] == {f"{part}/data/{name}.jpg" for part, letters in [("x", "abc"), ("y", "abcd")] for name in letters}
+    assert found[0] == found[1] == found[2]

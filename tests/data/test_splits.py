@@ -247,3 +247,9 @@ def test_the_keys_of_a_json_object_state_the_split(tmp_path, part):
     folder = lay_out_images(tmp_path, {"captions.json": json.dumps(content)}, NAMES[:9])
     assert of_split(load_records(folder)) == {**dict.fromkeys(NAMES[:6], "train"), **dict.fromkeys(NAMES[6:8], "val"),
                                               NAMES[8]: "test"}
+
+
+def test_images_that_are_called_like_splits_keep_their_captions(tmp_path):
+    content = json.dumps({"train": ["A train"], "val": "V", "test": ["T"]})
+    records = load_records(lay_out_images(tmp_path, {"captions.json": content}, ["train.jpg", "val.jpg", "test.jpg"]))
+    assert sorted(of_split(records)) == ["test.jpg", "train.jpg", "val.jpg"]

@@ -246,6 +246,17 @@ def test_what_a_killed_process_left_is_removed_after_a_week(paths, folder):
     assert left == {f"{store}.1111abcd.part", *others}       # those of others, too, however old
 
 
+@pytest.mark.skipif(not store_module.fcntl, reason="there are no locks")
+def test_a_part_that_a_living_process_writes_stays_whatever_the_clock_says(folder):
+    folder.mkdir()
+    with store_module.claim(folder / f"images-8-{20 * '0'}.npy") as part:
+        os.utime(part, times=(0, 0))                         # made before a clock without a battery was set
+        store_module.remove_abandoned(folder)
+        assert part.exists()
+    store_module.remove_abandoned(folder)
+    assert not part.exists()
+
+
 @pytest.fixture
 def decoded(monkeypatch):
     """The paths that have been decoded, one for each time"""

@@ -88,6 +88,7 @@ def cache(tmp_path, monkeypatch):
         (folder / name).mkdir()
         (folder / name).chmod(mode)
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder / "tmp"))        # for other processes
     monkeypatch.setenv("NPCAPTION_CACHE", str(folder / "cache"))
     yield folder / "cache"
     shutil.rmtree(folder)
@@ -479,12 +480,14 @@ print(json.dumps([hashlib.sha256(g.flat).hexdigest(), target.ISA, compilation.fi
 def test_narrower_vectors_give_the_textbooks_products_loss_and_gradients(name, variables, tmp_path):
     if name == "avx2" and target.ISA not in ("avx2", "avx512"):
         pytest.skip("this machine has no AVX2")
-    environment = os.environ | {"NPCAPTION_SIMD": name, "NPCAPTION_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)} | variables
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"NPCAPTION_SIMD": name, "NPCAPTION_CACHE": str(tmp_path / "cache"),
+                                "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)} | variables
     ran = [subprocess.run([sys.executable, "-c", WITH_OTHER_VECTORS], env=environment, capture_output=True, text=True)
            for _ in range(2)]
     assert [process.returncode for process in ran] == [0, 0], ran[0].stderr
     _, isa, file, errors = json.loads(ran[0].stdout)
-    assert isa == name and [path.name for path in tmp_path.iterdir()] == [file]
+    assert isa == name and [path.name for path in (tmp_path / "cache").iterdir()] == [file]
     assert len(errors) > 40
     assert {what: error for what, error in errors.items() if not error < TOLERANCE} == {}
     assert ran[1].stdout == ran[0].stdout, "the start that compiles and the one that finds the kernels give the same bits"

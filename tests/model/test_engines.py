@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,30 @@ def test_the_loss_and_every_gradient_are_the_textbooks(config, count, rate):
     exact = run(textbook(config, parameters), images, ids, rate, keys)
     for threads in (1, 2, 4):
         assert_agree(run(NumbaEngine(config, parameters, threads), images, ids, rate, keys), exact)
+
+
+def test_calls_from_several_threads_that_overlap_each_have_their_own_gradients():
+    engine, batches = NumbaEngine(ODD, initialise(ODD, 1), 2), [batch(ODD, 6, seed)[:2] for seed in range(4)]
+    alone = [run(engine, *images_and_ids) for images_and_ids in batches]
+    with ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(lambda number: run(engine, *batches[number % 4]), range(100)))
+    for number, (losses, gradients) in enumerate(found):
+        assert losses == alone[number % 4][0]
+        assert all(np.array_equal(gradients[name], value) for name, value in alone[number % 4][1].items())
+    assert len(engine.spare) <= 4
+
+
+def test_where_a_thread_fails_the_others_are_done_before_the_error_is_raised():
+    engine, done = NumbaEngine(ODD, initialise(ODD, 1), 2), threading.Event()
+
+    def work(thread):
+        if thread == 0:
+            raise KeyError
+        time.sleep(0.05)
+        done.set()
+    with pytest.raises(KeyError):
+        engine._share(work)
+    assert done.is_set()
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

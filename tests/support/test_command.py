@@ -66,6 +66,19 @@ def test_a_full_disk_behind_stdout_is_told_and_one_behind_stderr_ends_nothing():
     assert (done.returncode, done.stdout) == (0, b"line\n")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_nothing_is_lost_in_a_pipe_that_another_process_set_not_to_wait():
+    reader, writer = os.pipe()
+    with open(reader) as lines:
+        code = in_command("for _ in range(3):\n    os.set_blocking(1, False)\n"
+                          "    for i in range(10_000):\n        print('a line', i)")
+        process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                                   stdout=writer)
+        os.close(writer)
+        assert lines.read().splitlines() == [f"a line {i}" for i in range(10_000)] * 3
+    assert process.wait(timeout=60) == 0
+
+
 @pytest.mark.parametrize("body", ["print('line')", "sys.stdout.write('no line end')", "print('line', flush=True)"])
 def test_a_reader_that_has_seen_enough_ends_a_command_with_141_and_no_word(body):
     reader, writer = os.pipe()
@@ -256,10 +269,28 @@ def test_ctrl_c_while_modules_are_imported_needs_no_traceback(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nclass Finder:\n    def find_spec(self, name, *_):\n        if name == 'numpy':\n"
         "            raise KeyboardInterrupt\nsys.meta_path.insert(0, Finder())\n")
+    for words in (["train.py"], ["sample.py"], ["-m", "npcaption.evaluate"], ["-m", "npcaption.gradcheck"]):
+        done = subprocess.run([sys.executable, *words], env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=ROOT,
+                              capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_program_that_is_interrupted_while_it_imports_the_package_is_told_so_as_by_any_other(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    code = "try:\n    import npcaption.layers\nexcept KeyboardInterrupt:\n    print('mine')"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "mine\n", "")
+
+
+@pytest.mark.parametrize("module", ["numpy", "PIL"])
+def test_where_a_library_is_not_installed_the_scripts_say_how_to_install_it(module, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{module!r}] = None")
     for script in ("train.py", "sample.py"):
         done = subprocess.run([sys.executable, ROOT / script], env=os.environ | {"PYTHONPATH": str(tmp_path)},
                               capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stdout) == (130, "") and "Traceback" not in done.stderr
+        assert done.returncode == 2 and module in done.stderr and "Traceback" not in done.stderr
+        assert done.stderr.endswith("Install what is needed: pip install -e . in the project's folder.\n")
 
 
 # ----------------------------------------------------------------------------------------------------- no more threads

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from npcaption import files
 from npcaption.errors import DataError
 from npcaption.support.files import check_writable, clear_unfinished, write_whole
 
@@ -140,6 +142,29 @@ def test_a_disk_that_fills_up_in_the_middle_of_the_file_leaves_the_earlier_one(e
     done = subprocess.run([sys.executable, "-c", LIMITED, earlier], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.count("could not be written (File too large)") == 4
     assert_untouched(earlier)
+
+
+@pytest.mark.parametrize("refusals, written", [(0, True), (2, True), (3, False)])
+def test_on_windows_a_file_that_another_program_has_open_for_a_moment_is_replaced_after_it(earlier, monkeypatch,
+                                                                                           refusals, written):
+    waited, left = [], [PermissionError(errno.EACCES, "Access is denied")] * refusals
+
+    def replace(*names, replace=os.replace):
+        if left:
+            raise left.pop()
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(files, "WAITS", (0.1, 0.2))
+    monkeypatch.setattr(files, "time", SimpleNamespace(sleep=waited.append))
+    if written:
+        write_whole(earlier, b"new")
+        assert earlier.read_bytes() == b"new" and os.listdir(earlier.parent) == [earlier.name]
+    else:
+        with pytest.raises(DataError, match="could not be written .Access is denied"):
+            write_whole(earlier, b"new")
+        assert_untouched(earlier)
+    assert waited == [0.1, 0.2][:refusals]
 
 
 def test_a_folder_that_cannot_be_synced_is_no_failure(earlier, monkeypatch):

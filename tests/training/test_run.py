@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from npcaption.errors import CheckpointError, DataError
-from npcaption.model.checkpoint import load
-from npcaption.training import run_folder
+from npcaption.config import Config, ModelConfig, override
+from npcaption.model.checkpoint import load, save
+from npcaption.training import loop, run_folder
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
@@ -49,7 +50,8 @@ def wait_for_steps(out, process):
 # ------------------------------------------------------------------------------------------------------------ signals
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129),
+                                            (signal.SIGXCPU, 128 + signal.SIGXCPU)])
 def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_expect(number, status, tmp_path):
     process = start(tmp_path / "run", "--epochs", "200", "--save-minutes", "0")
     wait_for_steps(tmp_path / "run", process)
@@ -95,11 +97,12 @@ def test_a_signal_that_is_ignored_stays_ignored(number):
         assert interrupts.noted is None
 
 
-def test_a_hangup_may_come_several_times_and_another_signal_beside_it():
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGXCPU])
+def test_a_hangup_or_the_end_of_allowed_time_may_come_several_times_and_another_signal_beside_it(first):
     with run_folder.Interrupts() as interrupts:
-        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):  # of shell, system, shutdown
+        for number in (first, first, signal.SIGTERM, first):  # of shell, system, shutdown
             os.kill(os.getpid(), number)
-        assert interrupts.noted == signal.SIGHUP
+        assert interrupts.noted == first
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second SIGTERM would act at once
 
 
@@ -253,6 +256,35 @@ def test_a_read_only_folder_is_refused_at_the_start():
     finally:
         os.seteuid(0)
         shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder that a process is in")
+def test_where_no_folder_can_be_made_nobody_is_told_to_omit_resume(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for resume, said in [(False, r"run cannot be used \(No such file.*--out"), (True, "no folder run to resume from")]:
+        with pytest.raises(CheckpointError, match=said), run.folder(Path("run"), resume):
+            pass
+
+
+@pytest.mark.parametrize("damage", [
+    Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\0" * 9999)],
+    ids=["missing", "empty", "zeros"])
+def test_where_the_best_epoch_is_lost_it_is_said_and_the_best_of_the_others_is_kept(tmp_path, damage):
+    config = override(Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=16, max_length=12)), data="shapes",
+                      epochs=1, limit=16, batch_size=8, engine="numpy")
+    loop.train(config, tmp_path / "run", say=lambda line: None)
+    best, last = tmp_path / "run" / "best.npz", tmp_path / "run" / "last.npz"
+    _, notes = run_folder.resumable(tmp_path / "run", config)
+    assert notes == []
+    known = load(last)
+    save(last, known._replace(state=known.state | {"best": 0.0}))  # no epoch will be better
+    damage(best)
+    said = []
+    loop.train(override(config, epochs=2), tmp_path / "run", resume=True, say=said.append)
+    assert "best.npz is missing or damaged, so it will hold the best of the epochs from now on" in said[0]
+    assert load(best).state["best_epoch"] == 2 == load(last).state["best_epoch"]
 
 
 def test_the_log_is_written_whole_each_time(tmp_path):

@@ -77,7 +77,8 @@ def rows(file, content):
 
 def by_name(file, content):
     """Entries of {name: caption, or list of captions, or {"captions": ...}}, or of {split: such a dict, or rows}"""
-    if all(key.lower() in WORDS and isinstance(value, (dict, list)) for key, value in content.items()):
+    if all(key.lower() in WORDS and (isinstance(value, dict) or isinstance(value, list) and value
+                                     and isinstance(value[0], dict)) for key, value in content.items()):
         for key, value in content.items():
             for entry in by_name(file, value) if isinstance(value, dict) else rows(file, value):
                 yield entry._replace(place=f"{entry.place} of {key}", split=entry.split or key)
