@@ -264,7 +264,7 @@ def test_where_no_folder_can_be_made_nobody_is_told_to_omit_resume(tmp_path, mon
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     for resume, said in [(False, r"run cannot be used \(No such file.*--out"), (True, "no folder run to resume from")]:
-        with pytest.raises(CheckpointError, match=said), run.folder(Path("run"), resume):
+        with pytest.raises(CheckpointError, match=said), run_folder.folder(Path("run"), resume):
             pass
 
 
