@@ -37,7 +37,7 @@ def test_an_override_finds_its_part_of_the_configuration():
 @pytest.mark.parametrize("settings, said", [
     (dict(image_size=100), "multiple of patch_size"), (dict(channels=130), "heads"), (dict(batch_size=0), "batch_size"),
     (dict(epochs=-1), "epochs"), (dict(max_length=2), "max_length"), (dict(learning_rate=float("nan")), "learning_rate"),
-    (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="all"), "random, first, all"),
+    (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="every"), "random, first, all"),
     (dict(tokenizer="letters"), "char"), (dict(engine="cuda"), "numpy"), (dict(schedule="linear"), "cosine"),
     (dict(limit=-1), "limit")])
 def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
