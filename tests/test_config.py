@@ -185,7 +185,7 @@ def test_an_override_of_a_tuple_takes_a_list_or_a_single_value():
 @pytest.mark.parametrize("settings, said", [
     (dict(image_size=100), "multiple of patch_size"), (dict(channels=130), "heads"), (dict(batch_size=0), "batch_size"),
     (dict(epochs=-1), "epochs"), (dict(max_length=2), "max_length"), (dict(learning_rate=float("nan")), "learning_rate"),
-    (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="all"), "random, first"),
+    (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="every"), "random, first, all"),
     (dict(tokenizer="letters"), "char"), (dict(engine="cuda"), "numpy"), (dict(schedule="linear"), "cosine"),
     (dict(limit=-1), "limit"), (dict(data=["a", 5]), "data is a, 5; it must be a tuple of texts"),
     (dict(data=[]), "data is empty"),

@@ -14,7 +14,7 @@ def cross_entropy_forward(logits, targets, total, weights=None):
     log_probs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))  # (..., T, V)
     counts = targets != PADDING                              # (..., T)
     picked = np.take_along_axis(log_probs, targets[..., None], -1)[..., 0]  # (..., T)
-    shares = counts if weights is None else counts * weights[..., None].astype(logits.dtype)  # (..., T)
+    shares = counts if weights is None else (counts * weights[..., None]).astype(logits.dtype)  # (..., T)
     return -(picked * shares)[counts].sum() / total, (log_probs, targets, shares, total)
 
 
