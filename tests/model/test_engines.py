@@ -401,8 +401,8 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 def test_a_program_that_ends_while_kernels_are_compiled_does_not_wait_for_all_of_them(tmp_path):
     code = """
 import atexit
-from npcaption import engines, kernels
 from npcaption.kernels import compilation
+from npcaption.model import engines
 from npcaption.support import background
 assert not background.at_work()
 atexit.register(lambda: print(background.at_work(), sum(len(kernel.signatures) for kernel, _ in compilation.KERNELS)))
