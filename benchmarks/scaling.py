@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from npcaption import flops
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.model.engines import compile_engine
 from npcaption.model.parameters import initialise
 from npcaption.support.cores import usable_cores
 from npcaption.support.progress import progress
 from npcaption.training.loop import Trainer
+
+from . import flops
 
 MODEL, BATCH = ModelConfig(vocabulary=53), 16
 

@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from npcaption import flops
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.model.parameters import Parameters, initialise
 
+from . import flops
 from .alternate import median, race, ratio, serve
 
 CONTESTANTS = ["numba", "numpy", "original", "best", "compiled", "peak"]
