@@ -405,13 +405,11 @@ WITH_OTHER_VECTORS = """
 import hashlib
 import json
 import numpy as np
-from npcaption import kernels, layers
+from npcaption import gradcheck, kernels, layers, model
 from npcaption.config import ModelConfig
-from npcaption.gradcheck import numeric, whole_model
+from npcaption.engines import make_engine
 from npcaption.kernels import compilation, matmul, target
-from npcaption.model import memory as memories, wiring
-from npcaption.model.engines import make_engine
-from npcaption.model.parameters import Parameters, initialise
+from npcaption.parameters import Parameters, initialise
 kernels.compile_kernels()
 normal = np.random.default_rng(0).standard_normal
 errors = {}
@@ -427,31 +425,31 @@ for rows in range(1, 18):
         matmul.accumulate(x, r, dw, nothing)
         for name, exact, found in [("x w", x.astype(float) @ w + r, out), ("dy w^T", r.astype(float) @ w.T, dx),
                                    ("x^T dy", x.T.astype(float) @ r + 7, dw)]:
-            errors[name] = max(errors.get(name, 0.0), numeric.relative_error(exact, found))
-config, rng = whole_model.SMALL, np.random.default_rng(0)
+            errors[name] = max(errors.get(name, 0.0), gradcheck.relative_error(exact, found))
+config, rng = gradcheck.SMALL, np.random.default_rng(0)
 image, ids = rng.uniform(0, 255, (24, 24, 3)).astype(np.float32), rng.integers(3, 11, 9)
 p, exact, found = initialise(config, 0), Parameters(config, np.float64), Parameters(config)
 key = layers.fold_key(0, 1)
 for engine, views, g, image in [
         (layers, {layer: {n: w.astype(float) for n, w in v.items()} for layer, v in p.sublayer.items()}, exact, image.astype(float)),
         (kernels, kernels.prepare(p), found, image)]:
-    (loss, _), cache = wiring.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
-    dimage = wiring.loss_backward(engine, (1.0, 0.0), cache, g.sublayer)
+    (loss, _), cache = model.loss_forward(engine, config, views, image, ids[:-1], ids[1:], 8, 0.1, key)
+    dimage = model.loss_backward(engine, (1.0, 0.0), cache, g.sublayer)
     if engine is layers:
         exact_loss, exact_dimage = loss, dimage
 errors["loss"] = abs(loss - exact_loss) / exact_loss
-errors["image"] = numeric.relative_error(exact_dimage, dimage)
-errors |= {name: numeric.relative_error(exact.named[name], found.named[name]) for name in exact.named}
+errors["image"] = gradcheck.relative_error(exact_dimage, dimage)
+errors |= {name: gradcheck.relative_error(exact.named[name], found.named[name]) for name in exact.named}
 views, exact, steps = kernels.prepare(p), [], []
-source = wiring.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0), 0.0, 0)[0]
+source = model.encode_forward(layers, config, p.sublayer, image[None].repeat(2, 0), 0.0, 0)[0]
 for engine, views, found, images in [
-        (layers, p.sublayer, exact, memories.remember(layers, config, p.sublayer, source)),
+        (layers, p.sublayer, exact, model.remember(layers, config, p.sublayer, source)),
         (kernels, views, steps, [tuple(np.stack([a, a]) for a in block)
-                                 for block in memories.remember(kernels, config, views, source[0])])]:
-    memory = memories.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
-    found += [np.array(memories.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
+                                 for block in model.remember(kernels, config, views, source[0])])]:
+    memory = model.Memory([np.empty((6, 9, 2 * config.channels), np.float32) for _ in images], images)
+    found += [np.array(model.decode_step(engine, config, views, np.tile(ids[place:place + 3], 2), place, memory))
               for place in range(6)]
-errors["decoding"] = numeric.relative_error(np.array(exact), np.array(steps))
+errors["decoding"] = gradcheck.relative_error(np.array(exact), np.array(steps))
 config = ModelConfig(image_size=64, vocabulary=53)
 p, g, images = initialise(config, 0), Parameters(config), rng.integers(0, 256, (3, 64, 64, 3), np.uint8)
 ids, engine = rng.integers(3, 53, (3, config.max_length)), make_engine("numba", config, p, 2)
