@@ -62,11 +62,11 @@ def start(monkeypatch):
     def start(*kernels):
         monkeypatch.setattr(compilation, "KERNELS", [])
         monkeypatch.setattr(compilation, "FUNCTIONS", [])
-        missed = []
+        compiled = []
         made = [compilation.kernel(*signature)(function) for function, signature in kernels or [ONE]]
-        compilation.compile_kernels(lambda missing: missed.extend(missing) or missing)
+        compilation.compile_kernels(lambda missing: compiled.extend(missing) or missing)
         assert all(len(dispatcher.signatures) == 1 for dispatcher in made)
-        return bool(missed), made[0]
+        return bool(compiled), made[0]
     return start
 
 
