@@ -11,10 +11,11 @@ import time
 
 import numpy as np
 
-from npcaption import flops, kernels
+from npcaption import kernels
 from npcaption.config import ModelConfig
 from npcaption.model.parameters import Parameters, initialise
 
+from . import flops
 from .peak import make_peak
 
 TOKENS = 47

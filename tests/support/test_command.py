@@ -164,7 +164,7 @@ def raising(error):
     (OSError(errno.EMFILE, "Too many open files"), 2, "Too many open files."),
     (MemoryError(), 2, "Not enough memory (none left). Choose"), (BrokenPipeError(), 141, ""),
     (RuntimeError("can't start new thread"), 2, "No more threads can be started."),
-    (ImportError("Numba needs NumPy 2.3 or less."), 2, "Numba needs NumPy 2.3 or less. Repair"),
+    (ImportError("Numba needs NumPy 2.3 or less."), 2, "Numba needs NumPy 2.3 or less. Reinstall"),
     (KeyboardInterrupt(), 130, "\nInterrupted."), (SystemExit(), 0, ""), (SystemExit(3), 3, ""),
     (SystemExit("words"), 1, "words")], ids=lambda value: type(value).__name__)
 def test_faults_that_are_no_bugs_have_a_status_and_a_sentence(error, status, said):
