@@ -65,8 +65,8 @@ class TrainingConfig:
         metavar="shapes|PATH")
     scenes: int = setting("data", 20000, "training scenes to generate for shapes", COUNT)
     limit: int = setting("data", 0, "maximum images of each split; 0 for all", COUNT_OR_NONE)
-    captions: str = setting("data", "random", "captions of an image in an epoch: one at random, or always the first",
-                            ("random", "first"))
+    captions: str = setting("data", "random", "captions of an image in an epoch: one at random, the first, or all",
+                            ("random", "first", "all"))
     flip: bool = setting("data", False, "mirror every second image, unless its caption says left or right")
     crop: float = setting("data", 0.0, "largest fraction of the height and width to crop at random", BELOW_1)
     colour: float = setting("data", 0.0, "largest relative change of brightness, contrast and saturation", Range(0, 1))

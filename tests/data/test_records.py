@@ -356,7 +356,7 @@ def test_data_sets_of_one_name_are_told_apart_alike_however_their_paths_are_writ
             rows = "".join(f"{name}.jpg,A\n" for name in letters)
             lay_out(tmp_path / place / part / "data", {"captions.txt": "image,caption\n" + rows}, letters)
     monkeypatch.chdir(tmp_path)
-    found = [{record.name for part in load_all_records(os.pathsep.join(paths))[:3] for record in part} for paths in [
+    found = [{record.name for part in load_all_records(paths)[:3] for record in part} for paths in [
         ("here/x/data", "here/y/data"), ("./here/x/data/", str(tmp_path / "here/y/data")), ("moved/x/data", "moved/y/data")]]
     assert found[0] == {f"{part}/data/{name}.jpg" for part, letters in [("x", "abc"), ("y", "abcd")] for name in letters}
     assert found[0] == found[1] == found[2]

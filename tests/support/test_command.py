@@ -272,7 +272,7 @@ def test_ctrl_c_while_modules_are_imported_needs_no_traceback(tmp_path):
     for words in (["train.py"], ["sample.py"], ["-m", "npcaption.evaluate"], ["-m", "npcaption.gradcheck"]):
         done = subprocess.run([sys.executable, *words], env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=ROOT,
                               capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nInterrupted.\n")
 
 
 def test_a_program_that_is_interrupted_while_it_imports_the_package_is_told_so_as_by_any_other(tmp_path):
@@ -290,7 +290,7 @@ def test_where_a_library_is_not_installed_the_scripts_say_how_to_install_it(modu
         done = subprocess.run([sys.executable, ROOT / script], env=os.environ | {"PYTHONPATH": str(tmp_path)},
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and module in done.stderr and "Traceback" not in done.stderr
-        assert done.stderr.endswith("Install what is needed: pip install -e . in the project's folder.\n")
+        assert done.stderr.endswith("Reinstall the package with pip (in a clone: pip install -e .).\n")
 
 
 # ----------------------------------------------------------------------------------------------------- no more threads

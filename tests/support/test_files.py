@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from npcaption import files
 from npcaption.errors import DataError
+from npcaption.support import files
 from npcaption.support.files import check_writable, clear_unfinished, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]

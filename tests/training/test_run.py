@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npcaption.errors import CheckpointError, DataError
 from npcaption.config import Config, ModelConfig, override
+from npcaption.errors import CheckpointError, DataError
 from npcaption.model.checkpoint import load, save
 from npcaption.training import loop, run_folder
 
