@@ -100,7 +100,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a training is run. Not in the checkpoint, as they don't change its result."""
+    """How a training is run. Not in its checkpoints, as the result does not depend on it."""
     strict: bool = setting("data", False, "fail instead of skipping unusable images and captions")
     resume: bool = setting("run", False, "resume from last.npz in the run directory, with the flags of the first run")
     save_minutes: float = setting("run", 5.0, "minutes between checkpoints within an epoch", NOT_NEGATIVE)

@@ -41,6 +41,7 @@ def arguments(parser, words=None):
     parser.error = refuse
     options, unknown = parser.parse_known_args(words)
     if unknown:
+        parser.color = False                                 # Python 3.14 colours what it formats
         known = re.findall(r"(?<!\S)--[\w-]+", parser.format_help())
         refuse(f"Unrecognised argument '{unknown[0]}'{suggestion(unknown[0].split('=')[0], known)}")
     return options
