@@ -471,9 +471,10 @@ def test_gradients_that_several_threads_want_at_once_are_those_that_one_has(name
     for _ in range(5):
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(lambda each: captioner.loss_and_gradients(*each), batches))
+        tolerance = 0 if name == "numba" else 1e-5           # NumPy's BLAS sums otherwise when several threads call it
         for (loss, gradients), (other, others) in zip(alone, together):
-            assert loss == other
-            assert all(np.array_equal(gradients[name], others[name]) for name in gradients)
+            assert loss == pytest.approx(other, rel=tolerance, abs=0)
+            assert all(relative_error(gradients[tensor], others[tensor]) <= tolerance for tensor in gradients)
 
 
 FAMILY = """
