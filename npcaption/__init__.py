@@ -16,7 +16,7 @@ LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "load_cap
 
 
 def __getattr__(name):
-    """What needs Pillow is imported when it is asked for: npcaption.layers needs NumPy alone."""
+    """Lazy import of names that need Pillow: npcaption.layers needs NumPy alone."""
     if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = LAZY[name]

@@ -1,4 +1,4 @@
-"""What a user can cause. Each carries one sentence: what was found, where, and what to do about it."""
+"""Errors that a user can cause. Each carries one sentence: what was found, where, and what to do about it."""
 
 
 class NpcaptionError(Exception):
@@ -41,5 +41,5 @@ def printable(text):
 
 
 def why(error):
-    """What an OSError says, in words: not all of them have a number, and only those with one have its text."""
+    """Text of an OSError: not all of them have a number, and only those with one have its text."""
     return printable(getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__)

@@ -1,4 +1,4 @@
-"""What of the image a word of its caption comes from: where cross-attention looked, and which pixels would change it.
+"""Attribution of each word to the image: cross-attention maps and pixel gradients.
 
 Both by the textbook, whatever engine decodes: it keeps the attention's probabilities, and its backward reaches the pixels.
 An image is what load_image takes. Captions are ids with start and end, as npcaption.decoding gives them.

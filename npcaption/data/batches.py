@@ -21,7 +21,7 @@ class Sequences(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What training may do to an image; see augment."""
+    """Augmentations of an image; see augment."""
     flip: bool
     crop: float
     colour: float
@@ -40,7 +40,7 @@ def encode_captions(split, tokenizer, max_length):
 
 
 def captions_of(sequences, captions, rng):
-    """Which captions each image is shown with in an epoch -> a list of (K,) indices into sequences.ids, one for each image
+    """Captions of each image in an epoch -> a list of (K,) indices into sequences.ids, one for each image
 
     captions "random" draws one of each image's, "first" takes the first, "all" takes all.
     """

@@ -1,4 +1,4 @@
-"""What training works on: images beside their captions, as photographs or as generated scenes; and batches of them."""
+"""Data sets: images with their captions, photographs or generated scenes, in three splits."""
 import hashlib
 import json
 import os
@@ -61,7 +61,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     say("\n".join(unreadable))
     left_out = records.left_out + unreadable
     if strict and left_out:
-        raise DataError(" ".join([*left_out, "Mend the data, or go on without these: leave --strict away."]))
+        raise DataError(" ".join([*left_out, "Fix the data, or run without --strict to skip them."]))
 
     images, number, start = dict.fromkeys(splits), 0, 0      # number: of the paths; start: in the store
     for name in looked_at:
@@ -85,7 +85,7 @@ def _unreadable(paths, why):
 
 
 def fingerprint(dataset):
-    """What a run that goes on must find again: a hash of the names, captions and files' sizes of train and val.
+    """Identity of the training data, checked when resuming: a hash of the names, captions and files' sizes of train and val.
 
     Of generated scenes the shape of the images stands for the files. It is the same wherever the folder lies and
     whenever the files were written. It does not notice a photograph exchanged for one of the same name and size, nor

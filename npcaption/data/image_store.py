@@ -147,7 +147,7 @@ def open_if_whole(file, count, size):
 def build(file, paths, size, workers):
     """Write the store under another name and rename it at the end: a crash leaves no half store.
 
-    A part that an interrupted process left is gone on with; one that a living process writes is not touched, so of two
+    A part that an interrupted process left is resumed; one that a living process writes is not touched, so of two
     processes that build the same store both succeed.
     """
     shape = len(paths), size, size, 3

@@ -60,7 +60,7 @@ def set_max_pixels(count):
 
 
 def whole(given):
-    """What a string says, if that can be a limit of pixels -> int"""
+    """Limit of pixels in a string -> int.  ConfigError if it is none"""
     if not re.fullmatch("[0-9]{1,18}", given) or not int(given):
         raise ConfigError(f"{LIMIT} is '{printable(given[:40])}'; it must be a positive whole number, such as "
                           "200000000.")
@@ -136,7 +136,7 @@ def from_array(array):
 
 
 def file_of(source):
-    """What Image.open takes.  OSError or Unreadable for a path of no file."""
+    """The argument of Image.open for a source.  OSError or Unreadable for a path of no file."""
     if isinstance(source, Cell):
         return open_cell(source)
     if hasattr(source, "read"):
@@ -214,7 +214,7 @@ def on_white(image):
 
 
 def orientation(image):
-    """What the EXIF or else the XMP data of an image that is loaded say of how it lies; None if they are damaged.
+    """Orientation of a loaded image by its EXIF or else its XMP data; None if they are damaged.
 
     Pillow's getexif looks into the XMP of a JPEG and a WebP only since 11.
     """

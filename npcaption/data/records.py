@@ -43,7 +43,7 @@ class Records(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What the entries of a data set say."""
+    """Captions, splits and faults gathered from the entries of a data set."""
     captions: dict                                  # {image: list}
     first: dict                                     # {image: its first entry}
     stated: dict                                    # {image: split}
@@ -74,7 +74,7 @@ def load_all_records(data):
 
 
 def labels_of(paths):
-    """What tells several data sets apart, wherever they lie: the last part of each path, or as many as it takes"""
+    """Labels of several data sets, wherever they lie: the last part of each path, or as many as it takes"""
     parts = [Path(path).resolve().parts for path in paths]
     for number in range(1, max(map(len, parts)) + 1):
         labels = [printable("/".join(part[-number:])) for part in parts]
@@ -215,7 +215,7 @@ def differences(respelt, root):
 
 
 def advice(left_out, finder):
-    """What to do where no image is left."""
+    """Remedy where no image is left."""
     if NOT_UTF8 in left_out:
         return "Save the file as UTF-8."
     if MISSING not in left_out:

@@ -21,7 +21,7 @@ FEW = 3                     # images that may look so alike; if more do, as X-ra
 
 
 def seen_images(split, label="fingerprints of the training images"):
-    """What to remember of a split's images, which are files; None of generated ones."""
+    """Fingerprints of a split's image files; None for generated images."""
     if split.files is None:
         return None
     looks, pixels = np.zeros((2, len(split.names)), np.uint64)
@@ -33,7 +33,7 @@ def seen_images(split, label="fingerprints of the training images"):
 
 
 def seen_in(seen, split):
-    """Which images of a split are among the seen ones -> (M,) bool
+    """Mask of the images of a split that are among the seen ones -> (M,) bool
 
     They have the same pixels; or the same name and look; or under another name a look that is equal to very few bits.
     """
@@ -49,7 +49,7 @@ def seen_in(seen, split):
 
 
 def exchanged(before, now):
-    """Which images are others than before under the same name: the numbers of `now`'s, where the names are `before`'s."""
+    """Images that were exchanged under the same name: the numbers of `now`'s, where the names are `before`'s."""
     return np.flatnonzero((before.pixels != now.pixels) & ~same_look(before.looks, now.looks))
 
 

@@ -69,14 +69,14 @@ def text_too_large(error):
 
 
 def reason(error):
-    """What went wrong, without the path, which the sentence has already."""
+    """Cause of an error, without the path, which the sentence has already."""
     if text_too_large(error):
         return "its text or its colour profile is too large"
     return "there is not enough memory for it" if isinstance(error, MemoryError) else why(error)
 
 
 def remedy(error):
-    """What to do about it, as a sentence."""
+    """Remedy for an error, as a sentence."""
     number = getattr(error, "errno", None)
     if isinstance(error, Unreadable):
         return error.remedy

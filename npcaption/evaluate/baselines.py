@@ -1,4 +1,4 @@
-"""What a caption score is worth: the scores of captions for which no image was looked at, and those of people."""
+"""Image-blind baselines and the human score."""
 from itertools import chain, pairwise
 
 import numpy as np

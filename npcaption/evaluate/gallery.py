@@ -1,4 +1,4 @@
-"""What the page shows of each image: a thumbnail, and where the model looked for each word."""
+"""Thumbnail and attention maps of each image for the page."""
 import io
 
 import numpy as np

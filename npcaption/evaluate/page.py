@@ -181,7 +181,7 @@ def number(value, digits, factor=1):
 
 
 def shown(caption):
-    """What is judged of an image: the beam's caption, or greedy's if there was no beam."""
+    """Judged caption of an image: the beam's caption, or greedy's if there was no beam."""
     return caption["beam"] or caption["greedy"]
 
 

@@ -1,9 +1,9 @@
-"""What `npcaption evaluate` prints."""
+"""Tables printed by `npcaption evaluate`."""
 from ..errors import printable
 
 
 def evaluation(result):
-    """What `npcaption evaluate` prints; result is what it writes as JSON."""
+    """Text of an evaluation.  result: the dictionary written as JSON"""
     def cell(value, digits, factor=1):
         return "-" if value is None else f"{factor * value:.{digits}f}"
 

@@ -79,7 +79,7 @@ def score(candidates, references, cider=None):
 
 
 def row(name, turns, caption=None):
-    """What the table says of some captions, or of several turns of them on the average.  turns: [(candidates, scores)]"""
+    """Row of the table for some captions, or the mean of several turns of them.  turns: [(candidates, scores)]"""
     def mean(values):
         value = np.mean(list(values), axis=0)
         return value.tolist() if np.isfinite(value).all() else None

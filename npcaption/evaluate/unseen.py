@@ -6,7 +6,7 @@ from ..errors import DataError
 
 
 def on_training_images(seen, trained_on, options):
-    """What a score is worth whose images the model may have seen in training, as a sentence; "" if it has seen none.
+    """Warning that the model was trained on some of the scored images; "" if on none.
 
     seen: the checkpoint's; trained_on (N,) bool, the images of the split that are among them.
     """

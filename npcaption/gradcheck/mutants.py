@@ -236,7 +236,7 @@ def in_place(mutant):
 
 
 def check(name):
-    """What the gradient check says of a function as it stands: "right", "wrong", "refused" or "raises"."""
+    """Verdict of the gradient check on a function as it stands: "right", "wrong", "refused" or "raises"."""
     try:
         with np.errstate(all="ignore"):
             return "right" if all(error < numeric.TOLERANCE for error in errors(name)) else "wrong"

@@ -136,7 +136,7 @@ def file_names():
 
 
 def read_kept(names):
-    """What `keep` was given, from the first whole file of these names; [] without one."""
+    """Kernels kept by `keep`, from the first whole file of these names; [] without one."""
     for path in (folder / name for folder in caches.folders() for name in names):
         file = caches.open_own(path)
         if file:

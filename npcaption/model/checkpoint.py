@@ -71,7 +71,7 @@ def save(path, checkpoint):
 
 
 def to_caption(checkpoint):
-    """What of a checkpoint in training captioning needs: not AdamW's moments, and not what only the training had."""
+    """A checkpoint for captioning alone: without AdamW's moments and the heads that only training has."""
     config = replace(checkpoint.config, model=replace(checkpoint.config.model, bag=0))
     parameters = Parameters(config.model)
     for name, view in parameters.named.items():

@@ -7,7 +7,7 @@ from .wiring import NO_DROPOUT
 
 
 class Memory(NamedTuple):
-    """What R captions begun of B images have in common with their continuations, so that a step computes only what is new.
+    """Key-value memory of R partial captions of B images (R / B each).
 
     An image has R / B captions, one after another.
     """

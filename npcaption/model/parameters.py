@@ -69,7 +69,7 @@ class Parameters:
 
 
 def initialise(config, seed, dtype=np.float32):
-    """What PyTorch gives such a model by default: uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for the
+    """First values, as PyTorch's defaults: uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for the
     embeddings of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0.
 
     A token embedding that is the output's matrix too (tied) is N(0, 1/C): as rows of N(0, 1) its logits would be of size

@@ -13,7 +13,7 @@ CAPTION = 2 ** 31  # added to a caption's number in its key of dropout: no subla
 
 
 class Dropout(NamedTuple):
-    """What is dropped, the sublayers' last two arguments."""
+    """Dropout's rate and key, the sublayers' last two arguments."""
     rate: float
     key: np.ndarray             # uint32 (...), one for each image
 

@@ -1,1 +1,1 @@
-"""What every part of the program needs from the machine: a place for caches, a number of cores."""
+"""Support for all packages: commands, settings, files, caches, cores, progress."""

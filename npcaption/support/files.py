@@ -109,7 +109,7 @@ def may_write(path):
 
 
 def identity(path):
-    """What tells a file from all others, whichever of its names and links it is called by."""
+    """Identity of a file, the same by all of its names and links."""
     try:
         found = os.stat(path)
         if found.st_ino:                                     # 0 where the file system has no such numbers

@@ -32,7 +32,7 @@ class Range:
 
 
 class Setting(NamedTuple):
-    """What is known of a setting beside its name, type and default."""
+    """Description of a setting, beside its name, type and default."""
     help: str
     allowed: Range | tuple = ()                              # a range or choices, for each of a tuple's values; (): any
     metavar: str = ""                                        # for its value in help texts
@@ -84,7 +84,7 @@ def fits(value, kind, setting):
 
 
 def requirement(kind, setting):
-    """What a setting's value must be, as the end of a sentence."""
+    """Requirement on a setting's value, as the end of a sentence."""
     if kind is bool:
         return "True or False"
     if setting.allowed and isinstance(setting.allowed, tuple):

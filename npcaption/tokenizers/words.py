@@ -1,4 +1,4 @@
-"""What a word is, in any script; and captions without spaces between words.
+"""Words in any script; and captions without spaces between words.
 
 A word is a run of letters and digits with their combining marks, among them the vowel signs of Hindi, Thai and Arabic,
 and with the joiners (U+200C, U+200D) between them. Word tokenizers, byte pairs, metrics and bags of words share this

@@ -67,7 +67,7 @@ class Trainer:
         return losses
 
     def _where_not_finite(self, batch):
-        """What a person wants to know of a step that went wrong: it is done once more, with every sublayer watched."""
+        """Diagnosis of a step with bad numbers: it is repeated with every sublayer watched."""
         bad = [name for name, view in self.gradients.named.items() if not np.isfinite(view).all()]
         told = f"{len(bad)} gradients are not finite"
         told += f" ({', '.join(bad[:3])}{', ...' * (len(bad) > 3)})" if bad else ""
@@ -203,7 +203,7 @@ def targets_of(config, split, state, say):
 
 
 def first_parameters(config, sequences):
-    """What training begins with; sequences: the training captions."""
+    """Parameters at the beginning of training.  sequences: the training captions."""
     parameters = initialise(config.model, config.training.seed)
     if config.training.frequencies:                          # the model need not learn first how often each token is
         counts = 1 + np.bincount(sequences.ids[:, 1:].reshape(-1), minlength=config.model.vocabulary)
@@ -230,7 +230,7 @@ def check_data(data, t, out, resumed, seen):
 
 
 def last_good(out):
-    """What there is to fall back on."""
+    """Sentence on the last intact checkpoint."""
     if (out / "last.npz").exists():
         return f"{out / 'last.npz'} is from before, and whole."
     return "nothing had been saved yet."

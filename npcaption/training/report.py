@@ -1,4 +1,4 @@
-"""What training tells a person."""
+"""Messages and log rows of training."""
 import numpy as np
 from PIL import Image
 
@@ -13,7 +13,7 @@ SCENES = 10  # generated test scenes shown at the end
 
 
 def describe(data, sequences, tokenizer, max_length):
-    """What there is to learn from, and what of it the model will not see."""
+    """Summary of the training data, and of the captions that are truncated."""
     def characters(split):
         return set("".join(text.lower() for captions in split.captions for text in captions))
 
@@ -29,7 +29,7 @@ def describe(data, sequences, tokenizer, max_length):
 
 
 def log_row(epoch, state, val, rate, images, objectives):
-    """What log.csv keeps of an epoch.  state: training's, val Losses, rate the last learning rate"""
+    """Row of log.csv for an epoch.  state: training's, val Losses, rate the last learning rate"""
     counted = {"tokens": state["counted"], "image_count": images}
     trained = {o.column: state[o.total] / counted[o.per] for o in objectives}
     return {"epoch": epoch, "step": state["step"], **trained, "val": val.loss,

@@ -201,7 +201,7 @@ def test_strict_refuses_what_would_be_left_out_and_says_all_of_it(tmp_path):
         f"Left out 1 image whose file is missing, with 1 caption, first at {folder}/captions.txt:33 (gone.png). "
         f"Left out 1 empty caption, first at {folder}/captions.txt:34 (04.png). "
         f"Left out 1 image that cannot be read, the first {folder}/03.png (it is text, not an image). "
-        "Mend the data, or go on without these: leave --strict away.")
+        "Fix the data, or run without --strict to skip them.")
 
 
 def test_where_no_image_is_left_there_is_a_sentence(tmp_path):

@@ -1,4 +1,4 @@
-"""What every caption format is read into."""
+"""Entries, the common form of every caption format."""
 from typing import NamedTuple
 
 from ..splits import WORDS

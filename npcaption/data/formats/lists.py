@@ -99,7 +99,7 @@ def read_captions(file):
 
 
 def separator_of(lines):
-    """What separates the columns: in a header with the usual names, or else on most lines first."""
+    """Separator of the columns: the one in a header with the usual names, or else on most lines first."""
     first = next((line for line in lines if line.strip()), "")
     for separator in SEPARATORS:
         names = [plain(name.strip().strip('"')) for name in first.split(separator)]

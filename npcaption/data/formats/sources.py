@@ -1,4 +1,4 @@
-"""Which caption files lie in a folder, of which format, and of which split."""
+"""Caption files of a folder, with their formats and splits."""
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
