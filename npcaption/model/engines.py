@@ -12,7 +12,6 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
 batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, S, S, 3) uint8,
 ids (M, L) with start and end, source (B, P, C).
 """
-import difflib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -22,18 +21,18 @@ from threading import Barrier, Lock
 import numpy as np
 
 from .. import layers
+from ..config import ENGINES
 from ..errors import ConfigError, DataError, printable
 from ..layers import adamw
 from ..support import background
 from ..support.cores import usable_cores
 from ..support.progress import progress
+from ..support.settings import suggestion
 from ..tokenizers import PADDING
 from . import memory as memory_
 from . import wiring
 from .finite import watched
 from .objectives import LIKELIHOOD
-
-ENGINES = "numba", "numpy"
 
 
 def make_engine(name, config, parameters, threads=0):
@@ -52,9 +51,8 @@ def make_engine(name, config, parameters, threads=0):
 def check_name(name):
     """ConfigError for an engine that does not exist."""
     if name not in ENGINES:
-        near = difflib.get_close_matches(str(name).lower(), ENGINES, 1)
-        raise ConfigError(f"There is no engine {printable(repr(name))}" + (f"; did you mean {near[0]!r}?" if near else ".")
-                          + f" There are: {', '.join(ENGINES)}.")
+        raise ConfigError(f"There is no engine {printable(repr(name))}{suggestion(str(name).lower(), ENGINES)} There are: "
+                          f"{', '.join(ENGINES)}.")
 
 
 def check_batch(config, ids, images=None):
