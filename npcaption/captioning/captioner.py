@@ -11,9 +11,9 @@ from PIL import Image
 
 from ..data.images import load_image
 from ..errors import ConfigError, DataError, printable
+from ..model import checkpoint as checkpoints
 from ..model.batch import target_tokens, whole
-from ..model.checkpoint import SHIPPED, load
-from ..model.engines import NumpyEngine, compile_engine, make_engine
+from ..model.engines import NumpyEngine, make_engine
 from ..model.objectives import LIKELIHOOD
 from ..model.parameters import Parameters
 from ..tokenizers import caption_ids
@@ -31,10 +31,25 @@ class Captioner:
     def __init__(self, config, tokenizer, parameters, engine=None):
         """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with.
 
-        engine: one of npcaption.engines that runs these parameters; without it NumPy does.
+        engine: one of npcaption.model.engines that runs these parameters; without it NumPy does.
         """
         self.config, self.tokenizer, self.parameters = config, tokenizer, parameters
         self.engine = engine or NumpyEngine(config, parameters)
+
+    @classmethod
+    def load(cls, path=None, engine="numpy", threads=0):
+        """The captioner of a checkpoint's file, or without one of the model that ships with the package.
+
+        engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
+        seconds, once. threads: as for make_engine.
+        """
+        return cls.of(checkpoints.load(checkpoints.SHIPPED if path is None else path), engine, threads)
+
+    @classmethod
+    def of(cls, checkpoint, engine="numpy", threads=0):
+        """The captioner of a Checkpoint."""
+        config, parameters = checkpoint.config.model, checkpoint.parameters
+        return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads))
 
     def caption(self, image):
         """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str"""
@@ -51,13 +66,13 @@ class Captioner:
         """All captions that `decode` finds, in its order -> for each image a list of Sentences
 
         images: a list or anything else that gives images in an order, (B, H, W, 3) uint8 too.
-        decode: greedy, sample or beam of npcaption.decoding, with settings: partial(beam, width=4).
+        decode: greedy, sample or beam of npcaption.captioning.decoding, with settings: partial(beam, width=4).
         """
         if is_one(images) or not isinstance(images, Iterable) or isinstance(images, (Mapping, set, frozenset)):
             raise DataError(f"captions() and sentences() take a list of images, and were given {kind(images)}. "
                             "Give a list, such as ['dog.jpg'], or one image to caption().")
         if not callable(decode):
-            raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.decoding.greedy.")
+            raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.captioning.decoding.greedy.")
         self.engine.refresh()
         found, images = [], iter(images)
         while group := [load_image(image, self.config.image_size) for image in islice(images, GROUP)]:
@@ -143,16 +158,4 @@ def pixels(images):
 
 def newest(folder="runs"):
     """The best.npz that was written last, of all trainings under `folder`; without any, the model that ships."""
-    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=SHIPPED)
-
-
-def load_captioner(path=None, engine="numpy", threads=0):
-    """A Captioner from a checkpoint's file, or without one from the model that ships with the package.
-
-    engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
-    seconds, once. threads: as for make_engine.
-    """
-    checkpoint = load(SHIPPED if path is None else path)
-    compile_engine(engine).result()
-    return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters,
-                     make_engine(engine, checkpoint.config.model, checkpoint.parameters, threads))
+    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=checkpoints.SHIPPED)

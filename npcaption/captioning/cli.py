@@ -15,7 +15,7 @@ from ..support.command import arguments, parser_of
 from ..support.flags import add_option, filename
 from ..support.settings import Range
 from . import decoding, files
-from .captioner import GROUP, load_captioner
+from .captioner import GROUP, Captioner
 
 
 def decoder(options):
@@ -68,7 +68,7 @@ def main(words=None):
     files.check_pictures([out for out in (options.attention, options.saliency) if out], paths,
                               [options.checkpoint] if options.checkpoint else [])
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
-    captioner = load_captioner(options.checkpoint, engine)
+    captioner = Captioner.load(options.checkpoint, engine)
     failed = 0
     for number, (path, image, sentences) in enumerate(files.captioned(captioner, paths, decode), 1):
         files.tell(path, sentences, options.count, options.json)

@@ -15,7 +15,7 @@ from ..data.dataset import load_dataset
 from ..data.seen import seen_in
 from ..errors import DataError
 from ..model import checkpoint
-from ..model.engines import compile_engine, make_engine
+from ..model.engines import compile_engine
 from ..support.command import arguments, parser_of
 from ..support.files import write_whole
 from ..support.flags import add_flag, add_option
@@ -49,7 +49,8 @@ def main(words=None):
     check_outputs(outputs, [path])
     trained = checkpoint.load(path)
     t, size = trained.config.training, trained.config.model.image_size
-    compiled, data = compile_engine(options.engine), tuple(options.data or t.data)
+    compile_engine(options.engine)                           # goes on beside what follows; the engine waits for it
+    data = tuple(options.data or t.data)
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
     split = dataset._asdict()[options.split].first(options.limit)
     check_outputs(outputs, [path, *inputs_of(data, dataset)])
@@ -61,9 +62,7 @@ def main(words=None):
         note(warning)
     if options.unseen:
         split = unseen(split, trained_on)
-    compiled.result()
-    engine = make_engine(options.engine, trained.config.model, trained.parameters, options.threads)
-    captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
+    captioner = Captioner.of(trained, options.engine, options.threads)
     train = [text for texts in dataset.train.captions for text in texts]
     result = {"checkpoint": str(path), "data": shown(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),

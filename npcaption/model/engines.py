@@ -74,7 +74,7 @@ def no_text(config, captions, dtype):
 def compile_engine(name):
     """Begin to compile what the engine needs, beside what follows -> a Future, done when the engine can be made
 
-    ConfigError at once for an engine that does not exist, or that cannot be used here.
+    Optional: an engine waits for it, or compiles what it needs itself.  ConfigError at once for an engine that does not exist, or that cannot be used here.
     """
     check_name(name)
     if name == "numpy":
@@ -143,12 +143,6 @@ class NumpyEngine:
         return memory_.decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
 
 
-def compiled_engine(config, parameters, threads):
-    """The numba engine in a process that may not have its kernels yet."""
-    compile_engine("numba").result()
-    return NumbaEngine(config, parameters, threads)
-
-
 def started(threads):
     """A pool whose threads are all there. RuntimeError if the system has no more of them: now, not in a later step."""
     pool, together = ThreadPoolExecutor(threads), Barrier(threads + 1)
@@ -173,6 +167,7 @@ class NumbaEngine:
 
     def __init__(self, config, parameters, threads):
         from .. import kernels  # here, so that the NumPy engine does without numba
+        compile_engine("numba").result()
         self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
         self.p, self.layers = kernels.prepare(parameters), kernels
         self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
@@ -180,7 +175,7 @@ class NumbaEngine:
         self._pool, self._locks = (None, 0), {}              # the pool and the process that it is of
 
     def __reduce__(self):
-        return compiled_engine, (self.config, self.parameters, self.threads)
+        return NumbaEngine, (self.config, self.parameters, self.threads)
 
     @property
     def pool(self):
