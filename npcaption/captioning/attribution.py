@@ -36,7 +36,7 @@ def words(tokenizer, ids):
 
 
 def fitting(captioner, image, ids):
-    """-> image (S, S, 3) uint8, ids (T,).  DataError if the model does not take them."""
+    """-> image (A, A, 3) uint8, ids (T,).  DataError if the model does not take them."""
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise DataError("A caption must be given by its ids, (T,) integers with start and end, as Sentence.hypothesis.ids "
@@ -70,7 +70,7 @@ def attention(captioner, image, ids, layer=None, head=None):
 def saliency(captioner, image, ids):
     """How much each pixel matters for each word: |d log p(word | image, words before) / d pixel|, summed over the colours.
 
-    ids (T,) -> list of Looks, maps (S, S).  Simonyan et al. 2013, arXiv:1312.6034
+    ids (T,) -> list of Looks, maps (A, A).  Simonyan et al. 2013, arXiv:1312.6034
     """
     image, ids = fitting(captioner, image, ids)
     config, p, dtype = captioner.config, captioner.parameters.sublayer, captioner.parameters.flat.dtype
@@ -83,6 +83,6 @@ def saliency(captioner, image, ids):
         targets[word.tokens.start - 1:word.tokens.stop - 1] = ids[word.tokens]
         _, output = layers.output_loss_forward(x, p["output"], targets, 1)
         dx = layers.output_loss_backward(1.0, output, g["output"])  # (T - 1, C)
-        dimage = wiring.encode_backward(layers, wiring.decode_backward(layers, dx, decoder, g), encoder, g)  # (S, S, 3)
+        dimage = wiring.encode_backward(layers, wiring.decode_backward(layers, dx, decoder, g), encoder, g)  # (A, A, 3)
         looks.append(Look(word.text, np.abs(dimage).sum(-1)))
     return looks

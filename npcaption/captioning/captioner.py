@@ -83,7 +83,7 @@ class Captioner:
     def loss(self, images, captions):
         """How surprised the model is, in nats per token, padding not counted.
 
-        images (B, S, S, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
+        images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
         """
         images, ids = self._batch(images, captions)
         return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)
@@ -139,7 +139,7 @@ def pixels(images):
     try:
         images = np.asarray(images)
     except Exception as error:                               # lists of unequal lengths, tensors on another device
-        raise DataError(f"The images are no array (B, S, S, 3): {printable(error)}") from error
+        raise DataError(f"The images are no array (B, A, A, 3): {printable(error)}") from error
     if images.dtype.kind not in "uif":
         raise DataError(f"The images hold {images.dtype}; this model takes uint8, or floats from 0 to 255. "
                         f"npcaption.data.images.load_image makes such ones of files.")

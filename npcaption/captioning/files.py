@@ -80,7 +80,7 @@ def is_image(file):
 
 
 def captioned(captioner, paths, decode):
-    """For each path in turn (path, image (S, S, 3) uint8, its Sentences), or (path, None, the DataError that it gave)"""
+    """For each path in turn (path, image (A, A, 3) uint8, its Sentences), or (path, None, the DataError that it gave)"""
     group = []
     watched = progress(paths, len(paths), "captioning", "images") if len(paths) > GROUP else paths
     for number, path in enumerate(watched, 1):

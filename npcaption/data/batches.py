@@ -74,7 +74,7 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
     draws, flips = (rng.random((len(images), DRAWS)), rng.random(len(images)) < 0.5) if views != NO_VIEWS else (None, None)
     for start in range(done * batch_size, len(order), batch_size):
         batch = order[start:start + batch_size]
-        pictures = images[batch]                             # (B, S, S, 3)
+        pictures = images[batch]                             # (B, A, A, 3)
         release(images)
         if views != NO_VIEWS:
             sided = np.array([sequences.sided[chosen[i]].any() for i in batch])  # (B,)

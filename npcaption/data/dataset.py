@@ -19,7 +19,7 @@ HELD_OUT_SCENES = 400
 
 
 class Split(NamedTuple):
-    images: np.ndarray | None   # (N, S, S, 3) uint8, perhaps on disk
+    images: np.ndarray | None   # (N, A, A, 3) uint8, perhaps on disk
     captions: list              # N tuples of strings
     names: list                 # N names of images, to tell a person which one is meant
     files: list | None = None   # N paths or Cells of the images, if they are files

@@ -63,8 +63,8 @@ def same_look(a, b, most=NEAR):
 
 
 def look(image):
-    """A bit for each two neighbouring cells of a row: is the right one the brighter?  (S, S, 3) uint8 -> int"""
-    grey, size = image.sum(-1, dtype=np.int64), len(image)   # (S, S)
+    """A bit for each two neighbouring cells of a row: is the right one the brighter?  (A, A, 3) uint8 -> int"""
+    grey, size = image.sum(-1, dtype=np.int64), len(image)   # (A, A)
     rows, columns = (np.arange(n) * size // n for n in (ROWS, COLUMNS))  # where cells begin; some are alike if S < n
     cells = np.add.reduceat(np.add.reduceat(grey, rows, 0), columns, 1)  # (ROWS, COLUMNS)
     brightness = cells / np.diff(columns, append=size).clip(1)

@@ -9,7 +9,7 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
-batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, S, S, 3) uint8,
+batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, A, A, 3) uint8,
 ids (M, L) with start and end, source (B, P, C).
 """
 import math
@@ -29,9 +29,9 @@ from ..support.cores import usable_cores
 from ..support.progress import progress
 from ..support.settings import suggestion
 from ..tokenizers import PADDING
-from . import memory as memory_
 from . import wiring
 from .finite import watched
+from .memory import Memory, decode_step, remember
 from .objectives import LIKELIHOOD
 
 
@@ -135,12 +135,12 @@ class NumpyEngine:
 
     def remember(self, images, count):
         """-> the Memory of `count` captions for each image, none of them begun"""
-        found = memory_.remember(self.layers, self.config, self.parameters.sublayer, self.encode(images))
-        return memory_.Memory(no_text(self.config, len(images) * count, self.parameters.flat.dtype), found)
+        found = remember(self.layers, self.config, self.parameters.sublayer, self.encode(images))
+        return Memory(no_text(self.config, len(images) * count, self.parameters.flat.dtype), found)
 
     def step(self, ids, place, memory):
         """Scores of what may follow the captions' tokens ids (R,) at `place` -> (R, V); memory is added to."""
-        return memory_.decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
+        return decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
 
 
 def started(threads):
@@ -291,15 +291,15 @@ class NumbaEngine:
 
         def one(i):
             source, _ = wiring.encode_forward(self.layers, self.config, self.p, images[i])
-            found[i] = memory_.remember(self.layers, self.config, self.p, source)
+            found[i] = remember(self.layers, self.config, self.p, source)
         self._for_each(len(images), one)
         blocks = [tuple(map(np.stack, zip(*block))) for block in zip(*found)]
-        return memory_.Memory(no_text(self.config, len(images) * count, np.float32), blocks)
+        return Memory(no_text(self.config, len(images) * count, np.float32), blocks)
 
     def step(self, ids, place, memory):
         def logits(ids, memory):
             self.kernels.arena().reset()
-            return memory_.decode_step(self.layers, self.config, self.p, ids, place, memory).copy()
+            return decode_step(self.layers, self.config, self.p, ids, place, memory).copy()
 
         images = len(memory.images[0][0])
         parts, count = min(self.threads, images), len(ids) // images

@@ -27,7 +27,7 @@ def part_of(dropout, layers, number):
 
 
 def encode_forward(layers, config, p, image, dropout=None):
-    """image (..., S, S, 3), 0 to 255 -> source (..., P, C)"""
+    """image (..., A, A, 3), 0 to 255 -> source (..., P, C)"""
     x, embed = layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
     blocks = []
     for i in range(config.encoder_blocks):
@@ -39,7 +39,7 @@ def encode_forward(layers, config, p, image, dropout=None):
 
 
 def encode_backward(layers, dsource, cache, g):
-    """dsource (..., P, C) -> dimage (..., S, S, 3), per unit of the 0 to 255 scale"""
+    """dsource (..., P, C) -> dimage (..., A, A, 3), per unit of the 0 to 255 scale"""
     embed, blocks = cache
     dx = dsource
     for i, (attention, mlp) in reversed(list(enumerate(blocks))):
@@ -93,7 +93,7 @@ def loss_forward(layers, config, p, batch, objectives):
 
 
 def loss_backward(layers, dloss, cache, g):
-    """dloss scalar, of the weighted sum of the losses -> dimage (..., S, S, 3); parameters' gradients are added into g
+    """dloss scalar, of the weighted sum of the losses -> dimage (..., A, A, 3); parameters' gradients are added into g
 
     What the objectives and the captions' decoders ask of the source, all of them having read the same, adds up.
     """
