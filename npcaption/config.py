@@ -4,7 +4,7 @@ Flags, help texts and checks are made from these fields (support/settings.py, su
 """
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
-from math import inf, prod
+from math import inf, isqrt, prod
 
 from .errors import ConfigError
 from .support.settings import Range, check_value, derived, element, setting, settings_of, suggestion
@@ -14,6 +14,7 @@ SHAPES = ("shapes",)  # as data: generated scenes
 ENGINES = "numba", "numpy"
 
 PIXELS, WIDTH, BLOCKS, LENGTH = Range(1, 65535), Range(1, 10 ** 7), Range(1, 1000), Range(3, 10 ** 7)
+WIDTH_OR_NONE, BLOCKS_OR_NONE = Range(0, 10 ** 7), Range(0, 1000)
 COUNT, COUNT_OR_NONE = Range(1), Range(0)
 BELOW_1, NOT_NEGATIVE, POSITIVE = Range(0, 1, (1,)), Range(0, inf, (inf,)), Range(0, inf, (0, inf))
 DECAYING, NOT_0 = Range(0, 0.999999), Range(1e-30, inf, (inf,))  # in float32: more is 1, less is 0
@@ -29,7 +30,7 @@ class ModelConfig:
     channels: int = setting("model", 128, "width of the residual stream", WIDTH)                            # C
     heads: int = setting("model", 4, "heads of every attention; they share the channels", WIDTH)            # H
     hidden: int = setting("model", 512, "hidden units of every MLP", WIDTH)                                 # F
-    encoder_blocks: int = setting("model", 2, "transformer blocks of the encoder", BLOCKS)
+    encoder_blocks: int = setting("model", 2, "transformer blocks of the encoder", BLOCKS_OR_NONE)
     decoder_blocks: int = setting("model", 2, "transformer blocks of the decoder", BLOCKS)
     max_length: int = setting("tokenizer", 48, "maximum tokens of a caption, start and end included", LENGTH)  # L
     vocabulary: int = derived("number of token ids", COUNT_OR_NONE)                                         # V
@@ -37,6 +38,15 @@ class ModelConfig:
     dropout: float = setting("model", 0.0, "dropout rate on each residual branch", BELOW_1)
     tied: bool = setting("model", False, "share the output matrix with the token embedding")
     bag: int = derived("size of the bag-of-words head (training only); 0 for no head", COUNT_OR_NONE)       # W
+    encoder: str = derived("name of the frozen encoder whose features are read; empty if the model reads pixels", default="")
+    encoder_sha256: str = derived("hash of the frozen encoder's file", default="")
+    feature_tokens: int = derived("tokens of a frozen encoder's features", COUNT_OR_NONE)                   # P
+    feature_width: int = derived("channels of a frozen encoder's features", WIDTH_OR_NONE)                  # I
+    class_token: bool = derived("whether the first feature token is a class token, which has no place", default=False)
+    feature_norm: bool = setting("model", False, "layer norm on frozen features")
+    feature_position: bool = setting("model", False, "learned positions added to frozen features")
+    feature_dropout: float = setting("model", 0.0, "dropout rate on frozen features", BELOW_1)
+    word_width: int = derived("width of the word vectors; 0 if it is the model's own", WIDTH_OR_NONE)       # E
 
     @property
     def stem(self):
@@ -51,11 +61,18 @@ class ModelConfig:
 
     @property
     def patches_a_side(self):
-        return self.image_size // self.patch_pixels
+        """Rows and columns of the tokens that have a place in the image."""
+        return isqrt(self.feature_tokens - self.class_token) if self.encoder else self.image_size // self.patch_pixels
 
     @property
     def patches(self):
-        return self.patches_a_side ** 2
+        return self.feature_tokens if self.encoder else self.patches_a_side ** 2
+
+    @property
+    def input_shape(self):
+        """Shape of one image as the model reads it: its pixels, or a frozen encoder's features."""
+        size = self.image_size
+        return (self.feature_tokens, self.feature_width) if self.encoder else (size, size, 3)
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ def check_name(name):
 
 def check_batch(config, ids, images=None):
     """Refuse what would reach beyond a table: kernels, unlike NumPy, do not look."""
-    size = config.image_size
-    if images is not None and images.shape[-3:] != (size, size, 3):
-        raise DataError(f"The images have shape {images.shape}; this model takes (B, {size}, {size}, 3).")
+    shape = config.input_shape
+    if images is not None and images.shape[-len(shape):] != shape:
+        raise DataError(f"The images have shape {images.shape}; this model takes (B, {', '.join(map(str, shape))}).")
     if ids.shape[-1] > config.max_length or ids.size and not 0 <= ids.min() <= ids.max() < config.vocabulary:
         raise DataError(f"The ids, shape {ids.shape}, go from {ids.min()} to {ids.max()}; this model takes at most "
                         f"{config.max_length} of 0 to {config.vocabulary - 1}.")
