@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
     def open_file(self):
         """The image's file, as a binary file object.  OSError if the row holds none"""
-        from .parquet import open_cell              # which needs the entries
+        from .parquet import open_cell  # which needs the entries
         return open_cell(self)
 
     def __str__(self):
