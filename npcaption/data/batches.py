@@ -9,7 +9,7 @@ from ..model.batch import trim, whole
 from ..support.progress import progress
 from ..tokenizers import PADDING, caption_ids
 from .augmentation import DRAWS, augment, sided
-from .image_store import release
+from .store import release
 
 
 class Sequences(NamedTuple):

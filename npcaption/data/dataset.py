@@ -12,7 +12,7 @@ from ..errors import DataError, printable
 from ..support.settings import shown
 from . import shapes
 from .formats.text import count
-from .image_store import open_store
+from .image_store import open_images
 from .records import load_all_records, paths_of
 
 HELD_OUT_SCENES = 400
@@ -56,7 +56,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
         raise DataError(" ".join([f"{shown(data)} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
-    store = open_store(paths, image_size)
+    store = open_images(paths, image_size)
     unreadable = _unreadable(paths, store.unreadable)
     say("\n".join(unreadable))
     left_out = records.left_out + unreadable
@@ -67,7 +67,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     for name in looked_at:
         numbers = range(number, number + len(splits[name]))
         splits[name] = [record for i, record in zip(numbers, splits[name]) if i not in store.unreadable]
-        images[name] = store.images[start:start + len(splits[name])]
+        images[name] = store.rows[start:start + len(splits[name])]
         number, start = numbers.stop, start + len(splits[name])
     return Dataset(*(Split(images[name], [record.captions for record in part],
                            [record.name for record in part], [record.image for record in part])

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..model.checkpoint import Seen
 from ..support.progress import progress
-from .image_store import release
+from .store import release
 
 ROWS, COLUMNS = 8, 9        # cells of an image; 8 x 8 pairs of neighbours are compared
 NEAR = 12                   # bits in which the looks of one photograph may differ. Of 6,000 pairs of Flickr8k's, 0 did by chance
