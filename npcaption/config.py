@@ -38,7 +38,7 @@ class ModelConfig:
     dropout: float = setting("model", 0.0, "dropout rate on each residual branch", BELOW_1)
     tied: bool = setting("model", False, "share the output matrix with the token embedding")
     bag: int = derived("size of the bag-of-words head (training only); 0 for no head", COUNT_OR_NONE)       # W
-    encoder: str = derived("name of the frozen encoder whose features are read; empty if the model reads pixels", default="")
+    encoder_name: str = derived("name of the frozen encoder whose features are read; empty if the model reads pixels", default="")
     encoder_sha256: str = derived("hash of the frozen encoder's file", default="")
     feature_tokens: int = derived("tokens of a frozen encoder's features", COUNT_OR_NONE)                   # P
     feature_width: int = derived("channels of a frozen encoder's features", WIDTH_OR_NONE)                  # I
@@ -62,17 +62,17 @@ class ModelConfig:
     @property
     def patches_a_side(self):
         """Rows and columns of the tokens that have a place in the image."""
-        return isqrt(self.feature_tokens - self.class_token) if self.encoder else self.image_size // self.patch_pixels
+        return isqrt(self.feature_tokens - self.class_token) if self.encoder_name else self.image_size // self.patch_pixels
 
     @property
     def patches(self):
-        return self.feature_tokens if self.encoder else self.patches_a_side ** 2
+        return self.feature_tokens if self.encoder_name else self.patches_a_side ** 2
 
     @property
     def input_shape(self):
         """Shape of one image as the model reads it: its pixels, or a frozen encoder's features."""
         size = self.image_size
-        return (self.feature_tokens, self.feature_width) if self.encoder else (size, size, 3)
+        return (self.feature_tokens, self.feature_width) if self.encoder_name else (size, size, 3)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,14 @@ class TrainingConfig:
     flip: bool = setting("data", False, "mirror every second image, unless its caption says left or right")
     crop: float = setting("data", 0.0, "largest fraction of the height and width to crop at random", BELOW_1)
     colour: float = setting("data", 0.0, "largest relative change of brightness, contrast and saturation", Range(0, 1))
+    encoder: str = setting("data", "", "weights of a frozen encoder (CLIP, EfficientNet-Lite), whose features the model reads "
+                           "instead of pixels", metavar="FILE")
+    activation: str = setting("data", "auto", "activation of a CLIP whose configuration is not beside its weights",
+                              ("auto", "quick_gelu", "gelu"))
+    features: str = setting("data", "", "features computed elsewhere, .npy or .safetensors, with the images' names in a .txt "
+                            "beside", metavar="FILE")
+    word_vectors: str = setting("tokenizer", "", "text file of word vectors (GloVe) for the token embedding", metavar="FILE")
+    freeze_word_vectors: bool = setting("tokenizer", False, "do not train the word vectors")
     tokenizer: str = setting("tokenizer", "char", "token unit: characters, words, white-space words or byte pairs",
                              ("char", "word", "space", "bpe"))
     min_count: int = setting("tokenizer", 2, "minimum count for a word to enter the vocabulary", COUNT)
@@ -201,6 +209,19 @@ def check(config):
             check_value(name, getattr(part, name), kind, allowed)
     if not t.data or not all(t.data):
         raise ConfigError("data is empty; it must be shapes, or the paths of captioned images.")
+    reads_features, with_vectors = bool(t.encoder or t.features), bool(t.word_vectors)
+    if t.encoder and t.features:
+        raise ConfigError("encoder and features are both given. Give one of them.")
+    if reads_features and (t.crop or t.colour):
+        raise ConfigError("crop and colour change pixels, and the model reads features. Set both to 0; flip works.")
+    if reads_features and t.data == SHAPES:
+        raise ConfigError("A frozen encoder needs photographs: name their folder with --data.")
+    if with_vectors and t.tokenizer not in ("word", "space"):
+        raise ConfigError(f"word_vectors needs words, and the tokenizer is {t.tokenizer}. Choose --tokenizer word or space.")
+    if with_vectors and m.tied:
+        raise ConfigError("tied needs a token embedding of the model's own width; word_vectors has another. Omit one.")
+    if t.freeze_word_vectors and not with_vectors:
+        raise ConfigError("freeze_word_vectors has nothing to freeze. Give --word-vectors FILE.")
     patch = m.patch_pixels
     if m.image_size % patch:
         times = f" times {patch // m.patch_size}, for the convolutions that halve the sides" if m.convolutions else ""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..data.encoders import check_encoder, frozen_encoder
 from ..data.images import load_image
 from ..errors import ConfigError, DataError, printable
 from ..model import checkpoint as checkpoints
@@ -28,28 +29,46 @@ class Sentence(NamedTuple):
 
 
 class Captioner:
-    def __init__(self, config, tokenizer, parameters, engine=None):
+    def __init__(self, config, tokenizer, parameters, engine=None, encoder=None):
         """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with.
 
+        encoder: the frozen one whose features the model reads, if it reads features; see npcaption.pretrained.
         engine: one of npcaption.model.engines that runs these parameters; without it NumPy does.
         """
         self.config, self.tokenizer, self.parameters = config, tokenizer, parameters
-        self.engine = engine or NumpyEngine(config, parameters)
+        self.engine, self.encoder = engine or NumpyEngine(config, parameters), encoder
 
     @classmethod
-    def load(cls, path=None, engine="numpy", threads=0):
+    def load(cls, path=None, engine="numpy", threads=0, encoder=None):
         """The captioner of a checkpoint's file, or without one of the model that ships with the package.
 
         engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
-        seconds, once. threads: as for make_engine.
+        seconds, once. threads: as for make_engine. encoder: for a model that reads a frozen encoder's features, that
+        encoder, or the path of its weights. ConfigError if it is not the one that the model was trained with.
         """
-        return cls.of(checkpoints.load(checkpoints.SHIPPED if path is None else path), engine, threads)
+        if isinstance(encoder, (str, os.PathLike)):
+            encoder = frozen_encoder(os.fspath(encoder))
+        return cls.of(checkpoints.load(checkpoints.SHIPPED if path is None else path), engine, threads, encoder)
 
     @classmethod
-    def of(cls, checkpoint, engine="numpy", threads=0):
+    def of(cls, checkpoint, engine="numpy", threads=0, encoder=None):
         """The captioner of a Checkpoint."""
         config, parameters = checkpoint.config.model, checkpoint.parameters
-        return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads))
+        check_encoder(config, encoder)
+        return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads), encoder)
+
+    def inputs_of(self, images):
+        """Images as the model reads them, a list -> (B, A, A, 3) uint8, or features (B, P, D)
+
+        An image may be given by its features, (P, D) as the encoder makes them.  DataError if one cannot be read.
+        """
+        if not self.config.encoder_name:
+            return np.stack([load_image(image, self.config.image_size) for image in images])
+        shape = self.config.input_shape
+        if all(isinstance(image, np.ndarray) and image.shape == shape and image.dtype.kind == "f" for image in images):
+            return np.stack(images)
+        check_encoder(self.config, self.encoder)
+        return self.encoder.tokens(images)
 
     def caption(self, image):
         """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str"""
@@ -75,9 +94,9 @@ class Captioner:
             raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.captioning.decoding.greedy.")
         self.engine.refresh()
         found, images = [], iter(images)
-        while group := [load_image(image, self.config.image_size) for image in islice(images, GROUP)]:
+        while group := list(islice(images, GROUP)):
             found += [[Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses]
-                      for hypotheses in decode(self.engine, np.stack(group))]
+                      for hypotheses in decode(self.engine, self.inputs_of(group))]
         return found
 
     def loss(self, images, captions):

@@ -19,14 +19,25 @@ HELD_OUT_SCENES = 400
 
 
 class Split(NamedTuple):
-    images: np.ndarray | None   # (N, A, A, 3) uint8, perhaps on disk
+    images: np.ndarray | None   # (N, A, A, 3) uint8, perhaps on disk; None if nobody looks at them
     captions: list              # N tuples of strings
     names: list                 # N names of images, to tell a person which one is meant
     files: list | None = None   # N paths or Cells of the images, if they are files
+    features: np.ndarray | None = None  # (N, P, D), on disk, if the model reads those of a frozen encoder
+    mirrored: np.ndarray | None = None  # (N, P, D), those of the mirrored images, if they are wanted
+
+    @property
+    def inputs(self):
+        """What the model reads: features, or else images."""
+        return self.images if self.features is None else self.features
 
     def first(self, count):
         """Its first images, or all for 0"""
         return Split(*(part if part is None else part[:count or None] for part in self))
+
+    def only(self, keep):
+        """The images of these numbers, an array"""
+        return Split(*(part if part is None else [part[i] for i in keep] if isinstance(part, list) else part[keep] for part in self))
 
 
 class Dataset(NamedTuple):

@@ -78,7 +78,7 @@ def release(images):
 
     Otherwise its resident memory grows to the size of the store in an epoch.
     """
-    mapped = getattr(images, "_mmap", None)
+    mapped = getattr(getattr(images, "array", images), "_mmap", None)
     if hasattr(mapped, "madvise") and hasattr(mmap, "MADV_DONTNEED"):        # not on Windows
         mapped.madvise(mmap.MADV_DONTNEED)
 

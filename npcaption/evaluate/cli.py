@@ -12,6 +12,8 @@ from ..captioning import captioner as captioner_
 from ..captioning.captioner import Captioner
 from ..config import COUNT_OR_NONE, TrainingConfig
 from ..data.dataset import load_dataset
+from ..data.encoders import add_encoder_flags, check_encoder, frozen_encoder
+from ..data.features import with_features
 from ..data.seen import seen_in
 from ..errors import DataError
 from ..model import checkpoint
@@ -34,6 +36,7 @@ def main(words=None):
                metavar="FILE")
     _, kind, data = setting_of(TrainingConfig, "data")
     add_flag(parser, "data", kind, data._replace(help=f"{data.help} (default: what the model was trained on)"))
+    add_encoder_flags(parser)
     add_option(parser, "split", str, "images to score", ("train", "val", "test"), default="val")
     add_option(parser, "limit", int, "maximum images; 0 for all", COUNT_OR_NONE, default=0)
     add_option(parser, "unseen", bool, "skip images that the model was trained on", default=False)
@@ -52,6 +55,9 @@ def main(words=None):
     compile_engine(options.engine)                           # goes on beside what follows; the engine waits for it
     data = tuple(options.data or t.data)
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
+    encoder = frozen_encoder(options.encoder, options.features, options.activation)
+    check_encoder(trained.config.model, encoder)
+    dataset = with_features(dataset, encoder, looked_at=(options.split,))
     split = dataset._asdict()[options.split].first(options.limit)
     check_outputs(outputs, [path, *inputs_of(data, dataset)])
     if not split.names:
@@ -62,7 +68,7 @@ def main(words=None):
         note(warning)
     if options.unseen:
         split = unseen(split, trained_on)
-    captioner = Captioner.of(trained, options.engine, options.threads)
+    captioner = Captioner.of(trained, options.engine, options.threads, encoder)
     train = [text for texts in dataset.train.captions for text in texts]
     result = {"checkpoint": str(path), "data": shown(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),

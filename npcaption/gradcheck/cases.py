@@ -40,7 +40,7 @@ def cases():
                       for layer in ("patch_embed", "bag"))
     alone = replace(convolving, convolutions=(3,))
     residual = {name: normal(shape) for name, shape in sublayers(alone)["patch_embed"].items()}
-    frozen = replace(config, encoder="frozen", feature_tokens=4, feature_width=5, feature_norm=True, feature_position=True,
+    frozen = replace(config, encoder_name="frozen", feature_tokens=4, feature_width=5, feature_norm=True, feature_position=True,
                      word_width=4)
     of_features, of_words = ({name: normal(shape) for name, shape in sublayers(frozen)[layer].items()}
                              for layer in ("feature_embed", "token_embed"))

@@ -66,7 +66,7 @@ def print_layers(check, chosen, tolerance):
 def print_model(steps, engine, tolerance, config=SMALL, captions=1):
     """One row per parameter tensor of the whole model; True if all are right."""
     when = (f"after {steps} steps" if steps else "at initialisation") + ", tied" * config.tied + (
-        ", features" if config.encoder else ", stem, bag" if config.bag else "") + f", {captions} captions" * (captions > 1)
+        ", features" if config.encoder_name else ", stem, bag" if config.bag else "") + f", {captions} captions" * (captions > 1)
     print(f"\n{'whole model':<22}{when:<39}{'shape':<18}{'error':>9}")
     errors = check_model(steps, engine, config, captions=captions)
     for tensor, (shape, error) in errors.items():

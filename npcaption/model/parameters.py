@@ -25,7 +25,7 @@ def sublayers(config):
     letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
                "I": config.feature_width or [3, *config.convolutions][-1] * config.patch_size ** 2, "P": config.patches,
                "L": config.max_length, "V": config.vocabulary, "E": config.word_width, "W": config.bag}
-    if config.encoder:
+    if config.encoder_name:
         layers = {"feature_embed": (FEATURE_NORM if config.feature_norm else {}) | FEATURE_EMBED
                   | (FEATURE_POSITION if config.feature_position else {})}
     else:
@@ -113,7 +113,7 @@ def decay_of(parameters, weight_decay, which):
 
 def components(config):
     """{component: number of parameters} as the tables of the README have them; they add up to the total."""
-    first = {"feature embedding": "feature_embed."} if config.encoder else {"patch embedding": "patch_embed."}
+    first = {"feature embedding": "feature_embed."} if config.encoder_name else {"patch embedding": "patch_embed."}
     groups = first | {"encoder": "encoder.", "token embedding": ("token_embed.weight", "token_embed.proj"),
                       "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
     groups |= {"bag of words": "bag."} if config.bag else {}

@@ -29,7 +29,7 @@ def part_of(dropout, layers, number):
 
 def embed_forward(layers, config, p, image, dropout):
     """The first sublayer: that of pixels, or that of a frozen encoder's features, with a dropout rate of its own."""
-    if not config.encoder:
+    if not config.encoder_name:
         return layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
     of_features = part_of(dropout and dropout._replace(rate=config.feature_dropout), layers, FEATURES)
     return layers.feature_embed_forward(image, p["feature_embed"], *of_features)

@@ -55,8 +55,8 @@ def train_epoch(run, epoch, interrupts, save_minutes):
     t, state, folder = run.config.training, run.state, run.folder
     saved = time.perf_counter()
     start, done = saved - state.seconds, state.step - epoch * run.steps  # before a break
-    batches = epoch_batches(run.data.train.images, run.sequences, t.batch_size, t.captions, t.seed, epoch, done,
-                            Views(t.flip, t.crop, t.colour))
+    batches = epoch_batches(run.data.train.inputs, run.sequences, t.batch_size, t.captions, t.seed, epoch, done,
+                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored))
     for batch in progress(ahead(batches), run.steps - done, f"epoch {epoch + 1}", "steps"):
         number = state.step + 1
         rate = schedule.learning_rate_at(number, run.steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
@@ -77,7 +77,7 @@ def train_epoch(run, epoch, interrupts, save_minutes):
 def end_epoch(run, learning_rate):
     """Validate, log and save -> the log's row, and whether the epoch is the best so far"""
     state, folder, name = run.state, run.folder, f"epoch {run.state.epoch + 1}"
-    val = losses(run.captioner, run.data.val.images, run.val_sequences, f"{name} validation")
+    val = losses(run.captioner, run.data.val.inputs, run.val_sequences, f"{name} validation")
     if not math.isfinite(val.loss):
         raise TrainingError(f"The validation loss of {name} is {val.loss}. Training stops; {folder.last_good()}")
     row = report.log_row(state, val, learning_rate, len(run.data.train.names), run.trainer.objectives)
@@ -99,7 +99,7 @@ def finish(run, say):
     """The last lines of a training -> Captioner of the best epoch"""
     t, folder = run.config.training, run.folder
     best = checkpoints.load(folder.best)
-    captioner = Captioner.of(best, t.engine, t.threads)
+    captioner = Captioner.of(best, t.engine, t.threads, run.captioner.encoder)
     if run.data.scenes is not None:
         say(report.judged(captioner, run.data, folder.scenes))
     epoch = best.state["best_epoch"]

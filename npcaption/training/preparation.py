@@ -9,6 +9,8 @@ from ..captioning.captioner import Captioner
 from ..config import Config
 from ..data.batches import Sequences, encode_captions
 from ..data.dataset import Dataset, fingerprint, load_dataset
+from ..data.encoders import check_encoder, frozen_encoder, reading
+from ..data.features import with_features
 from ..data.seen import exchanged, seen_images, seen_in
 from ..errors import CheckpointError, ConfigError, DataError
 from ..model import checkpoint as checkpoints
@@ -23,6 +25,7 @@ from . import report
 from .run_folder import RunFolder
 from .state import TrainingState
 from .trainer import Trainer
+from .vectors import put_vectors, vectors_of
 
 
 @dataclass
@@ -55,8 +58,15 @@ def prepare(config, folder, resume, say, strict=False):
     compile_engine(t.engine)                                 # goes on beside what follows; the engine waits for it
     if notes:
         say("\n".join(notes))
+    encoder = frozen_encoder(t.encoder, t.features, t.activation)
+    if resumed:
+        check_encoder(resumed.config.model, encoder)
     data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict,
                         say=lambda note: note and say(note))
+    told = len(data.notes)
+    data = with_features(data, encoder, t.flip, ("train", "val"))
+    if data.notes[told:]:
+        say("\n".join(data.notes[told:]))
     seen = seen_images(data.train)
     check_data(data, t)
     if resumed:
@@ -65,7 +75,11 @@ def prepare(config, folder, resume, say, strict=False):
 
     tokenizer = resumed.tokenizer if resumed else tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
-    config = replace(config, model=replace(config.model, vocabulary=tokenizer.size, unknown=tokenizer.unknown))
+    config = replace(config, model=replace(reading(config.model, encoder), vocabulary=tokenizer.size, unknown=tokenizer.unknown))
+    vectors = None if resumed else vectors_of(t, tokenizer, say)
+    if t.word_vectors:
+        width = resumed.config.model.word_width if resumed else vectors.dimension
+        config = replace(config, model=replace(config.model, word_width=width))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
     state = state or TrainingState(fingerprint(data))
@@ -78,8 +92,8 @@ def prepare(config, folder, resume, say, strict=False):
     say("\n" + table(config.model) + "\n")
 
     trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
-               Trainer(config, first_parameters(config, sequences)))
-    captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine)
+               Trainer(config, first_parameters(config, sequences, tokenizer, vectors)))
+    captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine, encoder)
     return Run(config, folder, data, sequences, val_sequences, seen, state, trainer, captioner)
 
 
@@ -91,9 +105,11 @@ def targets_of(config, split, state, say):
     return config, {name: target for name, target in found.items() if target is not None}
 
 
-def first_parameters(config, sequences):
-    """Parameters at the beginning of training.  sequences: the training captions."""
+def first_parameters(config, sequences, tokenizer, vectors):
+    """Parameters at the beginning of training.  sequences: the training captions; vectors: WordVectors or None"""
     parameters = initialise(config.model, config.training.seed)
+    if vectors is not None:
+        put_vectors(parameters.named["token_embed.weight"], tokenizer, vectors)
     if config.training.frequencies:                          # the model need not learn first how often each token is
         counts = 1 + np.bincount(sequences.ids[:, 1:].reshape(-1), minlength=config.model.vocabulary)
         counts[PADDING] = 1

@@ -51,7 +51,7 @@ def samples(captioner, split, epoch):
     """A few validation images, others each epoch: what the model says and what a person said."""
     count = min(SAMPLES, len(split.names))
     chosen = (np.arange(count) + epoch * count) % len(split.names)
-    captions = captioner.captions(split.images[chosen])
+    captions = captioner.captions(list(split.inputs[chosen]))
     return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n"
                      f"        person: {split.captions[i][0].lower()}" for i, caption in zip(chosen, captions))
 

@@ -31,7 +31,9 @@ LOCK = ".npcaption-lock"                                     # a file, on Window
 
 # What may differ between a run and its resumption, and what that does to the result.
 MAY_DIFFER = {"epochs": "the learning rate follows the new number", "engine": "rounding differs",
-              "threads": "rounding differs", "data": "the captions and images are the same"}
+              "threads": "rounding differs", "data": "the captions and images are the same",
+              "encoder": "it is the same encoder", "features": "they are of the same encoder",
+              "word_vectors": "those of the first run are kept"}
 
 
 class RunFolder:

@@ -11,6 +11,9 @@ from ..model.objectives import LIKELIHOOD, chosen
 from ..model.parameters import Parameters, decay_of
 
 
+FROZEN = ("token_embed.weight",)                             # with freeze_word_vectors
+
+
 class Trainer:
     """A model in training: parameters, gradients and AdamW's moments, and one step of all of them."""
 
@@ -21,6 +24,9 @@ class Trainer:
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
         self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
         self.decay = decay_of(parameters, config.training.weight_decay, config.training.decay)
+        self.frozen = [name for name in FROZEN if config.training.freeze_word_vectors]
+        for name in self.frozen:
+            Parameters(config.model, flat=self.decay).named[name][...] = 0
         self.objectives = chosen(config)
 
     def step(self, batch, number, learning_rate):
@@ -35,6 +41,8 @@ class Trainer:
             losses, _ = self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
         except TrainingError as error:                       # by an engine that is watched
             raise TrainingError(f"In step {number} {error}.") from error
+        for name in self.frozen:                             # without gradient and decay AdamW leaves them as they are
+            self.gradients.named[name][...] = 0
         settings = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm)
         finite = math.isfinite(sum(losses.values()))
         norm = self.engine.update(self.gradients, *self.moments, self.decay, number, settings) if finite else math.nan
