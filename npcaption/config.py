@@ -151,6 +151,8 @@ class Config:
 OURS = dict(learning_rate=1e-3, schedule="cosine", warmup_steps=500, beta2=0.98, weight_decay=0.05, decay="matrices",
             clip_norm=1.0)
 
+DECODER_OF_CLIP = dict(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=6)
+
 PRESETS = {
     # Coloured shapes, drawn when training starts: minutes on a laptop.
     "shapes": Config(
@@ -166,6 +168,14 @@ PRESETS = {
     "first-128": Config(ModelConfig(image_size=128), TrainingConfig(captions="first")),
     # Subwords: 32 tokens cut 2 % of Flickr8k's captions short.
     "bpe": Config(ModelConfig(max_length=32), TrainingConfig(tokenizer="bpe", **OURS)),
+    # The post's frozen encoder, and word vectors; their files are flags: --encoder, --word-vectors.
+    "clip": Config(ModelConfig(**DECODER_OF_CLIP), TrainingConfig()),
+    "clip-glove": Config(ModelConfig(**DECODER_OF_CLIP, max_length=20), TrainingConfig(tokenizer="space")),
+    # Ours for a frozen encoder: docs/log.md has the experiments behind it.
+    "frozen": Config(
+        ModelConfig(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=3, max_length=32, dropout=0.3,
+                    tied=True, feature_norm=True, feature_position=True, feature_dropout=0.2),
+        TrainingConfig(**OURS, epochs=12, batch_size=64, tokenizer="bpe", flip=True)),
     # Ours for photographs: docs/log.md has the experiments behind it. The model that ships was trained by it.
     "flickr8k": Config(
         ModelConfig(patch_size=2, convolutions=(16, 32, 64), hidden=256, max_length=32, dropout=0.1, tied=True),
