@@ -9,7 +9,7 @@ from ..support.settings import setting_of
 from .feature_file import FeatureFile
 
 
-def frozen_encoder(weights="", features="", activation="auto"):
+def frozen_encoder(weights=None, features=None, activation=None):
     """The encoder in a file of weights, or features that were computed elsewhere; None without either.
 
     ConfigError if both are given, PretrainedError or DataError if the file cannot be used.
@@ -18,13 +18,13 @@ def frozen_encoder(weights="", features="", activation="auto"):
         raise ConfigError("--encoder and --features are both given. Give one of them.")
     if features:
         return FeatureFile(features)
-    return load_encoder(weights, None if activation == "auto" else activation) if weights else None
+    return load_encoder(weights, None if activation in (None, "auto") else activation) if weights else None
 
 
 def add_encoder_flags(parser):
     """The flags that name a model's frozen encoder, of a command that is given a model."""
     for name in ("encoder", "features", "activation"):
-        add_flag(parser, *setting_of(TrainingConfig, name), getattr(TrainingConfig, name))
+        add_flag(parser, *setting_of(TrainingConfig, name))
 
 
 def reading(config, encoder):

@@ -209,7 +209,7 @@ def test_parquet_files_of_the_hub_hold_images_and_captions_and_their_names_the_s
     numbers = 0
     for split, count in zip(data[:3], (12, 2, 3)):
         assert len(split.images) == count
-        for image, captions, name, file in zip(*split):
+        for image, captions, name, file in zip(*split[:4]):
             original = np.array(Image.open(io.BytesIO(photograph(numbers))))
             assert captions == (f"picture {numbers} 0", f"picture {numbers} 1")
             np.testing.assert_array_equal(image, load_image(original, 16))
