@@ -17,6 +17,10 @@ class CheckpointError(NpcaptionError):
     """A checkpoint that cannot be read or written, or that does not fit."""
 
 
+class PretrainedError(NpcaptionError):
+    """Pretrained weights or word vectors that cannot be read, or that do not fit."""
+
+
 class TrainingError(NpcaptionError):
     """Numbers that went bad in training."""
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from ..data.formats.text import clean, count
-from ..data.images import load_image, max_pixels, open_image, pillow_set_up
+from ..data.images import load_image
 from ..errors import DataError, printable
 from ..support.files import check_writable, identity
+from ..support.images import max_pixels, open_image, pillow_set_up
 from ..support.progress import note, progress, say
 from . import attribution, pictures
 from .captioner import GROUP

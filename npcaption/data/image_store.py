@@ -23,9 +23,10 @@ import PIL
 from ..errors import DataError, printable, why
 from ..support import caches
 from ..support.cores import usable_cores
+from ..support.images import max_pixels
 from ..support.progress import note, progress
+from ..support.unreadable import reason
 from .images import load_image as decode
-from .images import max_pixels, reason
 
 try:
     import fcntl

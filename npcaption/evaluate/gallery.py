@@ -4,7 +4,7 @@ import io
 import numpy as np
 
 from ..captioning import attribution
-from ..data.images import open_image
+from ..support.images import open_image
 from ..tokenizers import PADDING, caption_ids
 from . import page
 

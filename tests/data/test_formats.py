@@ -12,9 +12,10 @@ from PIL import Image
 from npcaption.data.dataset import fingerprint, load_dataset
 from npcaption.data.formats import parquet as parquet_module
 from npcaption.data.image_store import open_store
-from npcaption.data.images import load_image, open_image
+from npcaption.data.images import load_image
 from npcaption.data.records import load_records
 from npcaption.errors import DataError
+from npcaption.support.images import open_image
 
 LETTERS = "abcdefgh"
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, features
 
-from npcaption.data.images import LIMIT, load_image, max_pixels, open_image, set_max_pixels
-from npcaption.data.unreadable import reason
+from npcaption.data.images import load_image
 from npcaption.errors import ConfigError, DataError
+from npcaption.support.images import LIMIT, max_pixels, open_image, set_max_pixels
+from npcaption.support.unreadable import reason
 from tests.helpers.resampling import resize
 
 RAMP = np.arange(2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 3) * 20        # (2, 2, 3), every value another

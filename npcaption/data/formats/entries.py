@@ -31,6 +31,11 @@ class Cell(NamedTuple):
     def __fspath__(self):
         return self.file
 
+    def open_file(self):
+        """The image's file, as a binary file object.  OSError if the row holds none"""
+        from .parquet import open_cell  # which needs the entries
+        return open_cell(self)
+
     def __str__(self):
         return f"{self.file}:{self.number}"
 
