@@ -36,11 +36,10 @@ def fused_pointwise(x: F2, panels: F1, b: F1, out: F2):
 def fused_depthwise(x: F3, w: F3, b: F1, stride: I, out: F3):
     """out = relu6(depthwise convolution of x with w, plus b), padded as TensorFlow's "SAME".
 
-    The zeros around x are never stored: (N - 1) stride + K - A of them along a side, the odd one at the end. The taps of
-    a filter's row lie side by side in w, and what they meet lies side by side in x.
+    There are (N - 1) stride + K - A zeros along a side, half of them before x, the odd one behind it; none is stored.
     """
     side, channels = x.shape[0], x.shape[2]
-    n, taps = out.shape[0], w.shape[0]
+    n, taps = out.shape[0], w.shape[0]                       # taps along a side of the filter
     before = max((n - 1) * stride + taps - side, 0) // 2
     pixels, filters, results = x.reshape(-1), w.reshape(-1), out.reshape(-1)
     for i in range(n * n):

@@ -8,24 +8,27 @@ An image is (S, S, 3) float32 from -1 to 1. Each convolution is followed by a ba
 1x1 convolution to 6 times the channels, ReLU6, depthwise K x K convolution, ReLU6, 1x1 convolution, and x is added
 where the shape has not changed. Pixels are rows of a matrix, so 1x1 convolutions are matrix products.
 """
-import os
+import math
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .. import kernels
-from ..errors import CheckpointError, ConfigError, DataError, printable, why
-from ..kernels.depthwise import fused_depthwise, fused_pointwise
+from ..errors import ConfigError, DataError, PretrainedError, printable
+from ..kernels import fused_depthwise, fused_pointwise
 from ..kernels.matmul import multiply, pack_weight, panels_size
 from ..support.cores import usable_cores
+from ..support.images import open_image
 
 EPSILON = 1e-3                              # of the batch norms
 STEM, HEAD, EXPANSION = 32, 1280, 6         # channels, channels, factor
-KERNELS, STRIDES = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1)  # of the seven stages; a stage's first block strides
-STAGES = {"head": None, "last": 6, "middle": 4}  # what tokens are: the head's output, or that of a stage, counted from 0
+KERNELS, STRIDES = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1)  # of the seven stages; the first block strides
+STAGES = {"head": 7, "last": 7, "middle": 5}  # where tokens are taken: behind so many stages, or the head after them
+BATCH = 64                                  # images under way at a time
 NO_RESIDUAL = np.empty((0, 0), np.float32)
 
 
@@ -72,7 +75,7 @@ class EfficientNetLite:
     tensors: {name: array}; sha256: the file's, hexadecimal. stage: "head" for the 1,280 channels after the head
     convolution, "last" for the 320 or 352 before it, "middle" for those of stage 5, on a grid twice as fine.
     threads: one for each usable core if None; each image is one thread's, so the tokens do not depend on it.
-    CheckpointError for tensors that are missing, of another shape or not finite; ConfigError for another stage.
+    PretrainedError for tensors that are missing, of another shape or not finite; ConfigError for another stage.
     """
     class_token = False
 
@@ -84,35 +87,42 @@ class EfficientNetLite:
         self.name, self.image_size, self.sha256, self.stage = variant.name, variant.image_size, sha256, stage
         self.preprocessing = (f"RGB, whole image squashed to {self.image_size}x{self.image_size} (Pillow bicubic, "
                               "antialiased), x / 127.5 - 1")
-        last = STAGES[stage] if STAGES[stage] is not None else len(KERNELS) - 1
-        self._stem, self._blocks, head = _read(tensors, variant)
-        self._blocks = self._blocks[:sum(variant.repeats[:last + 1])]
+        self._stem, blocks, head = _read(tensors, variant)
+        self._blocks = blocks[:sum(variant.repeats[:STAGES[stage]])]
         self._head = head if stage == "head" else None
-        side = _halved(self.image_size)
-        for stride in STRIDES[:last + 1]:
-            side = _halved(side) if stride == 2 else side
-        self.grid, self.shape = (side, side), (side * side, HEAD if self._head else variant.widths[last])
+        side = _shrunk(self.image_size, 2 * math.prod(STRIDES[:STAGES[stage]]))
+        self.grid, self.shape = (side, side), (side * side, HEAD if self._head else variant.widths[STAGES[stage] - 1])
         self._pool = ThreadPoolExecutor(threads or usable_cores())
 
     def tokens(self, images):
-        """An iterable of paths and PIL images, B of them -> (B, P, D) float32, the grid's cells row by row"""
-        found = list(self._pool.map(lambda image: self.forward(self.preprocess(image)), images))
+        """An iterable of B images, each as `preprocess` takes it -> (B, P, D) float32, the grid's cells row by row
+
+        DataError for an image that cannot be read.
+        """
+        images, found = iter(images), []
+        while batch := list(islice(images, BATCH)):
+            found.extend(self._pool.map(lambda image: self.forward(self.preprocess(image)), batch))
         return np.stack(found) if found else np.empty((0, *self.shape), np.float32)
 
     def preprocess(self, image):
-        """A path or a PIL image -> (S, S, 3) float32 from -1 to 1
+        """A path, a PIL image or what else open_image takes -> (S, S, 3) float32 from -1 to 1
 
         The whole image, squashed: a centre crop, with which the network was trained, would hide the margins, and
         captions tell of what is there.
         """
-        small = _upright(image).resize((self.image_size,) * 2, Image.Resampling.BICUBIC)
+        image, size = open_image(image), self.image_size
+        narrow = image.resize((size, image.height), Image.Resampling.BICUBIC)  # width first: see data.images.squash
+        small = narrow.resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(small, np.float32) / np.float32(127.5) - np.float32(1)
 
     def forward(self, pixels):
-        """(S, S, 3) float32 -> (P, D) float32"""
+        """(S, S, 3) float32 -> (P, D) float32.  DataError for another shape"""
+        if pixels.shape != (self.image_size, self.image_size, 3):  # the kernels look at no bounds
+            raise DataError(f"Pixels of shape {pixels.shape} do not fit {self.name}, which takes ({self.image_size}, "
+                            f"{self.image_size}, 3). Call preprocess first.")
         arena = kernels.arena()
         arena.reset()
-        side = _halved(self.image_size)
+        side = _shrunk(self.image_size, 2)
         x = arena.take(side * side, STEM)
         fused_pointwise(_stem_windows(pixels), *self._stem, x)
         for block in self._blocks:
@@ -126,8 +136,8 @@ class EfficientNetLite:
 
 # --------------------------------------------------------------------------------------------------------- forward
 
-def _halved(side):
-    return -(-side // 2)
+def _shrunk(side, stride):
+    return -(-side // stride)
 
 
 def _stem_windows(pixels):
@@ -139,7 +149,7 @@ def _stem_windows(pixels):
 
 def _forward(block, x, side, arena):
     """x (side * side, C) -> (N * N, O), N"""
-    n, wide = -(-side // block.depthwise.stride), block.depthwise.bias.size
+    n, wide = _shrunk(side, block.depthwise.stride), block.depthwise.bias.size
     expanded, filtered = arena.scratch((side * side, wide), (n, n, wide))
     if block.expand:
         fused_pointwise(x, *block.expand, expanded)
@@ -153,33 +163,18 @@ def _forward(block, x, side, arena):
     return out, n
 
 
-def _upright(source):
-    """A path or a PIL image -> mode RGB, turned as its EXIF data say"""
-    if not isinstance(source, Image.Image):
-        name = printable(os.fspath(source))
-        try:
-            with Image.open(source) as image:
-                image.load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{name} cannot be read as an image: {why(error)}. Convert it to JPEG or PNG.") from error
-        source = ImageOps.exif_transpose(image)
-    if source.has_transparency_data or source.mode[0] in "IF":
-        raise DataError(f"An image of mode {source.mode} cannot be encoded. Convert it to RGB first.")
-    return source if source.mode == "RGB" else source.convert("RGB")
-
-
 # --------------------------------------------------------------------------------------------------------- weights
 
 def variant_of(tensors):
-    """-> Variant.  CheckpointError if it is none of them"""
+    """-> Variant.  PretrainedError if it is none of them"""
     blocks = sum(name.endswith("._project_conv.weight") for name in tensors)
     head = _tensor(tensors, "_conv_head.weight")
     for variant in VARIANTS:
         if (blocks, head.shape[1:2]) == (sum(variant.repeats), variant.widths[-1:]):
             return variant
     known = ", ".join(variant.name for variant in VARIANTS)
-    raise CheckpointError(f"The weights are of an EfficientNet with {blocks} blocks and a head of shape {head.shape}, which "
-                          f"is not supported. Choose one of: {known}.")
+    raise PretrainedError(f"An EfficientNet of {blocks} blocks with a head of shape {head.shape} is not supported. "
+                          f"Choose one of: {known}.")
 
 
 def _read(tensors, variant):
@@ -192,7 +187,8 @@ def _read(tensors, variant):
             name, expand = f"_blocks.{len(blocks)}.", None
             wide = channels * EXPANSION if blocks else channels
             if blocks:
-                expand = _pointwise(*_folded(left, variant, f"{name}_expand_conv", f"{name}_bn0", (wide, channels, 1, 1)))
+                shape = wide, channels, 1, 1
+                expand = _pointwise(*_folded(left, variant, f"{name}_expand_conv", f"{name}_bn0", shape))
             w, b = _folded(left, variant, f"{name}_depthwise_conv", f"{name}_bn1", (wide, 1, side, side))
             filters = np.ascontiguousarray(w[:, 0].transpose(1, 2, 0))  # (K, K, C)
             project = _pointwise(*_folded(left, variant, f"{name}_project_conv", f"{name}_bn2", (width, wide, 1, 1)))
@@ -201,7 +197,7 @@ def _read(tensors, variant):
     head = _pointwise(*_folded(left, variant, "_conv_head", "_bn1", (HEAD, channels, 1, 1)))
     strange = [name for name in left if not name.endswith(".num_batches_tracked") and not name.startswith("_fc.")]
     if strange:
-        raise CheckpointError(f"The weights hold {printable(strange[0])}, which {variant.name} does not have. "
+        raise PretrainedError(f"The weights hold {printable(strange[0])}, which {variant.name} does not have. "
                               f"Give the file of {variant.name}.")
     return stem, blocks, head
 
@@ -211,25 +207,24 @@ def _folded(left, variant, convolution, norm, shape):
 
     (w * x - mean) / sqrt(var + epsilon) * scale + shift = (w * factor) * x + (shift - mean * factor)
     """
-    wanted = [f"{convolution}.weight", *(f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var"))]
-    found = [_tensor(left, name) for name in wanted]
-    for name, value, right in zip(wanted, found, [shape, *[shape[:1]] * 4]):
-        if value.shape != right:
-            raise CheckpointError(f"Tensor {name} is {value.shape} in the weights, and {right} in {variant.name}. "
+    wanted = {f"{convolution}.weight": shape}
+    wanted |= {f"{norm}.{part}": shape[:1] for part in ("weight", "bias", "running_mean", "running_var")}
+    for name, right in wanted.items():
+        if _tensor(left, name).shape != right:
+            raise PretrainedError(f"Tensor {name} is {left[name].shape} in the weights, and {right} in {variant.name}. "
                                   f"Give the file of {variant.name}.")
-        del left[name]
-    w, scale, shift, mean, variance = (value.astype(float) for value in found)
+    w, scale, shift, mean, variance = (left.pop(name).astype(float) for name in wanted)
     with np.errstate(invalid="ignore"):                      # a negative variance is found below
         factor = scale / np.sqrt(variance + EPSILON)         # (O,)
     w, b = w * factor[:, None, None, None], shift - mean * factor
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
-        raise CheckpointError(f"The weights of {convolution} and {norm} are not finite. Download the file again.")
+        raise PretrainedError(f"The weights of {convolution} and {norm} are not finite. Download the file again.")
     return w.astype(np.float32), b.astype(np.float32)
 
 
 def _tensor(tensors, name):
     if name not in tensors:
-        raise CheckpointError(f"The weights have no tensor {name}. Download the file again.")
+        raise PretrainedError(f"The weights have no tensor {name}. Download the file again.")
     return tensors[name]
 
 
