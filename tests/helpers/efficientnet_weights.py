@@ -37,8 +37,8 @@ def shapes_of(variant):
 def random_weights(variant):
     """{name: float32 array}, the same on every machine; norms that scale, shift and have means, as trained ones do
 
-    With filters of twice the variance the network is chaotic: it multiplies roundings by 500. With these, noise of 1 % in
-    the image still changes the tokens by 5e-4 and more.
+    With filters of twice the variance the network is chaotic: it multiplies roundings by 500. With these, noise of 1 %
+    in the image still changes the tokens by 5e-4 and more.
     """
     tensors = {}
     for name, shape in shapes_of(variant).items():

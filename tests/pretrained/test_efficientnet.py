@@ -131,16 +131,22 @@ def images(count):
     return [Image.fromarray(np.random.default_rng(i).integers(0, 256, (40 + i, 60, 3), np.uint8)) for i in range(count)]
 
 
-def test_tokens_keep_the_order_and_do_not_depend_on_threads_or_company(encoder, monkeypatch, tmp_path):
+@pytest.mark.parametrize("stage", efficientnet.STAGES)
+def test_tokens_keep_the_order_and_do_not_depend_on_threads_or_company(stage, monkeypatch):
     monkeypatch.setattr(efficientnet, "BATCH", 2)
     several = images(5)
-    together = encoder.tokens(iter(several))
-    assert together.shape == (5, 49, 1280) and together.dtype == np.float32
-    alone = EfficientNetLite(weights(LITE0), "", threads=1)
+    one, two = (EfficientNetLite(weights(LITE0), "", stage, threads) for threads in (1, 2))
+    together = two.tokens(iter(several))
+    assert together.shape == (5, *two.shape) and together.dtype == np.float32
+    np.testing.assert_array_equal(one.tokens(several), together)
     for image, tokens in zip(several, together):
-        np.testing.assert_array_equal(alone.tokens([image])[0], tokens)
-    several[3].save(tmp_path / "3.png")
-    np.testing.assert_array_equal(encoder.tokens([tmp_path / "3.png"])[0], together[3])
+        np.testing.assert_array_equal(one.tokens([image])[0], tokens)
+
+
+def test_a_path_gives_the_tokens_of_its_image(encoder, tmp_path):
+    image, = images(1)
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(encoder.tokens([tmp_path / "a.png"]), encoder.tokens([image]))
 
 
 def test_no_images_give_no_tokens(encoder):
