@@ -30,7 +30,7 @@ from npcaption.model.engines import NumbaEngine, NumpyEngine, compile_engine, ma
 from npcaption.model.objectives import BAG_OF_WORDS, LIKELIHOOD
 from npcaption.model.parameters import Parameters, initialise
 from npcaption.tokenizers import CharTokenizer
-from npcaption.training.loop import Trainer
+from npcaption.training.trainer import Trainer
 from tests import configs
 
 ROOT = Path(__file__).resolve().parents[2]

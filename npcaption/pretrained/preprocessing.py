@@ -1,0 +1,58 @@
+"""From an image to the pixels of a frozen encoder, exactly as torchvision's transforms have it.
+
+The resize is Pillow's: other libraries' bicubic filters give other pixels, and so other features. Pillow 13 resizes the
+height of tall images first, earlier ones the width, which may change a pixel by one step of 255.
+"""
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from ..errors import DataError
+from ..support.images import open_image
+
+BATCH = 16          # images at a time: enough for fast matrix products
+MOST_LONG = 100     # times as long as wide; resized by its shorter side, a longer image could take any memory
+
+
+def resize_shorter_side(image, size):
+    """Antialiased bicubic resize to `size` pixels along the shorter side; the longer is rounded down.
+
+    DataError if the image is more than MOST_LONG times as long as wide.
+    """
+    short, long = sorted(image.size)
+    if long > MOST_LONG * short:
+        raise DataError(f"The image has {image.width} x {image.height} pixels: too long to be resized by its shorter "
+                        "side. Crop it.")
+    scaled = int(size * long / short)
+    size = (size, scaled) if image.width <= image.height else (scaled, size)
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def center_crop(image, size):
+    """The square of `size` pixels in the middle; of an odd margin's halves the even one is before it."""
+    left, top = (round((length - size) / 2) for length in image.size)
+    return image.crop((left, top, left + size, top + size))
+
+
+def normalise(image, mean, std):
+    """An RGB image -> (H, W, 3) float32: (x / 255 - mean) / std, with one mean and std for each colour"""
+    pixels = np.asarray(image, np.float32) / np.float32(255)  # (H, W, 3)
+    pixels -= np.asarray(mean, np.float32)
+    pixels /= np.asarray(std, np.float32)
+    return pixels
+
+
+def cropped_square(source, size, mean, std):
+    """An image as CLIP's image encoders take it.  source: see support.images.open_image -> (size, size, 3) float32
+
+    DataError if it cannot be read, or is too large or too long.
+    """
+    return normalise(center_crop(resize_shorter_side(open_image(source), size), size), mean, std)
+
+
+def batches(images, preprocess):
+    """Any iterable of images -> arrays of at most BATCH preprocessed ones, (B, ...) each, made when asked for"""
+    images = iter(images)
+    while batch := [preprocess(image) for image in islice(images, BATCH)]:
+        yield np.stack(batch)
