@@ -1,5 +1,6 @@
 """The frozen EfficientNet-Lite: its kernels against NumPy, its tokens against timm's, its weights checked."""
 import hashlib
+import json
 import os
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from npcaption import kernels
 from npcaption.errors import ConfigError, DataError, PretrainedError
 from npcaption.pretrained import efficientnet
 from npcaption.pretrained.efficientnet import EfficientNetLite, recognises
+from npcaption.pretrained.encoders import load_encoder
 from npcaption.pretrained.tensors import read_tensors
 from tests.helpers.efficientnet_weights import EVERY, VARIANTS, formula_image, random_weights
 from tests.helpers.kernel_checks import CANARY, EPS, assert_close, compiled, guarded, normal, packed  # noqa: F401
@@ -223,6 +225,35 @@ def test_reading_the_weights_leaves_them_as_they_are():
     assert before.keys() == weights(LITE0).keys()
     for name, value in before.items():
         np.testing.assert_array_equal(weights(LITE0)[name], value)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes float32 tensors to a safetensors file -> its path"""
+    def write(tensors):
+        tensors = {name: np.asarray(value, "<f4") for name, value in tensors.items()}
+        ends = np.cumsum([0, *(value.nbytes for value in tensors.values())]).tolist()
+        header = {name: {"dtype": "F32", "shape": value.shape, "data_offsets": [start, end]}
+                  for (name, value), start, end in zip(tensors.items(), ends, ends[1:])}
+        header = json.dumps(header).encode()
+        (tmp_path / "lite.safetensors").write_bytes(len(header).to_bytes(8, "little") + header
+                                                    + b"".join(value.tobytes() for value in tensors.values()))
+        return tmp_path / "lite.safetensors"
+    return write
+
+
+def test_load_encoder_finds_an_efficientnet_and_its_hash(file, encoder):
+    path = file(weights(LITE0))
+    found = load_encoder(path)
+    assert (found.name, found.sha256) == (LITE0, hashlib.sha256(path.read_bytes()).hexdigest())
+    np.testing.assert_array_equal(found.tokens(images(1)), encoder.tokens(images(1)))
+
+
+def test_load_encoder_names_the_file_in_its_errors(file):
+    with pytest.raises(PretrainedError, match="lite.safetensors is an EfficientNet, whose activation is ReLU6"):
+        load_encoder(file(weights(LITE0)), "gelu")
+    with pytest.raises(PretrainedError, match="lite.safetensors: The weights have no tensor _bn0.bias"):
+        load_encoder(file({name: value for name, value in weights(LITE0).items() if name != "_bn0.bias"}))
 
 
 def test_an_unknown_stage_is_refused():
