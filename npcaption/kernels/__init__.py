@@ -6,6 +6,7 @@
     matmul.py       the product in registers, and the three products of a linear layer
     attention.py stem.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
     exponential.py
+    depthwise.py    convolutions of the frozen EfficientNet-Lite encoder
     steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser
     arena.py        memory for one image
@@ -22,6 +23,7 @@ from . import target  # first, as it says what is wrong with a numba that cannot
 from .adamw import adamw, adamw_numbers, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .compilation import compile_kernels
+from .depthwise import fused_depthwise, fused_pointwise
 from .dropout import fold_key
 from .matmul import pack_weight
 from .sublayers import (
