@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import inf, isqrt, prod
 
 from .errors import ConfigError
-from .support.settings import Range, check_value, derived, element, setting, settings_of, suggestion
+from .support.settings import Range, check_value, derived, element, setting, settings_of, shown, suggestion
 
 SUBJECTS = "data", "tokenizer", "model", "objectives", "optimiser", "run"  # headings of the flags, in this order
 SHAPES = ("shapes",)  # as data: generated scenes
@@ -118,6 +118,8 @@ class TrainingConfig:
                          ("all", "matrices"))
     clip_norm: float = setting("optimiser", inf, "maximum norm of all gradients together; inf to never clip",
                                Range(0, inf, (0,)))
+    average: int = setting("optimiser", 0, "steps over which to average the weights exponentially; 0 for no average",
+                           COUNT_OR_NONE)
     engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
     threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
     seed: int = setting("run", 0, "seed of everything random", Range(0, 2 ** 32 - 1))
@@ -219,6 +221,7 @@ def check(config):
             check_value(name, getattr(part, name), kind, allowed)
     if not t.data or not all(t.data):
         raise ConfigError("data is empty; it must be shapes, or the paths of captioned images.")
+    check_features(m, bool(t.encoder or t.features))
     reads_features, with_vectors = bool(t.encoder or t.features), bool(t.word_vectors)
     if t.encoder and t.features:
         raise ConfigError("encoder and features are both given. Give one of them.")
@@ -241,3 +244,19 @@ def check(config):
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
     if m.unknown > max(0, m.vocabulary - 1):
         raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
+
+
+def check_features(m, reads_features):
+    """Refuse settings of features without a frozen encoder.  m ModelConfig"""
+    if not reads_features:
+        for name in ("encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token", "feature_norm",
+                     "feature_position", "feature_dropout"):
+            if getattr(m, name):
+                raise ConfigError(f"{name} is {shown(getattr(m, name))}, and the model reads pixels. Pass a frozen encoder with "
+                                  f"--encoder FILE.")
+        if not m.encoder_blocks:
+            raise ConfigError("encoder_blocks is 0, and the model reads pixels. Pass a frozen encoder with --encoder FILE, or "
+                              "choose encoder blocks.")
+    elif m.encoder_name and not (m.feature_tokens and m.feature_width):
+        raise ConfigError(f"The features of {m.encoder_name} are {m.feature_tokens} tokens of {m.feature_width} channels. "
+                          f"There must be some.")

@@ -39,9 +39,9 @@ def pairs(config):
 
     ConfigError for a model with what the original has not.
     """
-    if config.convolutions or config.bag:
-        raise ConfigError("The original PyTorch model has no convolutions and no bag of words, so a model with them has no "
-                          "state that it could load. Of a bag of words best.npz is free, which last.npz is not.")
+    if config.convolutions or config.bag or config.encoder_name or config.word_width:
+        raise ConfigError("The original PyTorch model has no convolutions, frozen features, word vectors or bag of words, so a "
+                          "model with them cannot be exported. best.npz has no bag-of-words head; export that.")
     blocks = [(f"encoder.{i}.", f"encoder_blocks.{i}.", ENCODER, ENCODER_HEADS) for i in range(config.encoder_blocks)]
     blocks += [(f"decoder.{i}.", f"decoder_blocks.{i}.", DECODER, DECODER_HEADS) for i in range(config.decoder_blocks)]
     yield "patch_embed.position", [FIRST]

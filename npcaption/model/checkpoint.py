@@ -1,6 +1,6 @@
 """One `.npz` file: everything needed to caption, or to go on training. Nothing in it is ever unpickled.
 
-Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can go on from it, `seen.*`
+Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can be resumed, `seen.*`
 with fingerprints of the training images, and `meta`: JSON as bytes, with the format's version, the configuration, the
 tokenizer and the state of training. Seed, epoch and step are the whole random state: whatever training draws is a function
 of them.
@@ -25,7 +25,7 @@ from ..support.settings import numbers_in
 from .parameters import Parameters, sublayers
 
 VERSION = 3         # 1 had no fingerprints of the training images; 1 and 2 joined the paths of `data` to one text
-MOMENTS = ("optimiser.m", "optimiser.v")
+MOMENTS, AVERAGE = ("optimiser.m", "optimiser.v"), "optimiser.average"
 SHIPPED = Path(__file__).parents[1] / "weights" / "flickr8k.npz"  # trained on photographs; weights/README.md says all about it
 
 
@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
     tokenizer: object
     parameters: Parameters
     state: dict                 # epoch, step, best, ...: what training wants to know again
-    optimiser: tuple | None     # m and v, (N,) each
+    optimiser: tuple | None     # m and v, (N,) each, and the average of the weights if there is one
     seen: Seen | None = None    # the training images, or None where they were generated or are not known
 
 
@@ -58,7 +58,7 @@ def save(path, checkpoint):
             "state": checkpoint.state}
     arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **checkpoint.parameters.named}
     if checkpoint.optimiser is not None:
-        arrays |= zip(MOMENTS, checkpoint.optimiser)
+        arrays |= zip((*MOMENTS, AVERAGE), checkpoint.optimiser)
     if checkpoint.seen is not None:
         arrays |= zip(SEEN, checkpoint.seen)
     content = io.BytesIO()
@@ -113,7 +113,7 @@ def read(archive, size):
     parameters = Parameters(config.model)
     for name, view in parameters.named.items():
         view[...] = arrays[name]
-    optimiser = tuple(arrays[name] for name in MOMENTS) if MOMENTS[0] in arrays else None
+    optimiser = tuple(arrays[name] for name in (*MOMENTS, AVERAGE) if name in arrays) or None
     return Checkpoint(config, tokenizer, parameters, state, optimiser, read_seen([archive.read(member) for member in seen]))
 
 
@@ -209,15 +209,15 @@ def paths_in(text):
 
 
 def expected_shapes(model, members):
-    """{name: shape} of the arrays that a model has, with AdamW's moments if there are any.  ValueError if others are there.
+    """{name: shape} of the arrays that a model has, with what AdamW and averaging keep, if there is any.  ValueError if others are there.
 
     Blocks are counted first, as a configuration may claim more of them than there is memory to name.
     """
     if model.encoder_blocks + model.decoder_blocks > len(members):
         raise ValueError("its configuration has more blocks than it holds arrays")
     shapes = {f"{layer}.{name}": shape for layer, names in sublayers(model).items() for name, shape in names.items()}
-    if members.keys() & MOMENTS:
-        shapes |= dict.fromkeys(MOMENTS, (sum(map(math.prod, shapes.values())),))
+    if found := members.keys() & {*MOMENTS, AVERAGE}:
+        shapes |= dict.fromkeys({*MOMENTS} | found, (sum(map(math.prod, shapes.values())),))
     if wrong := sorted(shapes.keys() ^ members.keys()):
         raise ValueError(f"{wrong[0]!r} is {'missing' if wrong[0] in shapes else 'not known'}")
     return shapes

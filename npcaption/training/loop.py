@@ -2,6 +2,7 @@
 import math
 import signal
 import time
+from contextlib import nullcontext
 
 from .. import config as configs
 from ..captioning.captioner import Captioner
@@ -75,18 +76,35 @@ def train_epoch(run, epoch, interrupts, save_minutes):
 
 
 def end_epoch(run, learning_rate):
-    """Validate, log and save -> the log's row, and whether the epoch is the best so far"""
-    state, folder, name = run.state, run.folder, f"epoch {run.state.epoch + 1}"
-    val = losses(run.captioner, run.data.val.inputs, run.val_sequences, f"{name} validation")
-    if not math.isfinite(val.loss):
-        raise TrainingError(f"The validation loss of {name} is {val.loss}. Training stops; {folder.last_good()}")
+    """Validate, log and save -> the log's row, and whether the epoch is the best so far
+
+    Weights and their average are validated both, and the better ones are saved.
+    """
+    state, folder, weights = run.state, run.folder, nullcontext
+    val = validated(run, "validation")
     row = report.log_row(state, val, learning_rate, len(run.data.train.names), run.trainer.objectives)
+    if run.trainer.average is not None:
+        with run.trainer.averaged():
+            of_average = validated(run, "validation of the average")
+        row["val_average"] = of_average.loss
+        if of_average.loss < val.loss:
+            val, weights = of_average, run.trainer.averaged
     better = state.end_epoch(row, val.loss)
     if better:
-        run.save(folder.best, checkpoints.to_caption)
+        with weights():
+            run.save(folder.best, checkpoints.to_caption)
     run.save(folder.last)
     folder.write_log(state.log)
     return row, better
+
+
+def validated(run, label):
+    """Losses on the validation images."""
+    name = f"epoch {run.state.epoch + 1}"
+    found = losses(run.captioner, run.data.val.inputs, run.val_sequences, f"{name} {label}")
+    if not math.isfinite(found.loss):
+        raise TrainingError(f"The validation loss of {name} is {found.loss}. Training stops; {run.folder.last_good()}")
+    return found
 
 
 def stop_if_asked(run, interrupts):

@@ -48,7 +48,7 @@ class Run:
 
     def save(self, path, kept=lambda checkpoint: checkpoint):
         checkpoints.save(path, kept(Checkpoint(self.config, self.captioner.tokenizer, self.trainer.parameters,
-                                               self.state.to_json(), self.trainer.moments, self.seen)))
+                                               self.state.to_json(), self.trainer.optimiser, self.seen)))
 
 
 def prepare(config, folder, resume, say, strict=False):

@@ -43,6 +43,7 @@ def epoch_line(row, epochs, better, seconds_left):
             f"({bits * row['train']:.4f} and {row['val_bits_per_character']:.4f} bits per character)"
             + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
                if row["val_shuffled"] == row["val_shuffled"] else "")
+            + (f", averaged weights {row['val_average']:.4f}" if "val_average" in row else "")
             + "".join(o.line.format(row[o.column]) for o in OBJECTIVES if o.column in row)
             + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 

@@ -1,5 +1,6 @@
 """The trainer: parameters, gradients and AdamW's moments, and one step of all of them."""
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -17,12 +18,13 @@ FROZEN = ("token_embed.weight",)                             # with freeze_word_
 class Trainer:
     """A model in training: parameters, gradients and AdamW's moments, and one step of all of them."""
 
-    def __init__(self, config, parameters, moments=None):
-        """config Config; moments m and v, (N,) each, to go on from, or None to begin."""
+    def __init__(self, config, parameters, optimiser=None):
+        """config Config; optimiser: a Checkpoint's, to resume from, or None to begin."""
         self.config = config
         self.engine = make_engine(config.training.engine, config.model, parameters, config.training.threads)
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
-        self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
+        self.optimiser = optimiser or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat),
+                                       *[parameters.flat.copy()] * bool(config.training.average))
         self.decay = decay_of(parameters, config.training.weight_decay, config.training.decay)
         self.frozen = [name for name in FROZEN if config.training.freeze_word_vectors]
         for name in self.frozen:
@@ -45,11 +47,30 @@ class Trainer:
             self.gradients.named[name][...] = 0
         settings = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm)
         finite = math.isfinite(sum(losses.values()))
-        norm = self.engine.update(self.gradients, *self.moments, self.decay, number, settings) if finite else math.nan
+        norm = self.engine.update(self.gradients, *self.optimiser[:2], self.decay, number, settings) if finite else math.nan
         if not math.isfinite(norm):
             raise TrainingError(f"In step {number} the loss is {losses[LIKELIHOOD.name]:.6g} and "
                                 f"{self._where_not_finite(batch)}.")
+        if self.average is not None:                         # of all steps until there are enough
+            self.average[...] += (self.parameters.flat - self.average) / np.float32(min(number, t.average))
         return losses
+
+    @property
+    def average(self):
+        """The exponential average of the weights, (N,), or None"""
+        return self.optimiser[2] if len(self.optimiser) > 2 else None
+
+    @contextmanager
+    def averaged(self):
+        """While entered, the parameters are their average."""
+        kept = self.parameters.flat.copy()
+        try:
+            self.parameters.flat[...] = self.average
+            self.engine.refresh()
+            yield
+        finally:
+            self.parameters.flat[...] = kept
+            self.engine.refresh()
 
     def _where_not_finite(self, batch):
         """Diagnosis of a step with bad numbers: it is repeated with every sublayer watched."""

@@ -317,6 +317,8 @@ def test_the_cross_entropy_of_yes_or_no_is_torchs():
 
 
 def test_a_model_that_the_original_cannot_be_is_refused():
-    for config in (replace(SMALL, convolutions=(5,), image_size=16), replace(SMALL, bag=3)):
-        with pytest.raises(ConfigError, match="has no convolutions and no bag"):
+    features = dict(encoder_name="frozen", feature_tokens=4, feature_width=3)
+    for config in (replace(SMALL, convolutions=(5,), image_size=16), replace(SMALL, bag=3), replace(SMALL, **features),
+                   replace(SMALL, word_width=3)):
+        with pytest.raises(ConfigError, match="has no convolutions, frozen features, word vectors or bag"):
             torch_state.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))

@@ -99,10 +99,10 @@ def assert_same_end(one, other):
 
 
 @pytest.mark.parametrize("engine", ["numba", pytest.param("numpy", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", [*PRESETS, "all captions"])
+@pytest.mark.parametrize("name", [*(name for name in PRESETS if PRESETS[name].model.encoder_blocks), "all captions", "averaged"])
 def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(name, engine, tmp_path, monkeypatch):
-    config = override(PRESETS[name], **PRESETS_MADE_SMALL, engine=engine) if name in PRESETS else override(
-        PRESETS["flickr8k"], **PRESETS_MADE_SMALL, engine=engine, captions="all")
+    more = {"all captions": {"captions": "all"}, "averaged": {"average": 5}}.get(name, {})
+    config = override(PRESETS[name if name in PRESETS else "flickr8k"], **PRESETS_MADE_SMALL, engine=engine, **more)
     loop.train(config, tmp_path / "calm", say=lambda line: None)
     for step in (1, 4, 6, 9):                                # of two epochs of six: 6 ends the first
         with monkeypatch.context() as patch, pytest.raises(Stopped, match=f"holds all {step} steps"):
@@ -123,7 +123,7 @@ def test_steps_on_several_weighted_captions_go_on_from_what_a_checkpoint_keeps(e
     trainer = Trainer(config, initialise(config.model, 0))
     for number in (1, 2):
         trainer.step(batch, number, 1e-3)
-    again = Trainer(config, copy.deepcopy(trainer.parameters), copy.deepcopy(trainer.moments))
+    again = Trainer(config, copy.deepcopy(trainer.parameters), copy.deepcopy(trainer.optimiser))
     for number in (3, 4):
         assert trainer.step(batch, number, 1e-3) == again.step(batch, number, 1e-3)
     np.testing.assert_array_equal(trainer.parameters.flat, again.parameters.flat)
@@ -255,10 +255,10 @@ def test_a_step_with_bad_numbers_names_the_sublayer_that_made_them_first_and_cha
     batch = whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5))
     trainer.step(batch, 1, 1e-3)
     spoil(trainer, name, value)
-    before = trainer.parameters.flat.copy(), *(moment.copy() for moment in trainer.moments)
+    before = trainer.parameters.flat.copy(), *(moment.copy() for moment in trainer.optimiser)
     with pytest.raises(TrainingError, match=f"In step 2 the loss is .*gradients are not finite.*{culprit}"):
         trainer.step(batch, 2, 1e-3)
-    for a, b in zip(before, (trainer.parameters.flat, *trainer.moments)):
+    for a, b in zip(before, (trainer.parameters.flat, *trainer.optimiser)):
         np.testing.assert_array_equal(a, b)
 
 
@@ -303,3 +303,32 @@ def test_debug_nan_checks_every_sublayer_in_every_step(tmp_path, monkeypatch):
     monkeypatch.setattr(layers, "mlp_forward", infinite_where_nobody_looks)
     with pytest.raises(TrainingError, match="In step 1 the first to make a number that is not finite was encoder.0.mlp"):
         loop.train(config, tmp_path / "run", say=lambda line: None, debug_nan=True)
+
+
+# ------------------------------------------------------------------------------------------- the average of the weights
+
+def test_the_average_is_that_of_all_weights_at_first_and_exponential_later():
+    config = replace(TINY, training=replace(TINY.training, average=3))
+    config = replace(config, model=replace(config.model, vocabulary=9))
+    trainer, batch = Trainer(config, initialise(config.model, 0)), whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5))
+    expected = None
+    for number in range(1, 8):
+        trainer.step(batch, number, 1e-2)
+        flat = trainer.parameters.flat.astype(np.float64)
+        expected = flat if expected is None else expected + (flat - expected) / min(number, 3)
+    np.testing.assert_allclose(trainer.average, expected, rtol=0, atol=1e-6)
+    before = trainer.parameters.flat.copy()
+    with trainer.averaged():
+        assert np.array_equal(trainer.parameters.flat, trainer.average)
+    assert np.array_equal(trainer.parameters.flat, before)
+
+
+def test_the_better_of_weights_and_average_is_kept(tmp_path):
+    for name, rate in [("average", 0.3), ("weights", 1e-4)]:  # steps too large leap about; small ones get better each time
+        config = override(TINY, average=10 ** 6, learning_rate=rate, schedule="constant", epochs=1)
+        captioner = loop.train(config, tmp_path / name, say=lambda line: None)
+        last = checkpoints.load(tmp_path / name / "last.npz")
+        [row] = last.state["log"]
+        assert (row["val_average"] < row["val"]) == (name == "average")
+        kept = last.optimiser[2] if name == "average" else last.parameters.flat
+        assert np.array_equal(captioner.parameters.flat, kept) and last.state["best"] == min(row["val"], row["val_average"])
