@@ -1,4 +1,5 @@
 """Opening files that others made: whatever is wrong with one is a single PretrainedError."""
+import gzip
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ from ..errors import PretrainedError, printable, why
 HEAD = 512                                  # bytes of a file's beginning, by which `unknown` tells what it is
 LONGEST = 300                               # characters of a name or a reason in an error
 AGAIN = "Download or copy it again."
-DAMAGE = (EOFError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)  # RuntimeError: zipfile's
+DAMAGE = (EOFError, ValueError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile)
 
 SIGNATURES = [                              # how a file begins, what it is, what to do; the first that fits
     (rb"\0+\Z", "it begins with nothing but zeros", AGAIN),
@@ -52,11 +53,11 @@ def opened(path, expected):
             yield file
     except Unreadable as error:
         raise PretrainedError(sentence(path, expected, str(error), error.remedy)) from error
-    except OSError as error:
-        raise PretrainedError(sentence(path, expected, why(error), "Check the name and the permissions.")) from error
     except DAMAGE as error:
         reason = f"it is damaged or truncated ({str(error).rstrip('.') or 'it ends too early'})"
         raise PretrainedError(sentence(path, expected, reason, AGAIN)) from error
+    except OSError as error:
+        raise PretrainedError(sentence(path, expected, why(error), "Check its name, permissions and disk.")) from error
 
 
 def sentence(path, expected, reason, remedy):
@@ -69,7 +70,7 @@ def check_regular(path):
     """Unreadable unless the path leads to a regular file that is not empty.  Reading a pipe would wait for ever."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):                  # a name with a null character
         raise Unreadable("there is no such file", "Check the name.") from None
     if stat.S_ISDIR(found.st_mode):
         raise Unreadable("it is a folder", "Name a file in it.")

@@ -24,7 +24,7 @@ LEGACY = MAGIC.to_bytes(10, "little")       # from the fifth byte on, in every p
 LOCAL_HEADER = 30                           # bytes of a zip member's header in front of its name
 ORDERS = {b"little": "<", b"big": ">"}
 WRAPPERS = "state_dict", "model_state_dict", "model"  # keys under which training scripts put a state dict
-DEEPEST, MOST_ENTRIES, LONGEST_NAME = 64, 100_000, 300  # of nested dicts
+DEEPEST, MOST_ENTRIES, LONGEST_NAME = 64, 20_000, 300  # of nested dicts
 
 
 def is_legacy(head):
@@ -43,26 +43,27 @@ def read_archive(file, buffer):
         raise Unreadable("its archive holds a name twice")
     root, storages = roots[0], {}
 
-    def place(name):
-        """Where a member's bytes are -> start, stop"""
+    def member(name):
         if root + name not in members:
             raise Unreadable(f"its archive has no {name}")
-        return stored(buffer, members[root + name])
+        return members[root + name]
 
     def content(name):
-        start, stop = place(name)
+        start, stop = stored(buffer, member(name))
         return buffer[start:stop]
 
     described = read_pickle(io.BytesIO(content("data.pkl")), storages)
-    order = ORDERS[content("byteorder")] if root + "byteorder" in members else "<"
-    places = {key: place(f"data/{key}") for key in storages}
-    if sum(stop - start for start, stop in places.values()) > len(buffer):
-        raise Unreadable("its storages overlap")
+    order = content("byteorder") if root + "byteorder" in members else b"little"
+    if order not in ORDERS:
+        raise Unreadable("its byte order is neither little nor big")
+    if sum(storage.count * itemsize(storage.kind) for storage in storages.values()) > len(buffer):
+        raise Unreadable("its storages claim to be larger than the file")
     flats = {}
     for key, storage in storages.items():
-        start, stop = places[key]
-        check_length(storage, (stop - start) / itemsize(storage.kind))
-        flats[key] = flat_array(buffer, start, storage.count, storage.kind, order)
+        info = member(f"data/{key}")
+        check_length(storage, info.file_size / itemsize(storage.kind))
+        start, _ = stored(buffer, info)
+        flats[key] = flat_array(buffer, start, storage.count, storage.kind, ORDERS[order])
     return views(described, flats)
 
 
@@ -96,7 +97,7 @@ def read_legacy(buffer):
             raise Unreadable("its list of storages does not fit its tensors")
         storage = storages[key]
         check_length(storage, int.from_bytes(buffer[at:at + 8], "little", signed=True))
-        flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind)  # little-endian on every machine
+        flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind).copy()  # to be aligned; always little-endian
         at += 8 + storage.count * itemsize(storage.kind)
     if flats.keys() != storages.keys():
         raise Unreadable("its list of storages does not fit its tensors")
@@ -149,7 +150,7 @@ def named_tensors(described):
         entries += 1
         if entries > MOST_ENTRIES or name.count(".") > DEEPEST or len(name) > LONGEST_NAME:
             raise Unreadable("its dicts are nested without end, or have more names than any encoder", CONVERT)
-        if type(value) is Tensor:
+        if type(value) is Tensor and name:
             yield name, value
         elif type(value) in (dict, Module):
             inner = value.attributes if type(value) is Module else value

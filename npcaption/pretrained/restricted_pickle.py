@@ -16,8 +16,8 @@ CONVERT = "Where you trust it, save its state dict with torch.save, or better as
 KINDS = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16, "LongStorage": "i8",
          "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
 VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-WITH_VALUE = {"INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
-              "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+WITH_VALUE = {"LONG1", "LONG4", "BININT", "BININT1", "BININT2", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES",
+              "SHORT_BINBYTES", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 
 
 class Name(NamedTuple):
@@ -50,20 +50,25 @@ def whole(numbers):
     return all(type(n) is int and 0 <= n < 2 ** 63 for n in numbers)
 
 
-def tensor(storage, offset, shape, strides, *_):
+def tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
     """torch._utils._rebuild_tensor_v2's arguments -> Tensor, once all of it is known to lie in its storage"""
     if not (type(storage) is Storage and isinstance(shape, (tuple, list)) and isinstance(strides, (tuple, list))
             and len(shape) == len(strides) <= MOST_DIMENSIONS and whole([offset, *shape, *strides])):
         raise Unreadable("a tensor's offset, shape or strides are not whole numbers from 0 up")
+    if metadata:
+        raise Unreadable("a tensor is stored conjugated or negated", "Save a plain copy of it.")
     elements, last = 1, offset
     for length, stride in zip(shape, strides):
         elements, last = elements * length, last + (length - 1) * stride
-    if elements and last >= storage.count or offset > storage.count:
+    if not elements:                                         # PyTorch's offset and strides are anything then
+        return Tensor(storage, 0, tuple(shape), (0,) * len(shape))
+    if last >= storage.count:
         raise Unreadable(f"a tensor of shape {list(shape)} reaches outside of its storage of {storage.count:,} numbers")
     if elements > storage.count:
         raise Unreadable(f"a tensor of shape {list(shape)} repeats its storage of {storage.count:,} numbers",
                          "Save a contiguous copy of it.")
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
+    strides = tuple(stride if length > 1 else 0 for length, stride in zip(shape, strides))  # 0: never used, may be anything
+    return Tensor(storage, offset, tuple(shape), strides)
 
 
 def ordered(pairs=()):
@@ -163,9 +168,9 @@ def carried_out(opcodes, storages):
         if step >= MOST_STEPS:
             raise Unreadable(f"its pickle has more than {MOST_STEPS:,} steps", CONVERT)
         match opcode.name:
-            case "BINGET" | "LONG_BINGET" | "GET":
+            case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
-            case "BINPUT" | "LONG_BINPUT" | "PUT":
+            case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]

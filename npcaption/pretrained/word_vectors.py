@@ -99,6 +99,8 @@ def collect(lines, wanted):
             duplicates += 1
         else:
             vectors[word] = vector(numbers, number)
+    if not dimension:
+        raise Unreadable("it is empty")
     if promised not in (None, found):
         raise Unreadable(f"its first line promises {promised:,} words, and it has {found:,}")
     return WordVectors(vectors, dimension, len(wanted), found, duplicates)

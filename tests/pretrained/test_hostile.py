@@ -1,0 +1,51 @@
+"""A few hundred hostile files of each kind: one sentence, nothing run, memory in proportion to the file."""
+import os
+import sys
+import tracemalloc
+
+import pytest
+
+from npcaption.pretrained.tensors import read_tensors
+from tests.campaigns import damage_pretrained
+from tests.campaigns.damage_pretrained import FIXTURES, READERS, TRAPS, archive_of, measure, verdict
+
+
+@pytest.fixture
+def hooked():
+    """An audit hook stays for good, but looks only while a verdict is made"""
+    if not hasattr(damage_pretrained, "hooked"):
+        sys.addaudithook(damage_pretrained.watch)
+        damage_pretrained.hooked = True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", READERS)
+def test_hostile_files(kind, tmp_path, monkeypatch, hooked):
+    monkeypatch.chdir(tmp_path)
+    tracemalloc.start()
+    try:
+        verdicts, failures, _, _ = measure(kind, seed=1, count=300, path=tmp_path / "it")
+    finally:
+        tracemalloc.stop()
+    assert failures == [] and verdicts["refused"] > 100 and verdicts["read"] > 0
+    assert os.listdir(tmp_path) == ["it"]
+
+
+def test_every_trap_is_refused_or_inert(tmp_path, monkeypatch, hooked):
+    class Fixed:
+        """No choice but the first, and a plain archive"""
+        choice, random = staticmethod(lambda options: options[0]), staticmethod(lambda: 0.9)
+
+    monkeypatch.chdir(tmp_path)
+    for number, trap in enumerate(TRAPS):
+        (tmp_path / "it").write_bytes(archive_of(b"\x80\x02" + trap + b".", Fixed))
+        assert (number, verdict(damage_pretrained.read_weights, tmp_path / "it")) in ((number, "refused"), (number, "read"))
+    assert os.listdir(tmp_path) == ["it"]
+
+
+def test_the_verdict_notices_what_is_run(tmp_path, hooked):
+    """A campaign that could not fail would be none."""
+    assert verdict(lambda path: os.system("true"), tmp_path) == "ran os.system"
+    assert verdict(lambda path: open(path / "hacked", "w").close(), tmp_path) == "ran open"
+    assert verdict(lambda path: {}["a"], tmp_path).startswith("raised KeyError")
+    assert verdict(lambda path: read_tensors(FIXTURES / "zip.pt").keys(), tmp_path, [{}]) == "another"
