@@ -2,10 +2,10 @@
 
     zip           ROOT/data.pkl, a pickle that describes the tensors, and ROOT/data/KEY, the numbers of a storage each
     TorchScript   the same beside ROOT/code/, which is not looked at
-    legacy        five pickles (magic number, version, system, object, keys), then each storage: its length and its numbers
+    legacy        five pickles (magic number, version, system, object, keys), then length and numbers of each storage
 
-Nothing in a file is run (see restricted_pickle). Storages of archives are mapped, not copied; members must be stored, not
-compressed, as PyTorch writes them, so a file cannot unpack to more than its own size.
+Nothing in a file is run (see restricted_pickle). Storages of archives are mapped, not copied. Members must be stored,
+as PyTorch writes them, and not compressed, so a file cannot unpack to more than its own size.
 Source: torch/serialization.py and torch/csrc/jit/serialization of PyTorch 2.
 """
 import io
@@ -97,7 +97,7 @@ def read_legacy(buffer):
             raise Unreadable("its list of storages does not fit its tensors")
         storage = storages[key]
         check_length(storage, int.from_bytes(buffer[at:at + 8], "little", signed=True))
-        flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind).copy()  # to be aligned; always little-endian
+        flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind).copy()  # aligned; always little-endian
         at += 8 + storage.count * itemsize(storage.kind)
     if flats.keys() != storages.keys():
         raise Unreadable("its list of storages does not fit its tensors")
@@ -126,11 +126,11 @@ def views(described, flats):
 def unwrapped(described):
     """The state dict in what a training script saved around it."""
     for _ in range(DEEPEST):
-        inner = next((described[key] for key in WRAPPERS if key in described and holds_tensors(described[key])), None
-                     ) if type(described) is dict else None
-        if inner is None:
+        inner = described if type(described) is dict else {}
+        wrapped = [inner[key] for key in WRAPPERS if key in inner and holds_tensors(inner[key])]
+        if not wrapped:
             return described
-        described = inner
+        described = wrapped[0]
     raise Unreadable("its dicts are nested too deeply", CONVERT)
 
 

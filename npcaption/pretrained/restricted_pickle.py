@@ -1,6 +1,6 @@
-"""A pickle machine that can only build descriptions of tensors: it imports nothing and calls nothing of the file's choice.
+"""Restricted pickle interpreter: builds descriptions of tensors, imports nothing, calls nothing of the file's choice.
 
-Python's pickletools splits a pickle into opcodes; the few dozen that torch.save and torch.jit.save write are carried out
+Python's pickletools splits a pickle into opcodes; the few dozen that torch.save and torch.jit.save write are executed
 here, on plain lists, dicts, tuples and strings. A class or function that a pickle names is looked up in a table, and
 refused where it is named if it is not there. Keys of dicts are never tuples: hashing nested ones can take for ever.
 """
@@ -13,8 +13,9 @@ from .opening import Unreadable
 MOST_STEPS = 1_000_000                      # opcodes; CLIP with its text side has some 30,000
 MOST_DIMENSIONS = 32
 CONVERT = "Where you trust it, save its state dict with torch.save, or better as safetensors."
-KINDS = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16, "LongStorage": "i8",
-         "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
+KINDS = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16,
+         "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
+         "BoolStorage": "?"}
 VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 WITH_VALUE = {"LONG1", "LONG4", "BININT", "BININT1", "BININT2", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES",
               "SHORT_BINBYTES", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
@@ -47,6 +48,7 @@ class Module(NamedTuple):
 
 
 def whole(numbers):
+    """Whether all can be lengths or positions."""
     return all(type(n) is int and 0 <= n < 2 ** 63 for n in numbers)
 
 
@@ -58,7 +60,7 @@ def tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, met
     if metadata:
         raise Unreadable("a tensor is stored conjugated or negated", "Save a plain copy of it.")
     elements, last = 1, offset
-    for length, stride in zip(shape, strides):
+    for length, stride in zip(shape, strides, strict=True):
         elements, last = elements * length, last + (length - 1) * stride
     if not elements:                                         # PyTorch's offset and strides are anything then
         return Tensor(storage, 0, tuple(shape), (0,) * len(shape))
@@ -67,8 +69,8 @@ def tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, met
     if elements > storage.count:
         raise Unreadable(f"a tensor of shape {list(shape)} repeats its storage of {storage.count:,} numbers",
                          "Save a contiguous copy of it.")
-    strides = tuple(stride if length > 1 else 0 for length, stride in zip(shape, strides))  # 0: never used, may be anything
-    return Tensor(storage, offset, tuple(shape), strides)
+    used = (stride if length > 1 else 0 for length, stride in zip(shape, strides, strict=True))  # of 1, it is anything
+    return Tensor(storage, offset, tuple(shape), tuple(used))
 
 
 def ordered(pairs=()):
@@ -125,11 +127,13 @@ def created(cls):
 
 def storage_of(reference, storages):
     """A persistent id -> Storage, entered into `storages` under its key"""
-    if not (type(reference) is tuple and 5 <= len(reference) <= 6 and type(reference[0]) is str and reference[0] == "storage"
-            and reference[5:] in ((), (None,)) and type(reference[1]) is Name
-            and reference[1].module == "torch" and reference[1].name in KINDS and type(reference[2]) is str and whole(reference[4:5])):
+    if type(reference) is not tuple or not 5 <= len(reference) <= 6:
+        raise ValueError("its pickle refers to no storage")
+    tag, kind, key, _, count, *view = reference              # view: None, but for files of PyTorch 0.1
+    if not (type(tag) is type(key) is str and tag == "storage" and type(kind) is Name and kind.module == "torch"
+            and kind.name in KINDS and whole([count]) and view in ([], [None])):
         raise Unreadable("it refers to something that is no storage of numbers", CONVERT)
-    found = Storage(KINDS[reference[1].name], reference[2], reference[4])
+    found = Storage(KINDS[kind.name], key, count)
     if storages.setdefault(found.key, found) != found:
         raise Unreadable(f"storage {found.key!r} has two types or lengths")
     return found
@@ -149,12 +153,12 @@ def read_pickle(file, storages):
     file: binary, with read, readline and tell.  Unreadable or ValueError if it is no such pickle
     """
     try:
-        return carried_out(genops(file), storages)
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:  # an empty stack, a wrong number of arguments
+        return executed(genops(file), storages)
+    except (LookupError, TypeError, AttributeError) as error:  # an empty stack, a wrong number of arguments
         raise ValueError("its pickle makes no sense") from error
 
 
-def carried_out(opcodes, storages):
+def executed(opcodes, storages):
     stack, marks, memo = [], [], {}
 
     def popped():

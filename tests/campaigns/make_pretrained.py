@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/pretrained/: small files by PyTorch and safetensors, and expected.npz, PyTorch's reading of them.
+"""Writes tests/fixtures/pretrained/: small files by PyTorch and safetensors, and PyTorch's reading of them.
 
     python -m tests.campaigns.make_pretrained         (torch and safetensors)
 """
@@ -16,10 +16,12 @@ def mixture():
     """A state dict of every type, with views, shared storages, empty and single numbers."""
     torch.manual_seed(0)
     grid, other = torch.randn(4, 6), torch.randn(3, 5)
-    return {"visual.proj": torch.randn(3, 4).half(), "visual.norm.weight": torch.randn(4), "brain": torch.randn(2, 3).bfloat16(),
+    return {"visual.proj": torch.randn(3, 4).half(), "visual.norm.weight": torch.randn(4),
+            "brain": torch.randn(2, 3).bfloat16(),
             "double": torch.randn(3).double(), "transposed": grid.T, "sliced": grid[1:3, ::2], "shared": grid,
             "brain.sliced": other.bfloat16()[:, 1:].T, "steps": torch.tensor(7), "scalar": torch.tensor(0.5).half(),
-            "empty": torch.empty(0, 4), "ids": torch.arange(6).reshape(1, 6), "bytes": torch.arange(3, dtype=torch.uint8),
+            "empty": torch.empty(0, 4), "ids": torch.arange(6).reshape(1, 6),
+            "bytes": torch.arange(3, dtype=torch.uint8),
             "small": torch.arange(-2, 2, dtype=torch.int8), "shorts": torch.arange(3, dtype=torch.int16),
             "ints": torch.arange(3, dtype=torch.int32), "flags": torch.tensor([True, False, True]),
             "parameter": torch.nn.Parameter(torch.randn(2))}
@@ -52,7 +54,8 @@ class Encoder(torch.nn.Module):
 
 def arrays(state):
     """{name: array}, bfloat16 as float32"""
-    return {name: (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy() for name, value in state.items()}
+    return {name: (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+            for name, value in state.items()}
 
 
 def main():

@@ -5,14 +5,16 @@ import pytest
 from npcaption.pretrained.tensors import read_tensors
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install npcaption[bench]")
+TYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32, torch.int8, torch.uint8,
+         torch.bool]
 
 
 def state(seed):
     """Random tensors of random types, as views of storages that some of them share"""
     rng, tensors = np.random.default_rng(seed), {}
-    types = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.int32, torch.int8, torch.uint8, torch.bool]
     for i in range(12):
-        whole = torch.tensor(rng.integers(-100, 100, rng.integers(1, 6, rng.integers(1, 5)))).to(types[rng.integers(len(types))])
+        shape = rng.integers(1, 6, rng.integers(1, 5))
+        whole = torch.tensor(rng.integers(-100, 100, shape)).to(TYPES[rng.integers(len(TYPES))])
         tensors |= {f"{i}.whole": whole, f"{i}.turned": whole.permute(*rng.permutation(whole.ndim).tolist()),
                     f"{i}.part": whole[::rng.integers(1, 3)][rng.integers(0, 2):], f"{i}.number": whole.flatten()[-1]}
     return tensors
@@ -26,7 +28,8 @@ def assert_same(found, exact):
         np.testing.assert_array_equal(found[name], array)
 
 
-@pytest.mark.parametrize("options", [{}, {"_use_new_zipfile_serialization": False}, {"pickle_protocol": 4}], ids=["zip", "legacy", "4"])
+@pytest.mark.parametrize("options", [{}, {"_use_new_zipfile_serialization": False}, {"pickle_protocol": 4}],
+                         ids=["zip", "legacy", "protocol 4"])
 @pytest.mark.parametrize("seed", range(4))
 def test_state_dicts(tmp_path, options, seed):
     path = tmp_path / "it.pt"
@@ -45,9 +48,11 @@ def test_a_real_modules_state_dict(tmp_path, options):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*torch.jit:UserWarning")
-@pytest.mark.parametrize("make", [torch.jit.script, lambda module: torch.jit.trace(module, torch.ones(1, 3, 8, 8))], ids=["script", "trace"])
+@pytest.mark.parametrize("make", [torch.jit.script, lambda module: torch.jit.trace(module, torch.ones(1, 3, 8, 8))],
+                         ids=["script", "trace"])
 def test_torchscript(tmp_path, make):
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(144, 2)).eval()
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(),
+                                 torch.nn.Linear(144, 2)).eval()
     torch.jit.save(make(module), tmp_path / "it.pt")
     assert_same(dict(sorted(read_tensors(tmp_path / "it.pt").items())), dict(sorted(module.state_dict().items())))
 

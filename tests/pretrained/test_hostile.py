@@ -7,7 +7,9 @@ import pytest
 
 from npcaption.pretrained.tensors import read_tensors
 from tests.campaigns import damage_pretrained
-from tests.campaigns.damage_pretrained import FIXTURES, READERS, TRAPS, archive_of, measure, verdict
+from tests.campaigns.damage_pretrained import READERS, measure, verdict
+from tests.campaigns.hostile_pretrained import TRAPS, archive_of
+from tests.pretrained.files import FIXTURES
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ def test_every_trap_is_refused_or_inert(tmp_path, monkeypatch, hooked):
     monkeypatch.chdir(tmp_path)
     for number, trap in enumerate(TRAPS):
         (tmp_path / "it").write_bytes(archive_of(b"\x80\x02" + trap + b".", Fixed))
-        assert (number, verdict(damage_pretrained.read_weights, tmp_path / "it")) in ((number, "refused"), (number, "read"))
+        found = verdict(damage_pretrained.read_weights, tmp_path / "it")
+        assert found in ("refused", "read"), (number, found)
     assert os.listdir(tmp_path) == ["it"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from npcaption.pretrained.pytorch_file import MOST_ENTRIES
 from npcaption.pretrained.restricted_pickle import MOST_STEPS
 from npcaption.pretrained.tensors import read_tensors
-from tests.campaigns.damage_pretrained import call, mapping, name, nested, storage, tensor, text, zipped
+from tests.campaigns.hostile_pretrained import call, mapping, name, nested, storage, tensor, text, zipped
 from tests.pretrained.files import FIXTURES, refusal
 
 NUMBERS = np.arange(6, dtype="<f4")
@@ -24,10 +24,11 @@ def archive(data, **members):
     return zipped({"it/data.pkl": b"\x80\x02" + data + b".", "it/data/0": NUMBERS.tobytes()} | others)
 
 
-def stream(data, keys=("0",), length=6, numbers=NUMBERS.tobytes()):
+def stream(data, keys=("0",), length=6):
     """The same in the legacy stream"""
     head = [pickle.dumps(value, 2) for value in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True})]
-    return b"".join([*head, b"\x80\x02", data, b".", pickle.dumps(list(keys), 2), struct.pack("<q", length), numbers])
+    return b"".join([*head, b"\x80\x02", data, b".", pickle.dumps(list(keys), 2), struct.pack("<q", length),
+                     NUMBERS.tobytes()])
 
 
 @pytest.fixture(params=[archive, stream])
@@ -53,7 +54,8 @@ def test_the_shape_of_a_single_number_stays(tmp_path, container):
 def test_newer_protocols_are_read(tmp_path):
     """torch.save(..., pickle_protocol=4) writes frames, short strings and names from the stack."""
     path = tmp_path / "it.pt"
-    data = mapping(a=b"\x8c\x0ctorch._utils\x8c\x12_rebuild_tensor_v2\x93" + tensor().removeprefix(name("torch._utils._rebuild_tensor_v2")))
+    arguments = tensor().removeprefix(name("torch._utils._rebuild_tensor_v2"))
+    data = mapping(a=b"\x8c\x0ctorch._utils\x8c\x12_rebuild_tensor_v2\x93" + arguments)
     path.write_bytes(zipped({"it/data.pkl": b"\x80\x04\x95" + struct.pack("<Q", len(data) + 1) + data + b".",
                              "it/data/0": NUMBERS.tobytes()}))
     assert read_tensors(path)["a"].shape == (2, 3)
@@ -87,13 +89,12 @@ class Trap:
         return self.made
 
 
-@pytest.mark.parametrize("trap, asked", [(Trap(os.system, "touch hacked"), f"{os.name}.system"), (Trap(eval, "1/0"), "builtins.eval"),
-                                         (Trap(getattr, os, "system"), "builtins.getattr")], ids=["system", "eval", "getattr"])
+@pytest.mark.parametrize("trap, asked", [
+    (Trap(os.system, "touch hacked"), f"{os.name}.system"), (Trap(eval, "1/0"), "builtins.eval"),
+    (Trap(getattr, Trap(__import__, "os"), "system"), "builtins.getattr")], ids=["system", "eval", "getattr"])
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_a_trap_is_refused_by_its_name_and_not_sprung(tmp_path, monkeypatch, container, trap, asked, protocol):
     monkeypatch.chdir(tmp_path)
-    if trap.made[0] is getattr:
-        trap.made = getattr, (Trap(__import__, "os"), "system")
     data = pickle.dumps(trap, protocol, fix_imports=False)[2:-1]
     assert f"it asks for {asked}, which no tensor needs; nothing in it was run" in refusal(tmp_path, container(data))
     assert not (tmp_path / "hacked").exists()
@@ -102,7 +103,8 @@ def test_a_trap_is_refused_by_its_name_and_not_sprung(tmp_path, monkeypatch, con
 def test_traps_in_the_middle_and_in_other_pickles_are_refused(tmp_path):
     trap = call("os.system", text("true"))
     assert "os.system" in refusal(tmp_path, archive(mapping(a=tensor(), b=trap)))
-    assert "os.system" in refusal(tmp_path, stream(mapping(a=tensor())).replace(pickle.dumps(["0"], 2), b"\x80\x02" + trap + b"."))
+    keys = b"\x80\x02" + trap + b"."
+    assert "os.system" in refusal(tmp_path, stream(mapping(a=tensor())).replace(pickle.dumps(["0"], 2), keys))
 
 
 def test_other_pickles_of_torchscript_are_not_looked_at(tmp_path):
@@ -113,7 +115,7 @@ def test_other_pickles_of_torchscript_are_not_looked_at(tmp_path):
 REFUSED = {
     "a function called of a class": (call("__torch__.os.system", text("true")), "calls something"),
     "a whole model": (name("torchvision.models.resnet.ResNet") + b")\x81", "asks for torchvision.models.resnet.ResNet"),
-    "a quantised tensor": (mapping(a=tensor(function="torch._utils._rebuild_qtensor")), "torch._utils._rebuild_qtensor"),
+    "a quantised tensor": (mapping(a=tensor(function="torch._utils._rebuild_qtensor")), "asks for torch._utils._reb"),
     "an unknown type": (mapping(a=tensor(storage("torch.QInt8Storage"))), "torch.QInt8Storage"),
     "a shape that is too large": (mapping(a=tensor(None, 0, (2, 4), (4, 1))), "outside of its storage"),
     "an offset that is too large": (mapping(a=tensor(None, 1)), "outside of its storage"),
@@ -123,7 +125,7 @@ REFUSED = {
     "negative shapes": (mapping(a=tensor(None, 0, (-2, -3))), "not whole numbers"),
     "a number repeated": (mapping(a=tensor(None, 0, (10 ** 12,), (0,))), "repeats its storage"),
     "strides of another shape": (mapping(a=tensor(None, 0, (6,), (3, 1))), "not whole numbers"),
-    "a storage that is too large": (mapping(a=tensor(storage("torch.FloatStorage", "0", 7))), "should have 7 numbers and has 6"),
+    "a storage that is too large": (mapping(a=tensor(storage("torch.FloatStorage", "0", 7))), "should have 7 numbers"),
     "a storage that is too small": (mapping(a=tensor(storage("torch.DoubleStorage", "0", 6))), ""),
     "a storage without end": (mapping(a=tensor(storage("torch.FloatStorage", "0", 2 ** 62), 0, (2 ** 62,), (1,))), ""),
     "a negative storage": (mapping(a=tensor(storage("torch.FloatStorage", "0", -1))), "no storage of numbers"),
@@ -132,8 +134,8 @@ REFUSED = {
     "a memo without end": (mapping(a=tensor(), b=b"Nr\xff\xff\xff\xff" + b"j\xfe\xff\xff\xff"), "makes no sense"),
     "a text without end": (b"\x8d" + b"\xff" * 7 + b"\x7f", "damaged"),
     "an empty stack": (b"0" * 9, "opcode POP"),
-    "two dicts that hold each other": (b"}q\0" + b"".join(text(k) + b"h\0s" for k in "ab") + text("c") + tensor() + b"s", "nested"),
-    "names without end": (nested(mapping(x=tensor()), 60, lambda old: b"}" + text("a") + old + b"s" + text("b") + old + b"s"), "nested"),
+    "a dict in itself": (b"}q\0" + text("a") + b"h\0s" + text("b") + b"h\0s" + text("c") + tensor() + b"s", "nested"),
+    "names without end": (nested(mapping(x=tensor()), 60, lambda old: mapping(a=old, b=old)), "nested"),
     "a key that is hashed for ever": (b"}" + nested(b")", 99, lambda old: old + b"\x86") + b"Ns", "keys"),
     "no tensors": (b"]" + tensor() + b"a", "no tensors"),
     "a tensor without a name": (tensor(), "no tensors"),
@@ -159,7 +161,8 @@ def test_pickles_and_names_are_bounded(tmp_path, container):
     assert "more names than any encoder" in refusal(tmp_path, container(many))
 
 
-@pytest.mark.parametrize("keys, length", [([], 6), (["1"], 6), (["0", "0"], 6), ([None], 6), (["0"], 5), (["0"], -1), (["0"], 2 ** 62)])
+@pytest.mark.parametrize("keys, length", [([], 6), (["1"], 6), (["0", "0"], 6), ([None], 6), (["0"], 5), (["0"], -1),
+                                          (["0"], 2 ** 62)])
 def test_a_stream_whose_storages_do_not_fit_is_refused(tmp_path, keys, length):
     assert "storage" in refusal(tmp_path, stream(mapping(a=tensor()), keys, length))
 
@@ -167,7 +170,7 @@ def test_a_stream_whose_storages_do_not_fit_is_refused(tmp_path, keys, length):
 def test_compressed_members_are_refused_before_they_are_unpacked(tmp_path):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.writestr("it/data.pkl", b"\x80\x02" + mapping(a=tensor(storage("torch.FloatStorage", "0", 10 ** 7))) + b".")
+        packed.writestr("it/data.pkl", mapping(a=tensor(storage("torch.FloatStorage", "0", 10 ** 7))) + b".")
         packed.writestr("it/data/0", bytes(4 * 10 ** 7))
     assert len(file.getvalue()) < 10 ** 5 and "compressed" in refusal(tmp_path, file.getvalue())
 

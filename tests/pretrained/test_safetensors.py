@@ -39,7 +39,7 @@ def test_a_file_written_by_hand(tmp_path):
 
 
 REFUSED = {
-    "a gap": (both(entry(0, 4, (1,)), entry(8, 16)), "begins at byte 8 of the data, and the one before ends at 4"),
+    "a gap": (both(entry(0, 4, (1,)), entry(8, 16)), "begins at byte 8 of the data; the one before ends at 4"),
     "a gap in front": (both(entry(4, 8, (1,)), entry(8, 16)), "begins at byte 4"),
     "an overlap": (both(entry(0, 8), entry(4, 16, (3,))), "begins at byte 4"),
     "the same bytes": (both(entry(0, 16, (4,)), entry(0, 16, (4,))), "begins at byte 0"),
@@ -60,7 +60,7 @@ REFUSED = {
     "three offsets": (both(entry(0, 8) | {"data_offsets": [0, 8, 8]}, entry(8, 16)), "not whole numbers"),
     "an entry with more": (both(entry(0, 8) | {"stride": [1]}, entry(8, 16)), "entry of tensor 'a'"),
     "an entry that is none": (both(5, entry(8, 16)), "entry of tensor 'a'"),
-    "a name twice": (b'{"a":%s,"a":%s}' % (json.dumps(entry(0, 8)).encode(), json.dumps(entry(8, 16)).encode()), "a name twice"),
+    "a name twice": (json.dumps({"a": entry(0, 8), "A": entry(8, 16)}).replace("A", "a").encode(), "a name twice"),
     "no JSON": (b"{'a'}", "damaged or truncated"),
     "no UTF-8": (b'{"\xff":1}', "damaged or truncated"),
     "nested without end": (b'{"a":' * 100_000, "damaged or truncated"),
@@ -80,8 +80,8 @@ def test_a_boolean_other_than_0_and_1_is_refused(tmp_path):
     assert "boolean" in refusal(tmp_path, packed({"a": entry(0, 2, (2,), "BOOL")}, b"\x01\x02"))
 
 
-@pytest.mark.parametrize("length, reason", [(10 ** 8 + 1, "the format allows 100,000,000"), (2 ** 64 - 1, "the format allows"),
-                                            (10 ** 8, "it is truncated")])
+@pytest.mark.parametrize("length, reason", [(10 ** 8 + 1, "the format allows 100,000,000"),
+                                            (2 ** 64 - 1, "the format allows"), (10 ** 8, "it is truncated")])
 def test_the_headers_length_is_bounded_before_it_is_read(tmp_path, length, reason):
     assert reason in refusal(tmp_path, struct.pack("<Q", length) + b'{"a": 1}')
 

@@ -1,4 +1,4 @@
-"""Word vectors: of the wanted words, with the dimension of the file, and a line that is broken is told by its number."""
+"""Word vectors: those of the wanted words, with the file's dimension; a broken line is told by its number."""
 import gzip
 import tracemalloc
 import zipfile
@@ -31,16 +31,21 @@ def as_lists(found):
 
 def test_the_wanted_words_with_their_numbers(tmp_path):
     found = read_vectors(write(tmp_path, GLOVE), WORDS)
-    assert as_lists(found) == {"the": [0.5, -1.25, np.float32(0.03)], "dog": [1, 2, 3], "naïve": [4, 5, 6], "7": [8, 9, 10],
-                               "at the dog": [np.float32(x) for x in (0.1, 0.2, 0.3)]}
+    assert as_lists(found) == {"the": [0.5, -1.25, np.float32(0.03)], "dog": [1, 2, 3], "naïve": [4, 5, 6],
+                               "7": [8, 9, 10], "at the dog": [np.float32(x) for x in (0.1, 0.2, 0.3)]}
     assert found[1:] == (3, 6, 5, 0)                         # dimension, wanted, lines, duplicates
-    assert {(v.dtype, v.shape, v.flags.writeable) for v in found.vectors.values()} == {(np.dtype(np.float32), (3,), False)}
+    assert all(v.dtype == np.float32 and v.shape == (3,) and not v.flags.writeable for v in found.vectors.values())
 
 
-@pytest.mark.parametrize("change", [lambda text: text.replace("\n", "\r\n"), lambda text: text.replace("\n", " \n"),
-                                    lambda text: "\ufeff" + text, lambda text: text.rstrip("\n"), lambda text: text + "\n\n",
-                                    lambda text: "5 3\n" + text, lambda text: "5 3\r\n" + text.replace("\n", " \r\n")],
-                         ids=["Windows", "spaces behind", "byte order mark", "no last line end", "empty lines", "word2vec", "fastText"])
+CHANGES = {
+    "Windows": lambda text: text.replace("\n", "\r\n"), "spaces behind": lambda text: text.replace("\n", " \n"),
+    "byte order mark": lambda text: "\ufeff" + text, "no last line end": lambda text: text.rstrip("\n"),
+    "empty lines": lambda text: text + "\n\n", "word2vec": lambda text: "5 3\n" + text,
+    "fastText": lambda text: "5 3\r\n" + text.replace("\n", " \r\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_other_ways_to_write_the_same(tmp_path, change):
     plain, other = (read_vectors(write(tmp_path, text), WORDS) for text in (GLOVE, change(GLOVE)))
     assert as_lists(plain) == as_lists(other) and plain[1:] == other[1:]
@@ -60,7 +65,8 @@ def test_compressed_files(tmp_path):
 
 
 def test_the_first_of_two_vectors_counts(tmp_path):
-    found = read_vectors(write(tmp_path, GLOVE + "dog 4 5 6\ndog 7 8 9\ncat 1 1 1\ncats 1 1 1\ncats 1 1 1\n"), ["dog", "cat"])
+    more = "dog 4 5 6\ndog 7 8 9\ncat 1 1 1\ncats 1 1 1\ncats 1 1 1\n"
+    found = read_vectors(write(tmp_path, GLOVE + more), ["dog", "cat"])
     assert as_lists(found) == {"dog": [1, 2, 3], "cat": [1, 1, 1]} and found.duplicates == 2 and found.lines == 10
 
 
@@ -90,9 +96,11 @@ def test_a_broken_line_is_told_by_its_number(tmp_path, line, reason):
 
 @pytest.mark.parametrize("text, reason", [
     ("", "empty"), ("\n\n", "line 1 is not a word and its numbers"), ("the\ndog\n", "line 1 is not"),
-    ("the 22038615\ndog 1\n", "line 1 is not"), ("6 3\n" + GLOVE, "promises 6 words, and it has 5"), ("5 4\n" + GLOVE, "line 2 has 3"),
+    ("the 22038615\ndog 1\n", "line 1 is not"), ("6 3\n" + GLOVE, "promises 6 words, and it has 5"),
+    ("5 4\n" + GLOVE, "line 2 has 3"),
     (GLOVE.encode("utf-16"), "line 1 is not"), (gzip.compress(GLOVE.encode())[:-9], "damaged or truncated"),
-    (gzip.compress(b""), "empty"), (b"\x89PNG\r\n\x1a\n", "image"), (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
+    (gzip.compress(b""), "empty"), (b"\x89PNG\r\n\x1a\n", "image"),
+    (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
     (b"<!DOCTYPE html>", "web page"), (b"a 1 2\n" + b"x" * 2 ** 21, "line 2 is longer than 1,048,576 bytes")])
 def test_what_is_no_file_of_word_vectors(tmp_path, text, reason):
     assert reason in refusal(tmp_path, text)
@@ -119,6 +127,7 @@ def test_the_coverage_of_flickr8ks_training_captions_by_glove_50d(flickr8k):
     path = flickr8k.parent / "glove" / "glove.6B.50d.txt"
     if not path.is_file():
         pytest.skip(f"needs GloVe 6B 50d in {path}")
-    captions = [caption for record in load_records(flickr8k)[0] if record.split == "train" for caption in record.captions]
+    captions = [caption for record in load_records(flickr8k)[0] if record.split == "train"
+                for caption in record.captions]
     found = read_vectors(path, build("space", captions, min_count=2).words)
     assert (len(found.vectors), found.wanted, found.dimension, found.duplicates) == (4_441, 4_517, 50, 0)
