@@ -1,7 +1,7 @@
 """Reader of .pt and .pth files without PyTorch: zip archives, TorchScript archives and the legacy stream.
 
     zip           ROOT/data.pkl, a pickle that describes the tensors, and ROOT/data/KEY, the numbers of a storage each
-    TorchScript   the same beside ROOT/code/, which is not looked at
+    TorchScript   the same beside ROOT/code/, which is not read
     legacy        five pickles (magic number, version, system, object, keys), then length and numbers of each storage
 
 Nothing in a file is run (see restricted_pickle). Storages of archives are mapped, not copied. Members must be stored,
@@ -28,6 +28,7 @@ DEEPEST, MOST_ENTRIES, LONGEST_NAME = 64, 20_000, 300  # of nested dicts
 
 
 def is_legacy(head):
+    """Whether a file begins with torch.save's magic number, pickled."""
     return head[:1] == b"\x80" and head[4:4 + len(LEGACY)] == LEGACY
 
 
@@ -107,6 +108,7 @@ def read_legacy(buffer):
 
 
 def check_length(storage, found):
+    """Unreadable unless a storage has as many numbers as its tensors were told."""
     if found != storage.count:
         raise Unreadable(f"storage {storage.key!r} should have {storage.count:,} numbers and has {found:,.10g}")
 
@@ -143,15 +145,14 @@ def holds_tensors(value):
 
 
 def named_tensors(described):
-    """(dotted name, Tensor) of all tensors in nested dicts and modules, in their order; all else is passed over"""
+    """(dotted name, Tensor) of all tensors in nested dicts and modules, in their order; all else is ignored"""
     waiting, entries = [("", described)], 0
     while waiting:
         name, value = waiting.pop()
-        entries += 1
+        inner = value if type(value) is dict else value.attributes if type(value) is Module else {}
+        entries += len(inner)
         if entries > MOST_ENTRIES or name.count(".") > DEEPEST or len(name) > LONGEST_NAME:
             raise Unreadable("its dicts are nested without end, or have more names than any encoder", CONVERT)
         if type(value) is Tensor and name:
             yield name, value
-        elif type(value) in (dict, Module):
-            inner = value.attributes if type(value) is Module else value
-            waiting += [(f"{name}.{key}" if name else str(key), entry) for key, entry in reversed(inner.items())]
+        waiting += [(f"{name}.{key}" if name else str(key), entry) for key, entry in reversed(inner.items())]

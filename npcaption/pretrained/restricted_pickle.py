@@ -2,8 +2,10 @@
 
 Python's pickletools splits a pickle into opcodes; the few dozen that torch.save and torch.jit.save write are executed
 here, on plain lists, dicts, tuples and strings. A class or function that a pickle names is looked up in a table, and
-refused where it is named if it is not there. Keys of dicts are never tuples: hashing nested ones can take for ever.
+refused where it is named if it is not there. Time and memory grow with the pickle's length only: nothing is copied
+twice, and keys of dicts are never tuples, as hashing nested ones can take for ever.
 """
+from dataclasses import dataclass
 from pickletools import genops
 from typing import NamedTuple
 
@@ -42,7 +44,8 @@ class Tensor(NamedTuple):
     strides: tuple
 
 
-class Module(NamedTuple):
+@dataclass
+class Module:
     """An object of a TorchScript class: nothing but its attributes."""
     attributes: dict
 
@@ -74,10 +77,12 @@ def tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, met
 
 
 def ordered(pairs=()):
-    """collections.OrderedDict's arguments -> dict"""
+    """collections.OrderedDict's arguments -> dict.  Python 2 gave a list of pairs"""
     found = {}
     for key, value in pairs:
         insert(found, key, value)
+    if pairs:
+        pairs.clear()                                        # or a short pickle could have it copied a million times
     return found
 
 
@@ -142,7 +147,7 @@ def storage_of(reference, storages):
 def set_state(target, state):
     """An object's attributes. A state dict's own (its _metadata) say nothing about tensors."""
     if type(target) is Module and type(state) is dict:
-        target.attributes.update(state)
+        target.attributes = state                            # not copied, for the same reason
     elif type(target) not in (Module, dict):
         raise Unreadable("it sets attributes of something that has none", CONVERT)
 

@@ -91,9 +91,9 @@ def collect(lines, wanted):
                 continue
         if not line:
             continue
-        spoken, numbers = parted(line, dimension, number, wanted)
+        encoded, numbers = parted(line, dimension, number, wanted)
         found += 1
-        word = wanted.get(spoken)
+        word = wanted.get(encoded)
         if word is None:
             continue
         if word in vectors:

@@ -4,8 +4,8 @@
 
 It prints a line for each failure, then a table, and exits 1 if any failed. hostile_pretrained makes the files. Failures
 are: an error that is not PretrainedError; anything run, imported or written while reading; memory beyond ALLOWED times
-the file's size and SPARE; and, of archives, which have checksums, other numbers than were saved. A file that takes longer
-than a minute ends it, as does a GB more than the process began with.
+the file's size and SPARE; of archives, which have checksums, other numbers than were saved. A file that takes longer
+than a minute ends it. The process may take a GB more than it began with.
 """
 import argparse
 import codecs

@@ -76,6 +76,9 @@ ASKED = ["os.system", "posix.system", "builtins.eval", "builtins.exec", "builtin
 COMMAND = text("touch hacked")
 PAIR = nested(b")", 200, lambda old: old + b"\x86")          # ((...), (...)), to be hashed for ever
 LOOP = b"}q\0" + text("a") + b"h\0s"                         # a dict in itself
+PAIRS = b"]q\x10(" + b"".join(b"(" + text(str(i)) + b"Nt" for i in range(4000)) + b"e"
+ENTRIES = b"}q\x10(" + b"".join(text(str(i)) + b"N" for i in range(4000)) + b"u"
+MODULE = name("__torch__.A") + b"q\x11"
 TRAPS = [
     *(call(function, COMMAND) for function in ASKED),
     call("builtins.getattr", call("builtins.__import__", text("os")), text("system")),
@@ -94,6 +97,9 @@ TRAPS = [
     b"]" * 100_000 + b"a" * 99_999, b"}" + PAIR + b"Ns", b"(" + PAIR + b"Nd", b"]q\0h\0a",
     b"}q\0" + text("a" * 200) + b"h\0s", LOOP + text("b") + b"h\0s" + text("c") + tensor() + b"s",
     nested(tensor(), 200, lambda old: b"}" + text("a") + old + b"s" + text("b") + old + b"s"),
+    # Long lists and dicts, copied again and again.
+    PAIRS + name("collections.OrderedDict") + b"q\x11" + b"h\x11h\x10\x85R" * 4000,
+    ENTRIES + MODULE + b"h\x11)\x81h\x10b" * 4000, ENTRIES + text("a") + b"h\x10s",
     # Tensors of other types and places; and two that are harmless.
     mapping(a=tensor(storage("torch.QInt8Storage"))), mapping(a=tensor(storage("__torch__.FloatStorage"))),
     mapping(a=tensor(storage("torch.FloatStorage", "../../../etc/passwd"))),

@@ -61,6 +61,12 @@ def test_newer_protocols_are_read(tmp_path):
     assert read_tensors(path)["a"].shape == (2, 3)
 
 
+def test_ordered_dicts_of_python_2_are_read(tmp_path, container):
+    """Their pairs stand in a list, and their texts in bytes."""
+    pair = b"]" + b"U\x01a" + b"a" + tensor() + b"a"
+    assert read(tmp_path, container(call("collections.OrderedDict", b"]" + pair + b"a")))["a"].shape == (2, 3)
+
+
 def test_big_endian_archives_are_read(tmp_path):
     found = read(tmp_path, archive(mapping(a=tensor()), byteorder=b"big", data__0=NUMBERS.astype(">f4").tobytes()))
     assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and found["a"].dtype == np.float32
