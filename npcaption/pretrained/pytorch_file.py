@@ -70,8 +70,8 @@ def read_archive(file, buffer):
 
 def stored(buffer, info):
     """Where the bytes of a zip member are -> start, stop.  Unreadable unless it is stored and its checksum is right"""
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise Unreadable(f"{info.filename} in its archive is compressed or encrypted, which PyTorch never does")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise Unreadable(f"{info.filename} in its archive is compressed, which PyTorch never does", CONVERT)
     at = info.header_offset
     name = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
     header = buffer[at:at + LOCAL_HEADER]

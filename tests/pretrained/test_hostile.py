@@ -29,11 +29,12 @@ def traced():
 @pytest.mark.parametrize("kind", READERS)
 def test_hostile_files(kind, tmp_path, monkeypatch, hooked, traced):
     monkeypatch.chdir(tmp_path)
-    verdicts, failures, _, _ = measure(kind, seed=1, count=300, path=tmp_path / "it")
-    assert failures == [] and verdicts["refused"] > 100 and verdicts["read"] > 0
+    verdicts, failures, _, _ = measure(kind, seed=1, count=200, path=tmp_path / "it")
+    assert failures == [] and verdicts["refused"] > 80 and verdicts["read"] > 0
     assert os.listdir(tmp_path) == ["it"]
 
 
+@pytest.mark.slow
 def test_every_trap_is_refused_or_inert(tmp_path, monkeypatch, hooked, traced):
     class Fixed:
         """No choice but the first, and a plain archive"""
