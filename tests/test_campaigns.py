@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CAMPAIGNS = "mutants", "stress", "damage", "damage_data"
+CAMPAIGNS = "mutants", "stress", "damage", "damage_data", "damage_pretrained"
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)
@@ -15,7 +15,8 @@ def test_every_campaign_has_its_door(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["tests/damage.py"], ["-m", "tests.campaigns.damage"], ["tests/damage_data.py"]],
+@pytest.mark.parametrize("words", [["tests/damage.py"], ["-m", "tests.campaigns.damage"], ["tests/damage_data.py"],
+                                   ["tests/damage_pretrained.py"]],
                          ids=" ".join)
 def test_a_campaign_prints_a_table_and_exits_0_if_nothing_escapes(words):
     done = subprocess.run([sys.executable, *words, "--count", "4"], cwd=ROOT, capture_output=True, text=True)

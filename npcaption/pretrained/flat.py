@@ -1,4 +1,4 @@
-"""Flat arrays over a mapped file: nothing is copied but bfloat16, foreign byte orders and unaligned numbers."""
+"""Flat arrays over a mapped file: views, but copies of bfloat16 and of the other byte order."""
 import mmap
 
 import numpy as np
@@ -19,7 +19,7 @@ def itemsize(kind):
 
 
 def flat_array(buffer, start, count, kind, order="<"):
-    """`count` numbers of a kind from byte `start` on -> (count,) read-only, aligned, in native byte order
+    """`count` numbers of a kind from byte `start` on -> (count,) read-only, in native byte order
 
     order: "<" little-endian, ">" big-endian.  ValueError if the buffer is too short.
     """
@@ -33,7 +33,7 @@ def flat_array(buffer, start, count, kind, order="<"):
         if flat.max(initial=0) > 1:
             raise Unreadable("a boolean is neither 0 nor 1")
         flat = flat.view(bool)
-    if not (flat.flags.aligned and flat.dtype.isnative):
+    if not flat.dtype.isnative:
         flat = flat.astype(flat.dtype.newbyteorder("="))
     flat.flags.writeable = False
     return flat

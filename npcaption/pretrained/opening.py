@@ -1,4 +1,5 @@
 """Opening files that others made: whatever is wrong with one is a single PretrainedError."""
+import gzip
 import os
 import re
 import stat
@@ -12,12 +13,14 @@ from ..errors import PretrainedError, printable, why
 HEAD = 512                                  # bytes of a file's beginning, by which `unknown` tells what it is
 LONGEST = 300                               # characters of a name or a reason in an error
 AGAIN = "Download or copy it again."
-DAMAGE = (EOFError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)  # RuntimeError: zipfile's
+DAMAGE = (EOFError, ValueError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile)
 
 SIGNATURES = [                              # how a file begins, what it is, what to do; the first that fits
     (rb"\0+\Z", "it begins with nothing but zeros", AGAIN),
-    (rb"version https://git-lfs", "it is a Git LFS pointer, not the file itself", "Run `git lfs pull` in its repository."),
-    (rb"[^\n]*/annex/objects/", "it is a git-annex pointer, not the file itself", "Run `git annex get` in its repository."),
+    (rb"version https://git-lfs", "it is a Git LFS pointer, not the file itself",
+     "Run `git lfs pull` in its repository."),
+    (rb"[^\n]*/annex/objects/", "it is a git-annex pointer, not the file itself",
+     "Run `git annex get` in its repository."),
     (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml)[\s>]", "it is a web page, not the file itself",
      "Download the file itself."),
     (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP|BM....\0{4}", "it is an image", "Name the right file."),
@@ -25,7 +28,7 @@ SIGNATURES = [                              # how a file begins, what it is, wha
      "Unpack it, and name the file in it."),
     (rb"\x89HDF", "it is an HDF5 file", "Convert it to safetensors."),
     (rb"\x93NUMPY", "it is a single NumPy array", "Name the right file."),
-    (rb"\x08[\x01-\x0a]\x12.{1,80}(pytorch|onnx|tf2onnx)", "it is an ONNX model", "Name the weights that it was made from."),
+    (rb"\x08[\x01-\x0a]\x12.{1,80}(pytorch|onnx|tf2onnx)", "it is an ONNX model", "Name the weights it was made from."),
     (rb"\x80[\x02-\x05]", "it is a Python pickle that torch.save did not write", "Convert it to safetensors."),
     (rb"\s*[{\[]", "it is JSON text", "Name the file of the weights beside it.")]
 
@@ -42,21 +45,22 @@ class Unreadable(Exception):
 def opened(path, expected):
     """A regular file that is not empty, open for reading bytes.  expected: a noun for it, such as "a GloVe file"
 
-    PretrainedError for any other path, for an Unreadable raised inside, and for the errors that damage causes in a parser.
+    PretrainedError for any other path, for an Unreadable raised inside, and for errors that damage causes in parsers.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise PretrainedError(f"Expected the path of {expected}, and this is of type {type(path).__name__}. Give a path.")
+        raise PretrainedError(f"Expected the path of {expected}, got an object of type {type(path).__name__}. "
+                              "Give a path.")
     try:
         check_regular(path)
         with open(path, "rb") as file:
             yield file
     except Unreadable as error:
         raise PretrainedError(sentence(path, expected, str(error), error.remedy)) from error
-    except OSError as error:
-        raise PretrainedError(sentence(path, expected, why(error), "Check the name and the permissions.")) from error
     except DAMAGE as error:
         reason = f"it is damaged or truncated ({str(error).rstrip('.') or 'it ends too early'})"
         raise PretrainedError(sentence(path, expected, reason, AGAIN)) from error
+    except OSError as error:
+        raise PretrainedError(sentence(path, expected, why(error), "Check its name, permissions and disk.")) from error
 
 
 def sentence(path, expected, reason, remedy):
@@ -69,7 +73,7 @@ def check_regular(path):
     """Unreadable unless the path leads to a regular file that is not empty.  Reading a pipe would wait for ever."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):                  # a name with a null character
         raise Unreadable("there is no such file", "Check the name.") from None
     if stat.S_ISDIR(found.st_mode):
         raise Unreadable("it is a folder", "Name a file in it.")

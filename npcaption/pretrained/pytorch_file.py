@@ -1,11 +1,11 @@
 """Reader of .pt and .pth files without PyTorch: zip archives, TorchScript archives and the legacy stream.
 
     zip           ROOT/data.pkl, a pickle that describes the tensors, and ROOT/data/KEY, the numbers of a storage each
-    TorchScript   the same beside ROOT/code/, which is not looked at
-    legacy        five pickles (magic number, version, system, object, keys), then each storage: its length and its numbers
+    TorchScript   the same beside ROOT/code/, which is not read
+    legacy        five pickles (magic number, version, system, object, keys), then length and numbers of each storage
 
-Nothing in a file is run (see restricted_pickle). Storages of archives are mapped, not copied; members must be stored, not
-compressed, as PyTorch writes them, so a file cannot unpack to more than its own size.
+Nothing in a file is run (see restricted_pickle). Storages of archives are mapped, not copied. Members must be stored,
+as PyTorch writes them, and not compressed, so a file cannot unpack to more than its own size.
 Source: torch/serialization.py and torch/csrc/jit/serialization of PyTorch 2.
 """
 import io
@@ -24,10 +24,11 @@ LEGACY = MAGIC.to_bytes(10, "little")       # from the fifth byte on, in every p
 LOCAL_HEADER = 30                           # bytes of a zip member's header in front of its name
 ORDERS = {b"little": "<", b"big": ">"}
 WRAPPERS = "state_dict", "model_state_dict", "model"  # keys under which training scripts put a state dict
-DEEPEST, MOST_ENTRIES, LONGEST_NAME = 64, 100_000, 300  # of nested dicts
+DEEPEST, MOST_ENTRIES, LONGEST_NAME = 64, 20_000, 300  # of nested dicts
 
 
 def is_legacy(head):
+    """Whether a file begins with torch.save's magic number, pickled."""
     return head[:1] == b"\x80" and head[4:4 + len(LEGACY)] == LEGACY
 
 
@@ -43,33 +44,34 @@ def read_archive(file, buffer):
         raise Unreadable("its archive holds a name twice")
     root, storages = roots[0], {}
 
-    def place(name):
-        """Where a member's bytes are -> start, stop"""
+    def member(name):
         if root + name not in members:
             raise Unreadable(f"its archive has no {name}")
-        return stored(buffer, members[root + name])
+        return members[root + name]
 
     def content(name):
-        start, stop = place(name)
+        start, stop = stored(buffer, member(name))
         return buffer[start:stop]
 
     described = read_pickle(io.BytesIO(content("data.pkl")), storages)
-    order = ORDERS[content("byteorder")] if root + "byteorder" in members else "<"
-    places = {key: place(f"data/{key}") for key in storages}
-    if sum(stop - start for start, stop in places.values()) > len(buffer):
-        raise Unreadable("its storages overlap")
+    order = content("byteorder") if root + "byteorder" in members else b"little"
+    if order not in ORDERS:
+        raise Unreadable("its byte order is neither little nor big")
+    if sum(storage.count * itemsize(storage.kind) for storage in storages.values()) > len(buffer):
+        raise Unreadable("its storages claim to be larger than the file")
     flats = {}
     for key, storage in storages.items():
-        start, stop = places[key]
-        check_length(storage, (stop - start) / itemsize(storage.kind))
-        flats[key] = flat_array(buffer, start, storage.count, storage.kind, order)
+        info = member(f"data/{key}")
+        check_length(storage, info.file_size / itemsize(storage.kind))
+        start, _ = stored(buffer, info)
+        flats[key] = flat_array(buffer, start, storage.count, storage.kind, ORDERS[order])
     return views(described, flats)
 
 
 def stored(buffer, info):
     """Where the bytes of a zip member are -> start, stop.  Unreadable unless it is stored and its checksum is right"""
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise Unreadable(f"{info.filename} in its archive is compressed or encrypted, which PyTorch never does")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise Unreadable(f"{info.filename} in its archive is compressed, which PyTorch never does", CONVERT)
     at = info.header_offset
     name = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
     header = buffer[at:at + LOCAL_HEADER]
@@ -96,7 +98,7 @@ def read_legacy(buffer):
             raise Unreadable("its list of storages does not fit its tensors")
         storage = storages[key]
         check_length(storage, int.from_bytes(buffer[at:at + 8], "little", signed=True))
-        flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind)  # little-endian on every machine
+        flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind).copy()  # aligned; always little-endian
         at += 8 + storage.count * itemsize(storage.kind)
     if flats.keys() != storages.keys():
         raise Unreadable("its list of storages does not fit its tensors")
@@ -106,6 +108,7 @@ def read_legacy(buffer):
 
 
 def check_length(storage, found):
+    """Unreadable unless a storage has as many numbers as its tensors were told."""
     if found != storage.count:
         raise Unreadable(f"storage {storage.key!r} should have {storage.count:,} numbers and has {found:,.10g}")
 
@@ -125,11 +128,11 @@ def views(described, flats):
 def unwrapped(described):
     """The state dict in what a training script saved around it."""
     for _ in range(DEEPEST):
-        inner = next((described[key] for key in WRAPPERS if key in described and holds_tensors(described[key])), None
-                     ) if type(described) is dict else None
-        if inner is None:
+        inner = described if type(described) is dict else {}
+        wrapped = [inner[key] for key in WRAPPERS if key in inner and holds_tensors(inner[key])]
+        if not wrapped:
             return described
-        described = inner
+        described = wrapped[0]
     raise Unreadable("its dicts are nested too deeply", CONVERT)
 
 
@@ -142,15 +145,14 @@ def holds_tensors(value):
 
 
 def named_tensors(described):
-    """(dotted name, Tensor) of all tensors in nested dicts and modules, in their order; all else is passed over"""
+    """(dotted name, Tensor) of all tensors in nested dicts and modules, in their order; all else is ignored"""
     waiting, entries = [("", described)], 0
     while waiting:
         name, value = waiting.pop()
-        entries += 1
+        inner = value if type(value) is dict else value.attributes if type(value) is Module else {}
+        entries += len(inner)
         if entries > MOST_ENTRIES or name.count(".") > DEEPEST or len(name) > LONGEST_NAME:
             raise Unreadable("its dicts are nested without end, or have more names than any encoder", CONVERT)
-        if type(value) is Tensor:
+        if type(value) is Tensor and name:
             yield name, value
-        elif type(value) in (dict, Module):
-            inner = value.attributes if type(value) is Module else value
-            waiting += [(f"{name}.{key}" if name else str(key), entry) for key, entry in reversed(inner.items())]
+        waiting += [(f"{name}.{key}" if name else str(key), entry) for key, entry in reversed(inner.items())]

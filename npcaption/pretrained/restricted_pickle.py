@@ -1,9 +1,11 @@
-"""A pickle machine that can only build descriptions of tensors: it imports nothing and calls nothing of the file's choice.
+"""Restricted pickle interpreter: builds descriptions of tensors, imports nothing, calls nothing of the file's choice.
 
-Python's pickletools splits a pickle into opcodes; the few dozen that torch.save and torch.jit.save write are carried out
+Python's pickletools splits a pickle into opcodes; the few dozen that torch.save and torch.jit.save write are executed
 here, on plain lists, dicts, tuples and strings. A class or function that a pickle names is looked up in a table, and
-refused where it is named if it is not there. Keys of dicts are never tuples: hashing nested ones can take for ever.
+refused where it is named if it is not there. Time and memory grow with the pickle's length only: nothing is copied
+twice, and keys of dicts are never tuples, as hashing nested ones can take for ever.
 """
+from dataclasses import dataclass
 from pickletools import genops
 from typing import NamedTuple
 
@@ -13,11 +15,12 @@ from .opening import Unreadable
 MOST_STEPS = 1_000_000                      # opcodes; CLIP with its text side has some 30,000
 MOST_DIMENSIONS = 32
 CONVERT = "Where you trust it, save its state dict with torch.save, or better as safetensors."
-KINDS = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16, "LongStorage": "i8",
-         "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}
+KINDS = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16,
+         "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
+         "BoolStorage": "?"}
 VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-WITH_VALUE = {"INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
-              "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+WITH_VALUE = {"LONG1", "LONG4", "BININT", "BININT1", "BININT2", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINBYTES",
+              "SHORT_BINBYTES", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 
 
 class Name(NamedTuple):
@@ -41,36 +44,45 @@ class Tensor(NamedTuple):
     strides: tuple
 
 
-class Module(NamedTuple):
+@dataclass
+class Module:
     """An object of a TorchScript class: nothing but its attributes."""
     attributes: dict
 
 
 def whole(numbers):
+    """Whether all can be lengths or positions."""
     return all(type(n) is int and 0 <= n < 2 ** 63 for n in numbers)
 
 
-def tensor(storage, offset, shape, strides, *_):
+def tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
     """torch._utils._rebuild_tensor_v2's arguments -> Tensor, once all of it is known to lie in its storage"""
     if not (type(storage) is Storage and isinstance(shape, (tuple, list)) and isinstance(strides, (tuple, list))
             and len(shape) == len(strides) <= MOST_DIMENSIONS and whole([offset, *shape, *strides])):
         raise Unreadable("a tensor's offset, shape or strides are not whole numbers from 0 up")
+    if metadata:
+        raise Unreadable("a tensor is stored conjugated or negated", "Save a plain copy of it.")
     elements, last = 1, offset
-    for length, stride in zip(shape, strides):
+    for length, stride in zip(shape, strides, strict=True):
         elements, last = elements * length, last + (length - 1) * stride
-    if elements and last >= storage.count or offset > storage.count:
+    if not elements:                                         # PyTorch's offset and strides are anything then
+        return Tensor(storage, 0, tuple(shape), (0,) * len(shape))
+    if last >= storage.count:
         raise Unreadable(f"a tensor of shape {list(shape)} reaches outside of its storage of {storage.count:,} numbers")
     if elements > storage.count:
         raise Unreadable(f"a tensor of shape {list(shape)} repeats its storage of {storage.count:,} numbers",
                          "Save a contiguous copy of it.")
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
+    used = (stride if length > 1 else 0 for length, stride in zip(shape, strides, strict=True))  # of 1, it is anything
+    return Tensor(storage, offset, tuple(shape), tuple(used))
 
 
 def ordered(pairs=()):
-    """collections.OrderedDict's arguments -> dict"""
+    """collections.OrderedDict's arguments -> dict.  Python 2 gave a list of pairs"""
     found = {}
     for key, value in pairs:
         insert(found, key, value)
+    if pairs:
+        pairs.clear()                                        # or a short pickle could have it copied a million times
     return found
 
 
@@ -120,11 +132,13 @@ def created(cls):
 
 def storage_of(reference, storages):
     """A persistent id -> Storage, entered into `storages` under its key"""
-    if not (type(reference) is tuple and 5 <= len(reference) <= 6 and type(reference[0]) is str and reference[0] == "storage"
-            and reference[5:] in ((), (None,)) and type(reference[1]) is Name
-            and reference[1].module == "torch" and reference[1].name in KINDS and type(reference[2]) is str and whole(reference[4:5])):
+    if type(reference) is not tuple or not 5 <= len(reference) <= 6:
+        raise ValueError("its pickle refers to no storage")
+    tag, kind, key, _, count, *view = reference              # view: None, but for files of PyTorch 0.1
+    if not (type(tag) is type(key) is str and tag == "storage" and type(kind) is Name and kind.module == "torch"
+            and kind.name in KINDS and whole([count]) and view in ([], [None])):
         raise Unreadable("it refers to something that is no storage of numbers", CONVERT)
-    found = Storage(KINDS[reference[1].name], reference[2], reference[4])
+    found = Storage(KINDS[kind.name], key, count)
     if storages.setdefault(found.key, found) != found:
         raise Unreadable(f"storage {found.key!r} has two types or lengths")
     return found
@@ -133,7 +147,7 @@ def storage_of(reference, storages):
 def set_state(target, state):
     """An object's attributes. A state dict's own (its _metadata) say nothing about tensors."""
     if type(target) is Module and type(state) is dict:
-        target.attributes.update(state)
+        target.attributes = state                            # not copied, for the same reason
     elif type(target) not in (Module, dict):
         raise Unreadable("it sets attributes of something that has none", CONVERT)
 
@@ -144,12 +158,12 @@ def read_pickle(file, storages):
     file: binary, with read, readline and tell.  Unreadable or ValueError if it is no such pickle
     """
     try:
-        return carried_out(genops(file), storages)
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:  # an empty stack, a wrong number of arguments
+        return executed(genops(file), storages)
+    except (LookupError, TypeError, AttributeError) as error:  # an empty stack, a wrong number of arguments
         raise ValueError("its pickle makes no sense") from error
 
 
-def carried_out(opcodes, storages):
+def executed(opcodes, storages):
     stack, marks, memo = [], [], {}
 
     def popped():
@@ -163,9 +177,9 @@ def carried_out(opcodes, storages):
         if step >= MOST_STEPS:
             raise Unreadable(f"its pickle has more than {MOST_STEPS:,} steps", CONVERT)
         match opcode.name:
-            case "BINGET" | "LONG_BINGET" | "GET":
+            case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
-            case "BINPUT" | "LONG_BINPUT" | "PUT":
+            case "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]

@@ -38,7 +38,7 @@ def read_safetensors(buffer):
     end = 0
     for start, stop, name in entries:
         if start != end:
-            raise Unreadable(f"tensor {name!r} begins at byte {start:,} of the data, and the one before ends at {end:,}")
+            raise Unreadable(f"tensor {name!r} begins at byte {start:,} of the data; the one before ends at {end:,}")
         end = stop
     if data + end != len(buffer):
         raise Unreadable(f"its header describes {data + end:,} bytes, and the file has {len(buffer):,}")

@@ -10,10 +10,11 @@ EXPECTED = "a safetensors or PyTorch file of weights"
 def read_tensors(path):
     """The tensors of a safetensors, .pt or .pth file -> {name: array}, read-only
 
-    Each array has the type and the shape of the file's tensor, but bfloat16 becomes float32, exactly. The state dict of a
-    checkpoint ({"state_dict": ..., "epoch": ...}) or of a TorchScript module comes out flat, under dotted names.
+    Each array has the type and the shape of the file's tensor, but bfloat16 becomes float32, exactly. The state dict of
+    a checkpoint ({"state_dict": ..., "epoch": ...}) or of a TorchScript module comes out flat, under dotted names.
     Nothing in the file is run. Memory: arrays are views of the mapped file, read when they are used; only bfloat16 and
-    what lies unaligned, as legacy PyTorch files have it, is copied. Do not write over the file while they are in use.
+    legacy PyTorch files are copied. Views of old safetensors files may be unaligned; copies of them are not. Do not
+    write over the file while the arrays are in use.
     PretrainedError for every other file, and for a damaged one.
     """
     with opened(path, EXPECTED) as file:

@@ -31,8 +31,8 @@ class WordVectors(NamedTuple):
 def read_vectors(path, words):
     """The vectors of `words`, an iterable of str, in a file -> WordVectors
 
-    The file is GloVe's text, D numbers behind each word, D by the first line; or word2vec's, whose first line is the number
-    of words and D. Words may contain spaces and must be in UTF-8. Case is not changed: GloVe 6B's words are in lower case.
+    The file is GloVe's text, D numbers behind each word, D by the first line; or word2vec's, whose first line is the
+    number of words and D. Words may contain spaces and must be in UTF-8. Case is not changed: GloVe 6B's is lower.
     Memory: in proportion to the wanted words found. PretrainedError, with the line's number, for a line that is not one
     word and D finite numbers.
     """
@@ -56,7 +56,7 @@ def unpacked(file):
         with zipfile.ZipFile(file) as archive:
             found = [info for info in archive.infolist() if info.filename.endswith(".txt")]
             if len(found) != 1 or found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise Unreadable(f"it is a ZIP archive with {len(found)} text files", "Unpack it, and name the one to use.")
+                raise Unreadable(f"it is a ZIP archive with {len(found)} text files", "Unpack it, and name one.")
             with archive.open(found[0]) as text:
                 yield text, found[0].file_size
     else:
@@ -71,10 +71,11 @@ def lines_of(text, size):
     blocks = iter(lambda: text.read(MEGABYTE), b"")
     for block in progress(blocks, -(-size // MEGABYTE), "Reading word vectors", "MB"):
         *lines, rest = (rest + block).split(b"\n")
-        for number, line in enumerate(lines, number + 1):
+        for line in lines:
+            number += 1
             yield number, line.rstrip(b" \r")
         if len(rest) > LONGEST_LINE:
-            raise Unreadable(f"line {number + 1} is longer than {LONGEST_LINE:,} bytes", "Name a text file.")
+            raise Unreadable(f"line {number + 1:,} is longer than {LONGEST_LINE:,} bytes", "Name a text file.")
     if rest:
         yield number + 1, rest.rstrip(b" \r")
 
@@ -90,15 +91,17 @@ def collect(lines, wanted):
                 continue
         if not line:
             continue
-        spoken, numbers = parted(line, dimension, number, wanted)
+        encoded, numbers = parted(line, dimension, number, wanted)
         found += 1
-        word = wanted.get(spoken)
+        word = wanted.get(encoded)
         if word is None:
             continue
         if word in vectors:
             duplicates += 1
         else:
             vectors[word] = vector(numbers, number)
+    if not dimension:
+        raise Unreadable("it is empty")
     if promised not in (None, found):
         raise Unreadable(f"its first line promises {promised:,} words, and it has {found:,}")
     return WordVectors(vectors, dimension, len(wanted), found, duplicates)
@@ -114,7 +117,7 @@ def first_line(line):
         while dimension < len(fields) - 1 and NUMBER.fullmatch(fields[-1 - dimension]):
             dimension += 1
     if not 2 <= dimension <= LONGEST_LINE:
-        raise Unreadable("line 1 is not a word and its numbers, apart by single spaces", "Name a text file such as GloVe's.")
+        raise Unreadable("line 1 is not a word and its numbers, apart by single spaces", "Name a file such as GloVe's.")
     return promised, dimension
 
 
