@@ -89,7 +89,7 @@ class Page:
         wrong, paper = self.section(HEADINGS[4]), self.section(HEADINGS[1])
         found = [Claim(*claim) for claim in CLAIM.findall(self.prose.replace(wrong, ""))]
         for name, *cells in rows(paper):
-            if expression := re.fullmatch(r"`([^`]+)`", name):
+            if expression := re.match(r"`([^`]+)`", name):
                 numbers = [cell.replace("**", "") for cell in cells]
                 found += [Claim(f"{expression[1]}" + f"[{i}]" * (len(cells) > 1), cell) for i, cell in enumerate(numbers)]
         return found
