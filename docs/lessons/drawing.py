@@ -70,10 +70,14 @@ class Node:
         """The wire that leaves this box"""
         return Wire(self, value, gradient)
 
+    def follows(self, node):
+        return any(wire.node is node or wire.node.follows(node) for wire, _ in self.inputs)
+
     def column(self):
         if self.inputs:
             return 1 + max(wire.node.column() for wire, _ in self.inputs)
-        others = [wire.node.column() for user in self.users for wire, _ in user.inputs if wire.node.inputs]
+        met = [wire.node for user in self.users for wire, _ in user.inputs]
+        others = [node.column() for node in met if node.inputs and not node.follows(self)]
         return min(others, default=0)                        # beside what it meets
 
 
