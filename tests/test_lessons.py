@@ -14,6 +14,12 @@ PAGES = pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
+@pytest.fixture(autouse=True)
+def in_the_projects_folder(monkeypatch):
+    """Where the lessons' commands and examples run"""
+    monkeypatch.chdir(ROOT)
+
+
 @cache
 def ran(page):
     return page.run()

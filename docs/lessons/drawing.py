@@ -62,7 +62,9 @@ class Wire:
 class Node:
     def __init__(self, label, inputs, row, framed):
         self.lines, self.inputs, self.row, self.framed, self.users = label.splitlines(), inputs, row, framed, []
-        self.width, self.height = width_of(self.lines) + 2 * (PAD if framed else 4), LINE * len(self.lines) + 14
+        self.apart = LINE * max([1, *(len(sent) + 0.5 for _, sent in inputs if sent)])  # from one input to the next
+        self.width = width_of(self.lines) + 2 * (PAD if framed else 4)
+        self.height = max(LINE * len(self.lines), self.apart * (len(inputs) - 1)) + 14
         for wire, _ in inputs:
             wire.node.users.append(self)
 
@@ -111,6 +113,7 @@ class Picture:
     def svg(self):
         columns = {node: node.column() for node in self.nodes}
         uses = [(wire, sent, node) for node in self.nodes for wire, sent in node.inputs]
+        down = {node: [node.apart * (i - (len(node.inputs) - 1) / 2) for i in range(len(node.inputs))] for node in self.nodes}
         left, x = {}, EDGE
         for column in range(max(columns.values()) + 1):
             left[column] = x
@@ -126,13 +129,14 @@ class Picture:
         y = {node: EDGE + LINE * high + 10 + (node.row - first) * pitch for node in self.nodes}
         bottom = max(*(y[node] + node.height / 2 for node in self.nodes),
                      *(y[wire.node] + LINE * len(wire.below) + 14 for wire, _, _ in uses),
-                     *(y[node] + LINE * len(sent) + 14 for _, sent, node in uses)) + 10
-        width = max(x + EDGE, 2 * EDGE + width_of(self.notes), 2 * EDGE + width_of([KEY]))
+                     *(y[node] + down[node][-1] + LINE * len(sent) + 14 for _, sent, node in uses)) + 10
+        width = max(x + EDGE, 2 * EDGE + width_of(self.notes), 2 * EDGE + PAD + sum(width_of([key]) for key in KEY))
         height = bottom + LINE * (len(self.notes) + 1) + EDGE
         parts = []
-        for wire, sent, node in uses:
-            parts += self.drawn_use(wire, sent, (left[columns[wire.node]] + wire.node.width, y[wire.node]),
-                                    (left[columns[node]], y[node]))
+        for node in self.nodes:
+            for (wire, sent), at in zip(node.inputs, down[node]):
+                parts += self.drawn_use(sent, (left[columns[wire.node]] + wire.node.width, y[wire.node]),
+                                        (left[columns[node]], y[node] + at))
         for wire in dict.fromkeys(wire for wire, _, _ in uses):
             start = left[columns[wire.node]] + wire.node.width + PAD
             parts += written(wire.above, start, y[wire.node] - 8 - LINE * (len(wire.above) - 1), FORWARD)
@@ -142,24 +146,27 @@ class Picture:
             if node.framed:
                 parts.append(f'<rect x="{left[columns[node]]:.1f}" y="{top:.1f}" width="{node.width:.1f}" '
                              f'height="{node.height:.1f}" rx="5" fill="#eef2f6" stroke="{INK}"/>')
-            parts += written(node.lines, left[columns[node]] + (PAD if node.framed else 4), top + 7 + 12, INK, bold=True)
-        parts += written([KEY], EDGE, bottom + LINE, INK)
+            first_line = y[node] - LINE * len(node.lines) / 2 + 12
+            parts += written(node.lines, left[columns[node]] + (PAD if node.framed else 4), first_line, INK, bold=True)
+        parts += written(KEY[:1], EDGE, bottom + LINE, FORWARD)
+        parts += written(KEY[1:], EDGE + width_of(KEY[:1]) + PAD, bottom + LINE, BACK)
         parts += written(self.notes, EDGE, bottom + 2 * LINE, INK)
         return HEAD.format(width=width, height=height) + "\n".join(parts) + "\n</svg>\n"
 
-    def drawn_use(self, wire, sent, start, end):
+    def drawn_use(self, sent, start, end):
         """The wire forward, and beside it the way back; straight at its own height, and turning before its end"""
-        (x0, y0), (x1, y1) = start, end
+        x0, x1 = start[0], end[0]
         stub = max(width_of(sent) + 2, 8)
         turn, over = x1 - stub - TURN, x1 - stub
-        for colour, down, mark in [(FORWARD, 0, 'marker-end="url(#forward)"'), (BACK, 5, 'marker-start="url(#back)"')]:
-            path = f"M{x0 + 3:.1f} {y0 + down:.1f} H{turn:.1f}"
-            path += f" C{turn + 20:.1f} {y0 + down:.1f} {over - 20:.1f} {y1 + down:.1f} {over:.1f} {y1 + down:.1f} H{x1 - 3:.1f}"
+        for colour, below, mark in [(FORWARD, 0, 'marker-end="url(#forward)"'), (BACK, 5, 'marker-start="url(#back)"')]:
+            y0, y1 = start[1] + below, end[1] + below
+            path = f"M{x0 + 3:.1f} {y0:.1f} H{turn:.1f}"
+            path += f" C{turn + 20:.1f} {y0:.1f} {over - 20:.1f} {y1:.1f} {over:.1f} {y1:.1f} H{x1 - 3:.1f}"
             yield f'<path d="{path}" fill="none" stroke="{colour}" {mark}/>'
-        yield from written(sent, x1 - stub, y1 + 20, BACK)
+        yield from written(sent, x1 - stub, end[1] + 17, BACK)
 
 
-KEY = "values go forward, above the wires; gradients come back, below"
+KEY = ["values go forward, above the wires;", "gradients come back, below"]
 HEAD = ('<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         'viewBox="0 0 {width:.0f} {height:.0f}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">\n'
         '<defs>'
