@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from docs.lessons.drawing import drawn
-from docs.lessons.page import HEADINGS, LESSONS, ROOT, Claim, Page, agrees, pages
+from docs.lessons.page import HEADINGS, LESSONS, ROOT, Claim, Page, agrees, pages, rows
 from npcaption import layers
 
 PAGES = pages()
@@ -89,9 +89,19 @@ def test_its_links_lead_somewhere(page):
         assert not anchor or anchor in Page(path).anchors(), f"{target}#{anchor}"
 
 
-def test_the_table_lists_every_page():
-    listed = [target for target, _ in Page(LESSONS / "README.md").links()]
-    assert [page.path.name for page in PAGES if page.path.name not in listed] == []
+def test_the_table_has_every_page_with_its_exercise_and_minutes():
+    listed = [cells for cells in rows(Page(LESSONS / "README.md").text) if ".md)" in cells[1]]
+    for page, (number, link, _, exercise, minutes) in zip(PAGES, listed, strict=True):
+        assert link == f"[{page.title()}]({page.path.name})" and page.name.upper().startswith(f"{number}-")
+        read, write, name = page.minutes()
+        assert (name or "–") in exercise and minutes == (f"{read} + {write}" if write else f"{read}")
+
+
+@each_page
+def test_its_exercise_is_there_and_takes_as_long(page):
+    catalogue = pytest.importorskip("npcaption.exercises.catalogue", reason="the exercises are not there yet")
+    _, minutes, name = page.minutes()
+    assert name in (None, catalogue.LAST) or catalogue.EXERCISES[name].minutes == minutes
 
 
 def test_every_pair_of_the_textbook_has_its_page():

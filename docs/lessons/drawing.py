@@ -36,7 +36,7 @@ def text_of(number):
     """A number as a person writes it: whole, a fraction of at most 24ths, or four decimals."""
     number = float(number)
     near = Fraction(number).limit_denominator(24)
-    text = str(near) if abs(near - number) < 1e-5 else f"{number:.4f}"
+    text = str(near) if abs(near - number) < 2e-5 else f"{number:.4f}"
     return text.replace("-", "−")
 
 
@@ -56,7 +56,7 @@ def width_of(lines):
 class Wire:
     """What leaves a node: a value, and the gradient that comes back"""
     def __init__(self, node, value, gradient):
-        self.node, self.above, self.below = node, lines_of(value), lines_of(gradient)
+        self.node, self.above, self.below = node, lines_of(value), lines_of(gradient)  # no gradient: no way back
 
 
 class Node:
@@ -135,7 +135,7 @@ class Picture:
         parts = []
         for node in self.nodes:
             for (wire, sent), at in zip(node.inputs, down[node]):
-                parts += self.drawn_use(sent, (left[columns[wire.node]] + wire.node.width, y[wire.node]),
+                parts += self.drawn_use(wire, sent, (left[columns[wire.node]] + wire.node.width, y[wire.node]),
                                         (left[columns[node]], y[node] + at))
         for wire in dict.fromkeys(wire for wire, _, _ in uses):
             start = left[columns[wire.node]] + wire.node.width + PAD
@@ -153,12 +153,14 @@ class Picture:
         parts += written(self.notes, EDGE, bottom + 2 * LINE, INK)
         return HEAD.format(width=width, height=height) + "\n".join(parts) + "\n</svg>\n"
 
-    def drawn_use(self, sent, start, end):
+    def drawn_use(self, wire, sent, start, end):
         """The wire forward, and beside it the way back; straight at its own height, and turning before its end"""
         x0, x1 = start[0], end[0]
-        stub = max(width_of(sent) + 2, 8)
+        stub = max(width_of(sent) + 6, 8)
         turn, over = x1 - stub - TURN, x1 - stub
         for colour, below, mark in [(FORWARD, 0, 'marker-end="url(#forward)"'), (BACK, 5, 'marker-start="url(#back)"')]:
+            if colour == BACK and not (wire.below or sent):
+                continue
             y0, y1 = start[1] + below, end[1] + below
             path = f"M{x0 + 3:.1f} {y0:.1f} H{turn:.1f}"
             path += f" C{turn + 20:.1f} {y0:.1f} {over - 20:.1f} {y1:.1f} {over:.1f} {y1:.1f} H{x1 - 3:.1f}"
