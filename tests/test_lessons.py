@@ -1,4 +1,4 @@
-"""The lessons are true: what they print, quote, claim and draw is run or compared.  docs/lessons/page.py has the rules."""
+"""The lessons are true: what they print, quote, claim and draw is run or compared (rules: docs/lessons/page.py)."""
 import ast
 import re
 from functools import cache
@@ -30,7 +30,8 @@ def docstrings():
     """Of every module and function of the layers, their kernels, the model and the gradient check; spaces made one"""
     trees = [ast.parse(path.read_text()) for folder in ("layers", "kernels", "model", "gradcheck")
              for path in sorted((ROOT / "npcaption" / folder).rglob("*.py"))]
-    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))]
+    nodes = [node for tree in trees for node in ast.walk(tree)
+             if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))]
     return [" ".join((ast.get_docstring(node) or "").split()) for node in nodes]
 
 
@@ -58,14 +59,14 @@ def test_its_code_is_the_projects(page):
 
 @each_page
 def test_its_formulas_stand_in_docstrings(page):
-    missing = [formula for formula in page.formulas() if not any(" ".join(formula.split()) in text for text in docstrings())]
-    assert missing == []
+    said = [" ".join(formula.split()) for formula in page.formulas()]
+    assert [formula for formula in said if not any(formula in text for text in docstrings())] == []
 
 
 @each_page
 def test_it_has_the_seven_headings_and_the_length_of_a_sitting(page):
     found = page.headings()
-    assert [want or got for want, got in zip(HEADINGS, found)] == found and len(found) == len(HEADINGS)
+    assert [want or got for want, got in zip(HEADINGS, found, strict=True)] == found
     assert 60 <= len(page.text.splitlines()) <= 110
     assert "python -m npcaption.exercises" in page.prose.partition("## ")[0]
 
@@ -105,8 +106,9 @@ def test_its_exercise_is_there_and_takes_as_long(page):
 
 
 def test_every_pair_of_the_textbook_has_its_page():
-    ways = {way: {name.removesuffix(way) for name in vars(layers) if name.endswith(way)} for way in ("_forward", "_backward")}
-    assert ways["_forward"] == ways["_backward"] == {name for page in PAGES for name in page.covers()}
+    forwards, backwards = ({name.removesuffix(way) for name in vars(layers) if name.endswith(way)}
+                           for way in ("_forward", "_backward"))
+    assert forwards == backwards == {name for page in PAGES for name in page.covers()}
 
 
 def test_a_page_that_lies_is_found_out():

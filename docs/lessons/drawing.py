@@ -14,8 +14,8 @@ variables that the page's examples leave, so that every number on a wire comes f
         picture.note("dw sums over both rows.")
 
 Columns follow from what is made of what. Rows are counted downwards, the next free one for a value, the mean of its
-inputs' for a box; `row=` says otherwise. Where a wire is used more than once, (wire, gradient) in place of the wire says
-what that use sends back; the wire itself then has the sum.
+inputs' for a box; `row=` says otherwise. Where a wire is used more than once, (wire, gradient) in place of the wire
+says what that use sends back; the wire itself then has the sum.
 """
 import importlib.util
 import sys
@@ -45,8 +45,8 @@ def lines_of(value):
     if value is None or isinstance(value, str):
         return (value or "").splitlines()
     texts = [[text_of(number) for number in row] for row in np.atleast_2d(value)]
-    widths = [max(map(len, column)) for column in zip(*texts)]
-    return ["  ".join(text.rjust(width) for text, width in zip(row, widths)) for row in texts]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in texts]
 
 
 def width_of(lines):
@@ -74,6 +74,10 @@ class Node:
 
     def follows(self, node):
         return any(wire.node is node or wire.node.follows(node) for wire, _ in self.inputs)
+
+    def offsets(self):
+        """How far below the node's middle each input arrives"""
+        return [self.apart * (number - (len(self.inputs) - 1) / 2) for number in range(len(self.inputs))]
 
     def column(self):
         if self.inputs:
@@ -113,14 +117,15 @@ class Picture:
     def svg(self):
         columns = {node: node.column() for node in self.nodes}
         uses = [(wire, sent, node) for node in self.nodes for wire, sent in node.inputs]
-        down = {node: [node.apart * (i - (len(node.inputs) - 1) / 2) for i in range(len(node.inputs))] for node in self.nodes}
+        down = {node: node.offsets() for node in self.nodes}
         left, x = {}, EDGE
         for column in range(max(columns.values()) + 1):
             left[column] = x
             x += max((node.width for node in self.nodes if columns[node] == column), default=0)
             leaving = [wire for wire, _, _ in uses if columns[wire.node] == column]
             arriving = [sent for _, sent, node in uses if columns[node] == column + 1]
-            x += max((width_of(wire.above + wire.below) for wire in leaving), default=0) + max(map(width_of, arriving), default=0)
+            x += max((width_of(wire.above + wire.below) for wire in leaving), default=0)
+            x += max(map(width_of, arriving), default=0)
             x += (2 * PAD + TURN + 8) * bool(leaving or arriving)
         high = max((len(wire.above) for wire, _, _ in uses), default=0)
         deep = max((max(len(wire.below), len(sent)) for wire, sent, _ in uses), default=0)
@@ -134,7 +139,7 @@ class Picture:
         height = bottom + LINE * (len(self.notes) + 1) + EDGE
         parts = []
         for node in self.nodes:
-            for (wire, sent), at in zip(node.inputs, down[node]):
+            for (wire, sent), at in zip(node.inputs, down[node], strict=True):
                 parts += self.drawn_use(wire, sent, (left[columns[wire.node]] + wire.node.width, y[wire.node]),
                                         (left[columns[node]], y[node] + at))
         for wire in dict.fromkeys(wire for wire, _, _ in uses):
@@ -170,9 +175,10 @@ class Picture:
 
 KEY = ["values go forward, above the wires;", "gradients come back, below"]
 HEAD = ('<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        'viewBox="0 0 {width:.0f} {height:.0f}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">\n'
+        'viewBox="0 0 {width:.0f} {height:.0f}" font-family="ui-monospace, Menlo, Consolas, monospace" '
+        'font-size="12">\n'
         '<defs>'
-        f'<marker id="forward" markerWidth="7" markerHeight="6" refX="6" refY="3" orient="auto">'
+        '<marker id="forward" markerWidth="7" markerHeight="6" refX="6" refY="3" orient="auto">'
         f'<path d="M0 0 L7 3 L0 6 z" fill="{FORWARD}"/></marker>'
         f'<marker id="back" markerWidth="7" markerHeight="6" refX="1" refY="3" orient="auto">'
         f'<path d="M7 0 L0 3 L7 6 z" fill="{BACK}"/></marker></defs>\n'

@@ -105,8 +105,9 @@ class Page:
         found = [Claim(*claim) for claim in CLAIM.findall(self.prose.replace(wrong, ""))]
         for name, *cells in rows(paper):
             if expression := re.match(r"`([^`]+)`", name):
-                numbers = [cell.replace("**", "") for cell in cells]
-                found += [Claim(f"({expression[1]})" + f"[{i}]" * (len(cells) > 1), cell) for i, cell in enumerate(numbers)]
+                for number, cell in enumerate(cells):
+                    index = f"[{number}]" if len(cells) > 1 else ""
+                    found.append(Claim(f"({expression[1]}){index}", cell.replace("**", "")))
         return found
 
     def mistakes(self):
@@ -144,7 +145,7 @@ def rows(text):
 
 
 def agrees(value, numbers, eps_is_left_out):
-    """Whether a value is the numbers that a page gives: exactly those that are whole or fractions, others to their digits.
+    """Whether a value is the numbers that a page gives: whole ones and fractions exactly, decimals to their digits.
 
     A single number stands for any number of entries.
     """

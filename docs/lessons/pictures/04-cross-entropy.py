@@ -9,4 +9,5 @@ def describe(picture, page):
     softmax = picture.box("softmax", logits).gives(page.softmax, dsoftmax)
     loss = picture.box("−log of the targets'\nmean of 2", softmax).gives(page.loss, 1)
     picture.value("loss", loss)
-    picture.note("−1/p comes back from the logarithm; the softmax turns it into softmax − onehot. Half of it, as 2 targets count.")
+    picture.note("−1/p comes back from the logarithm; the softmax turns it into softmax − onehot.")
+    picture.note("All is halved, as two targets count.")
