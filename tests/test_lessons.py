@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from docs.lessons.drawing import drawn
+from docs.lessons.drawing import Picture, drawn
 from docs.lessons.page import HEADINGS, LESSONS, ROOT, Claim, Page, agrees, pages, rows
 from npcaption import layers
 
@@ -80,6 +80,20 @@ def test_its_mathematics_is_in_the_form_that_github_shows(page):
 def test_its_picture_is_drawn_from_its_numbers(page):
     assert page.picture().read_text() == drawn(page)
     assert f"](pictures/{page.name}.svg)" in page.prose
+
+
+def test_a_picture_whose_forks_are_no_sums_is_refused():
+    picture = Picture()
+    x = picture.value("x", 2.0, 5.0)
+    product = picture.box("x x", (x, 2.0), (x, 2.0)).gives(4.0, 1.0)
+    picture.value("out", product)
+    with pytest.raises(ValueError, match="x's uses send back"):
+        picture.svg()
+    x.gradient = 4.0
+    assert picture.svg().count("<rect") == 2                 # the paper and the box
+    picture.box("a third use", x)
+    with pytest.raises(ValueError, match="x is used 3 times"):
+        picture.svg()
 
 
 @pytest.mark.parametrize("page", [*PAGES, Page(LESSONS / "README.md")], ids=lambda page: page.name)

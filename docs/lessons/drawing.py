@@ -15,7 +15,7 @@ variables that the page's examples leave, so that every number on a wire comes f
 
 Columns follow from what is made of what. Rows are counted downwards, the next free one for a value, the mean of its
 inputs' for a box; `row=` says otherwise. Where a wire is used more than once, (wire, gradient) in place of the wire
-says what that use sends back; the wire itself then has the sum.
+says what that use sends back. The wire itself has their sum, or the picture is refused.
 """
 import importlib.util
 import sys
@@ -57,6 +57,15 @@ class Wire:
     """What leaves a node: a value, and the gradient that comes back"""
     def __init__(self, node, value, gradient):
         self.node, self.above, self.below = node, lines_of(value), lines_of(gradient)  # no gradient: no way back
+        self.gradient, self.sent = gradient, []              # sent: what each use sends back
+
+    def require_sum(self):
+        """ValueError if what several uses send back does not add up to the gradient"""
+        if len(self.sent) > 1 and self.gradient is not None:
+            if any(sent is None for sent in self.sent):
+                raise ValueError(f"{self.node.lines[0]} is used {len(self.sent)} times; say what each use sends back.")
+            if np.abs(sum(self.sent) - self.gradient).max() > 2e-5:
+                raise ValueError(f"{self.node.lines[0]}'s uses send back {self.sent}, which is not {self.gradient}.")
 
 
 class Node:
@@ -109,14 +118,19 @@ class Picture:
         self.notes.append(text)
 
     def node(self, label, inputs, row, framed):
-        inputs = [(entry, []) if isinstance(entry, Wire) else (entry[0], lines_of(entry[1])) for entry in inputs]
+        inputs = [(entry, None) if isinstance(entry, Wire) else entry for entry in inputs]
         row = fmean(wire.node.row for wire, _ in inputs) if row is None else row
-        self.nodes.append(Node(label, inputs, row, framed))
+        if framed:
+            for wire, sent in inputs:
+                wire.sent.append(sent)
+        self.nodes.append(Node(label, [(wire, lines_of(sent)) for wire, sent in inputs], row, framed))
         return self.nodes[-1]
 
     def svg(self):
         columns = {node: node.column() for node in self.nodes}
         uses = [(wire, sent, node) for node in self.nodes for wire, sent in node.inputs]
+        for wire in dict.fromkeys(wire for wire, _, _ in uses):
+            wire.require_sum()
         down = {node: node.offsets() for node in self.nodes}
         left, x = {}, EDGE
         for column in range(max(columns.values()) + 1):
