@@ -106,6 +106,9 @@ def test_its_links_lead_somewhere(page):
 
 def test_the_table_has_every_page_with_its_exercise_and_minutes():
     listed = [cells for cells in rows(Page(LESSONS / "README.md").text) if ".md)" in cells[1]]
+    spent = [page.minutes()[:2] for page in PAGES if page.name[0].isdigit()]
+    read, write = (sum(minutes or 0 for minutes in column) for column in zip(*spent, strict=True))
+    assert f"{read} minutes to read and {write} to write" in " ".join(Page(LESSONS / "README.md").prose.split())
     for page, (number, link, _, exercise, minutes) in zip(PAGES, listed, strict=True):
         assert link == f"[{page.title()}]({page.path.name})" and page.name.upper().startswith(f"{number}-")
         read, write, name = page.minutes()
