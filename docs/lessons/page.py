@@ -68,8 +68,8 @@ class Page:
         """(to read, to write or None, the exercise's name or None), as said above the first heading"""
         above = " ".join(self.prose.partition("\n## ")[0].split())
         read, write = re.search(r"Reading (\d+) minutes(?:, exercise (\d+))?", above).groups()
-        name = re.search(r"exercises start (\w+)", above)
-        return int(read), write and int(write), name and name[1]
+        name = re.search(r"npcaption\.exercises (?:start (\w+)|(train))", above)
+        return int(read), write and int(write), name and (name[1] or name[2])
 
     def headings(self):
         return re.findall(r"^## (.+)$", self.prose, re.M)
@@ -88,7 +88,7 @@ class Page:
 
     def covers(self):
         """The pairs that the page is about: X of X_forward and X_backward"""
-        named = re.search(r"Covers ((?:`\w+`(?:,\s+|\s+and\s+)?)+)", self.prose)
+        named = re.search(r"Covers\s+((?:`\w+`(?:,\s+|\s+and\s+)?)+)", self.prose)
         return re.findall(r"`(\w+)`", named[1]) if named else []
 
     def quotations(self):
