@@ -21,5 +21,5 @@ def describe(picture, page):
     weights = picture.value("w", column(w), column(dout * xhat), row=1)
     out = picture.box("w x̂ + b", normed, weights, row=0).gives(column(page.out[1]), column(dout))
     picture.value("out", out)
-    picture.note("Three ways from x: straight on, by the mean, by the deviation. dx is the sum of what comes back by all.")
+    picture.note("Three ways from x: straight on, by the mean, by the deviation. dx is the sum of what comes back.")
     picture.note("The second row of the example, its four channels one under the other; of dw, this row's part.")
