@@ -3,6 +3,6 @@
 
 def describe(picture, page):
     wide = picture.value("wide", page.wide, page.dwide)
-    active = picture.box("gelu, which keeps\nits slope there", wide).gives(page.active, page.dactive)
+    active = picture.box("gelu,\nkeeps its slope", wide).gives(page.active, page.dactive)
     picture.value("active", active)
     picture.note("The way back is one product: dwide = dactive · slope, written over dactive.")
