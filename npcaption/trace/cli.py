@@ -1,0 +1,44 @@
+"""Follow one photograph from the pixels to the loss and back, and measure every gradient on the way.
+
+    npcaption trace dog.jpg                                          the model that ships, with its own caption
+    npcaption trace dog.jpg --caption "a dog runs" --html trace.html     another caption; a page with pictures
+    npcaption trace dog.jpg --number 'encoder.0.attention.qkv.weight[3,5]'   one entry, and its gradient by each path
+    npcaption trace dog.jpg --number 'image[60,64,0]'                one pixel: row, column, colour
+
+By the textbook in float64, without dropout. The exit status is 1 if a measured slope disagrees with its gradient.
+"""
+from ..model import checkpoint as checkpoints
+from ..support.command import arguments, parser_of
+from ..support.files import check_writable, write_whole
+from ..support.flags import add_option, filename
+from ..support.progress import note
+from . import asked, text
+from .paths import follow
+from .recording import record
+from .slopes import slopes
+
+
+def main(words=None):
+    parser = parser_of("trace", __doc__)
+    parser.add_argument("photo", type=filename, metavar="PHOTO", help="photograph to follow")
+    add_option(parser, "caption", str, "caption to predict (default: the model's own, greedily)")
+    add_option(parser, "number", str, "parameter's or image's entry to follow, such as 'image[60,64,0]'", metavar="NAME[i,j]")
+    add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
+    add_option(parser, "html", str, "write the trace as a page with pictures", metavar="FILE")
+    options = arguments(parser, words)
+    path = checkpoints.SHIPPED if options.checkpoint is None else options.checkpoint
+    if options.html:
+        check_writable(options.html, [options.photo, path])
+
+    checkpoint = checkpoints.load(path)
+    entry = None if options.number is None else asked.entry_of(options.number, checkpoint.parameters)
+    subject = asked.subject(checkpoint, options.photo, options.caption)
+    recording = record(checkpoint.config.model, checkpoint.parameters, subject.batch, subject.objectives)
+    measured = slopes(recording)
+    followed = follow(recording, entry) if entry else None
+    print(text.report(recording, measured, subject, followed))
+    if options.html:
+        from . import page
+        write_whole(options.html, page.render(recording, measured, subject, options.photo, followed).encode())
+        note(f"Written: {options.html}")
+    return 0 if text.agrees(measured, followed) else 1

@@ -1,0 +1,116 @@
+"""The trace as one HTML file that needs nothing else: page.html, a row.html for each sublayer, and page.css."""
+from html import escape
+from inspect import getdoc
+from math import ceil, floor, log10
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from PIL import Image
+
+from .. import layers
+from ..captioning.pictures import overlay
+from ..data.images import open_image
+from ..errors import printable
+from . import text
+from .maps import signed, uri
+from .paths import carried
+from .recording import rms
+
+HERE = Path(__file__).parent
+SIDE = 320          # pixels, the longest side of the photograph
+
+
+def render(recording, slopes, subject, photo, followed=None):
+    """An HTML document -> str.  Arguments as of text.report; photo: the photograph's path"""
+    scale = scale_of(recording)
+    warned = not text.agrees(slopes, followed)
+    return template("page.html").substitute(
+        style=(HERE / "page.css").read_text(encoding="utf-8"), photo=escape(printable(Path(photo).name)), facts=facts(recording),
+        caption=escape(printable(subject.caption)), loss=escape(text.loss_line(recording)),
+        whose="the model’s own, greedily" if subject.own else "as given",
+        notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in subject.notes),
+        verdict=escape(text.verdict(recording, slopes, followed)), verdict_class="wrong" if warned else "right",
+        ends=ends(recording, slopes, subject, photo), low=f"{10.0 ** scale[0]:g}", high=f"{10.0 ** scale[1]:g}",
+        number=f"<h2>One number</h2>\n<pre>{escape(text.number(followed))}</pre>" if followed else "",
+        rows="\n".join(row(visit, slopes[visit.name], scale) for visit in recording.visits))
+
+
+def template(name):
+    return Template((HERE / name).read_text(encoding="utf-8"))
+
+
+def facts(recording):
+    return f"{recording.parameters.flat.size:,} parameters, float64, without dropout"
+
+
+def scale_of(recording):
+    """-> the whole powers of ten around all rms of outputs and their gradients, for the bars"""
+    sizes = [rms(array) for visit in recording.visits for array in (visit.out, visit.dout)]
+    exponents = [log10(size) for size in sizes if size > 0 and np.isfinite(size)] or [0.0]
+    low = floor(min(exponents))
+    return low, max(ceil(max(exponents)), low + 1)
+
+
+def ends(recording, slopes, subject, photo):
+    """The photograph, what the model sees of it, and its gradient."""
+    original = open_image(photo)
+    original.thumbnail((SIDE, SIDE))
+    gradient, size = recording.image_gradient, recording.config.image_size
+    lit = overlay(Image.fromarray(subject.image).resize((SIDE, SIDE)), np.abs(gradient).sum(-1))
+    return "\n".join([
+        figure(uri(original, "JPEG", quality=85), "the photograph"),
+        figure(uri(Image.fromarray(subject.image), "PNG"), f"as the model sees it, {size} × {size}", "map"),
+        figure(signed(gradient.sum(-1)), f"its gradient, summed over the colours: rms {rms(gradient):.2e} per unit of 0 to 255; "
+               f"{slope_text(slopes['image'])}", "map"),
+        figure(uri(lit, "JPEG", quality=85), "where the size of the gradient is above its mean, red to yellow")])
+
+
+def figure(source, caption, kind="", height=""):
+    style = f' style="height: {height}"' if height else ""
+    return (f'<figure class="{kind}"><img src="{source}" alt="{escape(caption)}"{style}>'
+            f"<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def row(visit, slope, scale):
+    """A sublayer: its formulas, sizes, slope and maps."""
+    bars = [bar("out", rms(visit.out), "value", scale), bar("dout", rms(visit.dout), "gradient", scale)]
+    numbers, found = [slope_text(slope)], carried(visit)
+    if found:
+        bars.append(bar("branch", found.branch, "gradient", scale))
+        numbers.append(f"gradient around the branch {found.residual:.2e}, through it {found.branch:.2e}, together "
+                       f"{found.together:.2e} (cosine {found.cosine:+.2f})")
+    pictures = [("out", visit.out), ("dout", visit.dout), ("dsource", visit.dsource)]
+    return template("row.html").substitute(
+        state="right" if slope.agrees else "wrong", name=escape(visit.name), formulas=formulas(visit.layer),
+        bars="\n".join(bars), numbers="".join(f"<span>{escape(line)}</span>" for line in numbers),
+        maps="\n".join(map_of(name, array) for name, array in pictures if getattr(array, "ndim", 0) == 2))
+
+
+def slope_text(slope):
+    end = "" if slope.agrees else ": WRONG"
+    return f"|g| {slope.written:.6e}, slope {slope.measured:.6e}, apart {slope.apart:.1e}{end}"
+
+
+def formulas(layer):
+    """The first sentences of the pair's docstrings."""
+    return "".join(f"<code>{escape(formula(layer, way))}</code>" for way in ("forward", "backward"))
+
+
+def formula(layer, way):
+    """The first paragraph of the docstring of a sublayer's forward or backward."""
+    return getdoc(getattr(layers, f"{layer}_{way}")).partition("\n\n")[0]
+
+
+def bar(name, size, kind, scale):
+    low, high = scale
+    width = 100 * (log10(size) - low) / (high - low) if size > 0 else 0
+    return (f'<dt>{name}</dt><dd class="track"><i class="{kind}" style="--width: {max(0, min(100, width)):.1f}%"></i></dd>'
+            f"<dd>{size:.2e}</dd>")
+
+
+def map_of(name, array):
+    """A map with its shape and rms; rows are drawn at least 2 pixels high."""
+    rows = len(array)
+    caption = f"{name}, {text.shape(array).replace('x', ' × ')}, rms {rms(array):.3g}"
+    return figure(signed(array), caption, "map", f"{min(max(2 * rows, 48), 192)}px")
