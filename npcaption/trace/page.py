@@ -62,7 +62,7 @@ def ends(recording, slopes, subject, photo):
         figure(uri(original, "JPEG", quality=85), "the photograph"),
         figure(uri(Image.fromarray(subject.image), "PNG"), f"as the model sees it, {size} × {size}", "map"),
         figure(signed(gradient.sum(-1)), f"its gradient, summed over the colours: rms {rms(gradient):.2e} per unit of 0 to 255; "
-               f"{slope_text(slopes['image'])}", "map"),
+               f"{'; '.join(slope_lines(slopes['image']))}", "map"),
         figure(uri(lit, "JPEG", quality=85), "where the size of the gradient is above its mean, red to yellow")])
 
 
@@ -72,24 +72,25 @@ def figure(source, caption, kind="", height=""):
             f"<figcaption>{escape(caption)}</figcaption></figure>")
 
 
-def row(visit, slope, scale):
+def row(visit, slopes, scale):
     """A sublayer: its formulas, sizes, slope and maps."""
     bars = [bar("out", rms(visit.out), "value", scale), bar("dout", rms(visit.dout), "gradient", scale)]
-    numbers, found = [slope_text(slope)], carried(visit)
+    numbers, found = slope_lines(slopes), carried(visit)
     if found:
         bars.append(bar("branch", found.branch, "gradient", scale))
         numbers.append(f"gradient around the branch {found.residual:.2e}, through it {found.branch:.2e}, together "
                        f"{found.together:.2e} (cosine {found.cosine:+.2f})")
     pictures = [("out", visit.out), ("dout", visit.dout), ("dsource", visit.dsource)]
     return template("row.html").substitute(
-        state="right" if slope.agrees else "wrong", name=escape(visit.name), formulas=formulas(visit.layer),
+        state="right" if slopes.agrees else "wrong", name=escape(visit.name), formulas=formulas(visit.layer),
         bars="\n".join(bars), numbers="".join(f"<span>{escape(line)}</span>" for line in numbers),
         maps="\n".join(map_of(name, array) for name, array in pictures if getattr(array, "ndim", 0) == 2))
 
 
-def slope_text(slope):
-    end = "" if slope.agrees else ": WRONG"
-    return f"|g| {slope.written:.6e}, slope {slope.measured:.6e}, apart {slope.apart:.1e}{end}"
+def slope_lines(slopes):
+    along, random = slopes
+    return [f"|g| {along.written:.6e}, slope {along.measured:.6e}, apart {along.apart:.0e}" + ": WRONG" * (not along.agrees),
+            f"along a random direction apart {random.apart:.0e}" + ": WRONG" * (not random.agrees)]
 
 
 def formulas(layer):

@@ -1,8 +1,11 @@
-"""Measured slopes: the loss along a gradient must rise by the gradient's norm.
+"""Measured slopes: how fast the loss really rises, beside what the gradient says.
 
-All parameters of a sublayer are moved together along their gradient g / |g|. The slope of the loss is measured by the
-central difference of npcaption/gradcheck/numeric.py, at steps h and 2h; if g is right it is |g|, as g . g / |g| = |g|.
-One number proves a sublayer only along one direction; `npcaption gradcheck` checks single entries.
+All parameters of a sublayer are moved together, and the slope of the loss is measured by the central difference of
+npcaption/gradcheck/numeric.py, at steps h and 2h. Along the gradient, g / |g|, it must be |g|, as g . g / |g| = |g|. That
+alone would not do: if a whole term of g is missing, such as a bias's, what is left still has the right slope along itself.
+So there is a second direction r, random, along which the slope must be g . r.
+
+Two numbers prove a sublayer along two directions; `npcaption gradcheck` checks single entries.
 """
 from typing import NamedTuple
 
@@ -11,8 +14,9 @@ import numpy as np
 from ..gradcheck.numeric import TOLERANCE
 from ..support.progress import progress
 
-STEP = 2e-6         # of the norm of what is moved: truncation, h^4, and rounding, 1e-16 / h, both stay small
-ENTRY = 3e-3        # of the spread of the array, to move one entry: the loss feels it less
+STEP = 2e-6         # of the norm of what is moved along g: truncation, h^4, and rounding, 1e-16 / h, both stay small
+RANDOM = 2e-5       # along a random direction, which the loss feels less
+ENTRY = 3e-3        # of the spread of the array, to move one entry
 ROUNDING = 1e-14    # of the loss: what a float64 forward may be off by
 
 
@@ -20,40 +24,60 @@ class Slope(NamedTuple):
     written: float              # by the backward
     measured: float
     rounding: float             # what the measurement may be off by, whatever the gradient
+    usual: float = 0.0          # what the slope along such a direction is like; one may be small by chance
 
     @property
     def apart(self):
-        """Relative difference, 0 if both are 0."""
-        largest = max(abs(self.written), abs(self.measured))
+        """Difference, relative to the slope or the usual one, whichever is larger; 0 if all are 0."""
+        largest = self._largest()
         return abs(self.written - self.measured) / largest if largest else 0.0
 
     @property
     def agrees(self):
         """NaN does not."""
-        largest = max(abs(self.written), abs(self.measured))
-        return abs(self.written - self.measured) <= TOLERANCE * largest + self.rounding
+        return abs(self.written - self.measured) <= TOLERANCE * self._largest() + self.rounding
+
+    def _largest(self):
+        return max(abs(self.written), abs(self.measured), self.usual)
+
+
+class Slopes(NamedTuple):
+    """The two slopes of a sublayer's parameters, or of the image."""
+    along: Slope                # along the gradient: |g|
+    random: Slope               # along a random direction r: g . r
+
+    @property
+    def apart(self):
+        return max(slope.apart for slope in self)
+
+    @property
+    def agrees(self):
+        return all(slope.agrees for slope in self)
 
 
 def slopes(recording):
-    """{"image" and each sublayer's name: Slope}, in the order of the forward."""
+    """{"image" and each sublayer's name: Slopes}, in the order of the forward."""
     p, g = recording.parameters.sublayer, recording.gradients.sublayer
     moved = {"image": ([recording.batch.inputs], [recording.image_gradient])}
     moved |= {visit.name: (list(p[visit.name].values()), list(g[visit.name].values())) for visit in recording.visits}
     watched = progress(moved.items(), len(moved), "measuring slopes", "sublayers")
-    return {name: slope_along(recording.loss_now, *pair) for name, pair in watched}
+    return {name: slopes_of(recording.loss_now, *pair) for name, pair in watched}
 
 
-def slope_along(f, arrays, gradients):
-    """The Slope of f() -> float, which reads the arrays, along their gradients. The arrays are moved and put back.
+def slopes_of(f, arrays, gradients):
+    """The Slopes of f() -> float, which reads the arrays. They are moved and put back.
 
-    A gradient of 0 has no direction: then it is a random one, along which f must be flat.
+    Each array has the same share in the random direction: a bias beside a matrix would not be felt.
     """
-    norm = np.sqrt(sum(np.square(d).sum() for d in gradients))
-    directions = gradients if norm > 0 else random_like(arrays)
-    length = norm if norm > 0 else np.sqrt(sum(np.square(d).sum() for d in directions))
-    size = np.sqrt(sum(np.square(x).sum() for x in arrays))
-    h = STEP * (size or np.sqrt(sum(x.size for x in arrays)))
-    return Slope(float(norm), *difference(f, arrays, [d / length for d in directions], h))
+    size = norm(arrays) or np.sqrt(sum(x.size for x in arrays))
+    length = norm(gradients)
+    directions = [dx / length for dx in gradients] if length else [np.zeros_like(x) for x in arrays]
+    along = Slope(float(length), *difference(f, arrays, directions, STEP * size))
+    rng, share = np.random.default_rng(0), len(arrays) ** -0.5
+    directions = [share * r / norm([r]) for r in (rng.standard_normal(x.shape) for x in arrays)]
+    written = sum((dx * r).sum() for dx, r in zip(gradients, directions))
+    usual = np.sqrt(sum(np.square(dx).mean() for dx in gradients)) * share
+    return Slopes(along, Slope(float(written), *difference(f, arrays, directions, RANDOM * size), float(usual)))
 
 
 def slope_of_entry(recording, array, index, written):
@@ -81,6 +105,6 @@ def difference(f, arrays, directions, h):
     return (8 * near - far) / (12 * h), ROUNDING * size / h
 
 
-def random_like(arrays):
-    rng = np.random.default_rng(0)
-    return [rng.standard_normal(x.shape) for x in arrays]
+def norm(arrays):
+    """Of all entries of all arrays together."""
+    return np.sqrt(sum(np.square(x).sum() for x in arrays))

@@ -8,7 +8,7 @@ NAME = 26           # columns of a sublayer's name
 
 
 def report(recording, slopes, subject, followed=None):
-    """All that the command prints -> str.  slopes {"image" and each sublayer's name: Slope}; followed Followed or None"""
+    """All that the command prints -> str.  slopes {"image" and each sublayer's name: Slopes}; followed Followed or None"""
     parts = [heading(recording, subject), sublayers(recording, slopes), carriers(recording), sources(recording)]
     if followed:
         parts.append(number(followed))
@@ -31,15 +31,16 @@ def loss_line(recording):
 
 def sublayers(recording, slopes):
     """Each sublayer's output, its gradient, and the slope of the loss along its parameters."""
-    rows = [f"{'':<{NAME}}{'out':>15}{'rms':>11}{'rms of dout':>13}{'|g|':>12}{'slope':>17}{'apart':>10}"]
+    rows = [f"{'':<{NAME}}{'out':>15}{'rms':>11}{'rms of dout':>13}{'|g|':>12}{'slope':>17}{'apart':>9}{'random':>9}"]
     image = recording.batch.inputs
     for name, out, dout in [("image", image, recording.image_gradient),
                             *((visit.name, visit.out, visit.dout) for visit in recording.visits)]:
-        slope = slopes[name]
-        rows.append(f"{name:<{NAME}}{shape(out):>15}{rms(out):>11.4g}{rms(dout):>13.2e}{slope.written:>12.4e}"
-                    f"{slope.measured:>17.9e}{slope.apart:>10.1e}" + "  WRONG" * (not slope.agrees))
-    rows += ["", "out: what the sublayer hands on, of the losses their value; dout: the gradient of the loss by it. |g|: the norm of "
-             "the", "gradient of all its parameters. slope: the loss measured along g / |g|, by central differences; it must be |g|."]
+        along, random = slopes[name]
+        rows.append(f"{name:<{NAME}}{shape(out):>15}{rms(out):>11.4g}{rms(dout):>13.2e}{along.written:>12.4e}"
+                    f"{along.measured:>17.9e}{along.apart:>9.0e}{random.apart:>9.0e}" + "  WRONG" * (not slopes[name].agrees))
+    rows += ["", "out: what the sublayer hands on, of the losses their value; dout: its gradient, which comes back. |g|: the norm of "
+             "the gradient", "of all its parameters. slope: that of the loss along g, measured by central differences; it must be "
+             "|g|, and apart says how", "far it is from that. random: the same along a random direction, where it must be g . r."]
     return "\n".join(rows)
 
 
@@ -89,7 +90,8 @@ def verdict(recording, slopes, followed=None):
     if sentences:
         return "\n".join(sentences)
     name = max(slopes, key=lambda name: slopes[name].apart)
-    return f"All {len(slopes)} slopes agree with their gradients; the largest difference is {slopes[name].apart:.1e} ({name})."
+    return (f"All {2 * len(slopes)} slopes agree with their gradients. The largest relative difference is "
+            f"{slopes[name].apart:.1e} ({name}).")
 
 
 def warning_of(recording, slopes):
@@ -99,7 +101,7 @@ def warning_of(recording, slopes):
     if not wrong:
         return ""
     others = f" and {len(wrong) - 1} before it" if wrong[1:] else ""
-    return (f"WARNING: the gradient of {wrong[0]}{others} disagrees with the measured slope by more than {TOLERANCE:.0e}. "
+    return (f"WARNING: the gradient of {wrong[0]}{others} disagree{'s' * (not others)} with the measured slope{'s' * bool(others)} by more than {TOLERANCE:.0e}. "
             f"On the way back {wrong[0]} is the first: look in its backward, and in those that made its dout.")
 
 
