@@ -26,6 +26,7 @@ ENTRY = re.compile(r"\s*([\w.]+)\s*\[([^\[\]]*)\]\s*")
 
 
 class Subject(NamedTuple):
+    photo: object               # its path
     image: np.ndarray           # (S, S, 3) uint8, as the model sees it
     caption: str                # as the model reads it
     own: bool                   # whether it is the model's own
@@ -50,7 +51,7 @@ def subject(checkpoint, photo, text=None):
         notes += unknown_words(tokenizer, text)
     objectives, targets, more = objectives_of(checkpoint, tokenizer.decode(ids))
     batch = whole(image[None], np.asarray(ids)[None, None], targets=targets)
-    return Subject(image, tokenizer.decode(ids), text is None, batch, objectives, notes + more)
+    return Subject(photo, image, tokenizer.decode(ids), text is None, batch, objectives, notes + more)
 
 
 def ids_of(tokenizer, text, max_length):

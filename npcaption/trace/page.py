@@ -21,17 +21,17 @@ HERE = Path(__file__).parent
 SIDE = 320          # pixels, the longest side of the photograph
 
 
-def render(recording, slopes, subject, photo, followed=None):
-    """An HTML document -> str.  Arguments as of text.report; photo: the photograph's path"""
+def render(recording, slopes, subject, followed=None):
+    """An HTML document -> str.  Arguments as of text.report"""
     scale = scale_of(recording)
     warned = not text.agrees(slopes, followed)
     return template("page.html").substitute(
-        style=(HERE / "page.css").read_text(encoding="utf-8"), photo=escape(printable(Path(photo).name)), facts=facts(recording),
+        style=(HERE / "page.css").read_text(encoding="utf-8"), photo=escape(printable(Path(subject.photo).name)), facts=facts(recording),
         caption=escape(printable(subject.caption)), loss=escape(text.loss_line(recording)),
         whose="the model’s own, greedily" if subject.own else "as given",
         notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in subject.notes),
         verdict=escape(text.verdict(recording, slopes, followed)), verdict_class="wrong" if warned else "right",
-        ends=ends(recording, slopes, subject, photo), low=f"{10.0 ** scale[0]:g}", high=f"{10.0 ** scale[1]:g}",
+        ends=ends(recording, slopes, subject), low=f"{10.0 ** scale[0]:g}", high=f"{10.0 ** scale[1]:g}",
         number=f"<h2>One number</h2>\n<pre>{escape(text.number(followed))}</pre>" if followed else "",
         rows="\n".join(row(visit, slopes[visit.name], scale) for visit in recording.visits))
 
@@ -52,9 +52,9 @@ def scale_of(recording):
     return low, max(ceil(max(exponents)), low + 1)
 
 
-def ends(recording, slopes, subject, photo):
+def ends(recording, slopes, subject):
     """The photograph, what the model sees of it, and its gradient."""
-    original = open_image(photo)
+    original = open_image(subject.photo)
     original.thumbnail((SIDE, SIDE))
     gradient, size = recording.image_gradient, recording.config.image_size
     lit = overlay(Image.fromarray(subject.image).resize((SIDE, SIDE)), np.abs(gradient).sum(-1))

@@ -12,6 +12,8 @@ from .. import layers
 from ..model import wiring
 from ..model.parameters import Parameters
 
+BEFORE = 2.0 ** -10  # in the gradients before the backward, which must add to it: `=` in place of `+=` is found out
+
 
 @dataclass
 class Visit:
@@ -68,9 +70,11 @@ def record(config, parameters, batch, objectives):
     batch = batch.of(0)._replace(inputs=batch.inputs[0].astype(np.float64))
     parameters = Parameters(config, np.float64, parameters.flat.astype(np.float64))
     gradients, visits = Parameters(config, np.float64), []
+    gradients.flat[...] = BEFORE
     recorder = recorded(parameters.sublayer, gradients.sublayer, visits)
     losses, cache = wiring.loss_forward(recorder, config, parameters.sublayer, batch, objectives)
     dimage = wiring.loss_backward(recorder, 1.0, cache, gradients.sublayer)
+    gradients.flat -= BEFORE
     return Recording(config, parameters, gradients, batch, objectives, losses, visits, dimage, cache[0])
 
 

@@ -1,5 +1,6 @@
 """The trace as text: three tables and a verdict."""
 from ..data.formats.text import clean
+from ..errors import printable
 from ..gradcheck.numeric import TOLERANCE
 from .paths import carried
 from .recording import rms
@@ -17,8 +18,9 @@ def report(recording, slopes, subject, followed=None):
 
 def heading(recording, subject):
     whose = "the model's own, greedily" if subject.own else "as given"
-    lines = [f"caption: {clean(subject.caption) or '(empty)'}  ({whose})", loss_line(recording), *subject.notes]
-    return "\n".join(lines)
+    size, count = recording.config.image_size, recording.parameters.flat.size
+    return "\n".join([f"image: {printable(subject.photo)}, as {size}x{size} pixels; {count:,} parameters, float64, no dropout",
+                      f"caption: {clean(subject.caption) or '(empty)'}  ({whose})", loss_line(recording), *subject.notes])
 
 
 def loss_line(recording):
@@ -31,16 +33,18 @@ def loss_line(recording):
 
 def sublayers(recording, slopes):
     """Each sublayer's output, its gradient, and the slope of the loss along its parameters."""
-    rows = [f"{'':<{NAME}}{'out':>15}{'rms':>11}{'rms of dout':>13}{'|g|':>12}{'slope':>17}{'apart':>9}{'random':>9}"]
+    rows = [f"{'':<{NAME}}{'out':>12}{'rms':>9}{'rms of dout':>13}{'|g|':>12}{'slope':>17}{'apart':>8}{'random':>8}"]
     image = recording.batch.inputs
     for name, out, dout in [("image", image, recording.image_gradient),
                             *((visit.name, visit.out, visit.dout) for visit in recording.visits)]:
         along, random = slopes[name]
-        rows.append(f"{name:<{NAME}}{shape(out):>15}{rms(out):>11.4g}{rms(dout):>13.2e}{along.written:>12.4e}"
-                    f"{along.measured:>17.9e}{along.apart:>9.0e}{random.apart:>9.0e}" + "  WRONG" * (not slopes[name].agrees))
-    rows += ["", "out: what the sublayer hands on, of the losses their value; dout: its gradient, which comes back. |g|: the norm of "
-             "the gradient", "of all its parameters. slope: that of the loss along g, measured by central differences; it must be "
-             "|g|, and apart says how", "far it is from that. random: the same along a random direction, where it must be g . r."]
+        rows.append(f"{name:<{NAME}}{shape(out):>12}{rms(out):>9.4g}{rms(dout):>13.2e}{along.written:>12.4e}"
+                    f"{along.measured:>17.9e}{along.apart:>8.0e}{random.apart:>8.0e}" + "  WRONG" * (not slopes[name].agrees))
+    rows += ["",
+             "out: what the sublayer hands on, or its loss; dout: the gradient of the loss by it. |g|: the norm of",
+             "the gradient of all parameters of the sublayer. slope: that of the loss, measured along g by central",
+             "differences, which must be |g|; apart: their relative difference. random: the same along a random",
+             "direction r, where the slope must be g . r."]
     return "\n".join(rows)
 
 
@@ -100,9 +104,9 @@ def warning_of(recording, slopes):
     wrong = [name for name in back if not slopes[name].agrees]
     if not wrong:
         return ""
-    others = f" and {len(wrong) - 1} before it" if wrong[1:] else ""
-    return (f"WARNING: the gradient of {wrong[0]}{others} disagree{'s' * (not others)} with the measured slope{'s' * bool(others)} by more than {TOLERANCE:.0e}. "
-            f"On the way back {wrong[0]} is the first: look in its backward, and in those that made its dout.")
+    who = f"{wrong[0]} and {len(wrong) - 1} before it disagree" if wrong[1:] else f"{wrong[0]} disagrees"
+    return (f"WARNING: the gradient of {who} with the measured slope by more than {TOLERANCE:.0e}. On the way back {wrong[0]} "
+            "is the first: look in its backward, and in those that made its dout.")
 
 
 def agrees(slopes, followed=None):

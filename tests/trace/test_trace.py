@@ -175,6 +175,19 @@ def test_a_broken_backward_is_seen_and_its_place_named(monkeypatch, module, name
     assert not text.agrees(found) and "WRONG" in text.sublayers(recording, found)
 
 
+def test_a_backward_that_does_not_add_its_gradient_is_seen(monkeypatch):
+    right = mlp.mlp_backward
+
+    def overwriting(dout, cache, g):
+        g["up.bias"][...] = 0
+        return right(dout, cache, g)
+
+    monkeypatch.setattr(layers, "mlp_backward", overwriting)
+    _, recording = traced(checkpoint())
+    wrong = [name for name, found in slopes(recording).items() if not found.agrees]
+    assert wrong == ["encoder.0.mlp", "encoder.1.mlp", "decoder.0.mlp", "decoder.1.mlp"]
+
+
 def test_a_backward_that_returns_nothing_at_all_is_seen(monkeypatch):
     monkeypatch.setattr(layers, "token_embed_backward", lambda dout, cache, g: None)
     _, recording = traced(checkpoint())
