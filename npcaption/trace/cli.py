@@ -14,10 +14,11 @@ from ..support.command import arguments, parser_of
 from ..support.files import check_writable, write_whole
 from ..support.flags import add_option, filename
 from ..support.progress import note
-from . import asked, text
+from . import text
 from .paths import follow
 from .recording import record
 from .slopes import slopes
+from .subject import entry_of, subject_of
 
 
 def main(words=None):
@@ -33,8 +34,8 @@ def main(words=None):
         check_writable(options.html, [options.photo, path])
 
     checkpoint = checkpoints.load(path)
-    entry = None if options.number is None else asked.entry_of(options.number, checkpoint.parameters)
-    subject = asked.subject(checkpoint, options.photo, options.caption)
+    entry = None if options.number is None else entry_of(options.number, checkpoint.parameters)
+    subject = subject_of(checkpoint, options.photo, options.caption)
     recording = record(checkpoint.config.model, checkpoint.parameters, subject.batch, subject.objectives)
     measured = slopes(recording)
     followed = follow(recording, entry) if entry else None

@@ -67,7 +67,7 @@ def ends(recording, slopes, subject):
 
 
 def figure(source, caption, kind="", height=""):
-    style = f' style="height: {height}"' if height else ""
+    style, caption = f' style="height: {height}"' if height else "", minus(caption)
     return (f'<figure class="{kind}"><img src="{source}" alt="{escape(caption)}"{style}>'
             f"<figcaption>{escape(caption)}</figcaption></figure>")
 
@@ -83,7 +83,7 @@ def row(visit, slopes, scale):
     pictures = [("out", visit.out), ("dout", visit.dout), ("dsource", visit.dsource)]
     return template("row.html").substitute(
         state="right" if slopes.agrees else "wrong", name=escape(visit.name), formulas=formulas(visit.layer),
-        bars="\n".join(bars), numbers="".join(f"<span>{escape(line)}</span>" for line in numbers),
+        bars="\n".join(bars), numbers="".join(f"<span>{escape(minus(line))}</span>" for line in numbers),
         maps="\n".join(map_of(name, array) for name, array in pictures if getattr(array, "ndim", 0) == 2))
 
 
@@ -107,7 +107,7 @@ def bar(name, size, kind, scale):
     low, high = scale
     width = 100 * (log10(size) - low) / (high - low) if size > 0 else 0
     return (f'<dt>{name}</dt><dd class="track"><i class="{kind}" style="--width: {max(0, min(100, width)):.1f}%"></i></dd>'
-            f"<dd>{size:.2e}</dd>")
+            f"<dd>{minus(f'{size:.2e}')}</dd>")
 
 
 def map_of(name, array):
@@ -115,3 +115,8 @@ def map_of(name, array):
     rows = len(array)
     caption = f"{name}, {text.shape(array).replace('x', ' × ')}, rms {rms(array):.3g}"
     return figure(signed(array), caption, "map", f"{min(max(2 * rows, 48), 192)}px")
+
+
+def minus(numbers):
+    """With minus signs, at which a line is not broken."""
+    return numbers.replace("-", "−")

@@ -74,7 +74,7 @@ def record(config, parameters, batch, objectives):
     recorder = recorded(parameters.sublayer, gradients.sublayer, visits)
     losses, cache = wiring.loss_forward(recorder, config, parameters.sublayer, batch, objectives)
     dimage = wiring.loss_backward(recorder, 1.0, cache, gradients.sublayer)
-    gradients.flat -= BEFORE
+    gradients = Parameters(config, np.float64, gradients.flat - BEFORE)  # new views: a mapping may hold other arrays now
     return Recording(config, parameters, gradients, batch, objectives, losses, visits, dimage, cache[0])
 
 

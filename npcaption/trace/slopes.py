@@ -56,10 +56,16 @@ class Slopes(NamedTuple):
 
 
 def slopes(recording):
-    """{"image" and each sublayer's name: Slopes}, in the order of the forward."""
-    p, g = recording.parameters.sublayer, recording.gradients.sublayer
+    """{"image" and each sublayer's name: Slopes}, in the order of the forward.
+
+    A matrix that the output shares (tied) is moved with the token embedding, whose it is: its gradient is the sum of
+    both uses, and would make the output look wrong where a fault lies far behind it.
+    """
+    p, g = recording.parameters.named, recording.gradients.named
     moved = {"image": ([recording.batch.inputs], [recording.image_gradient])}
-    moved |= {visit.name: (list(p[visit.name].values()), list(g[visit.name].values())) for visit in recording.visits}
+    for visit in recording.visits:
+        names = [name for name in p if name.startswith(f"{visit.name}.")]
+        moved[visit.name] = [p[name] for name in names], [g[name] for name in names]
     watched = progress(moved.items(), len(moved), "measuring slopes", "sublayers")
     return {name: slopes_of(recording.loss_now, *pair) for name, pair in watched}
 

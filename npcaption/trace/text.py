@@ -45,6 +45,8 @@ def sublayers(recording, slopes):
              "the gradient of all parameters of the sublayer. slope: that of the loss, measured along g by central",
              "differences, which must be |g|; apart: their relative difference. random: the same along a random",
              "direction r, where the slope must be g . r."]
+    if recording.config.tied:
+        rows.append("The matrix of the output is token_embed.weight: its gradient, of both uses, counts in that row.")
     return "\n".join(rows)
 
 
@@ -106,7 +108,8 @@ def warning_of(recording, slopes):
         return ""
     who = f"{wrong[0]} and {len(wrong) - 1} before it disagree" if wrong[1:] else f"{wrong[0]} disagrees"
     return (f"WARNING: the gradient of {who} with the measured slope by more than {TOLERANCE:.0e}. On the way back {wrong[0]} "
-            "is the first: look in its backward, and in those that made its dout.")
+            "is the first: look in its backward, and in those that made its dout."
+            + " Its matrix is the output's too." * (recording.config.tied and wrong[0] == "token_embed"))
 
 
 def agrees(slopes, followed=None):

@@ -5,17 +5,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npcaption import layers, tokenizers
+from npcaption import Captioner, layers, tokenizers
 from npcaption.config import Config, TrainingConfig
 from npcaption.errors import ConfigError, DataError
 from npcaption.gradcheck.whole_model import CONVOLVING, SMALL, TIED
 from npcaption.layers import cross_attention, mlp, output, patch_embed, self_attention
 from npcaption.model.checkpoint import Checkpoint
 from npcaption.model.parameters import initialise
-from npcaption.trace import asked, text
+from npcaption.trace import text
 from npcaption.trace.paths import Entry, carried, follow
 from npcaption.trace.recording import record, rms
 from npcaption.trace.slopes import slopes, slopes_of
+from npcaption.trace.subject import bag_of, entry_of, subject_of
 
 from .. import configs
 
@@ -34,7 +35,7 @@ def photo(size=(40, 30), seed=0):
 
 
 def traced(trained, caption="a red dog"):
-    found = asked.subject(trained, photo(), caption)
+    found = subject_of(trained, photo(), caption)
     return found, record(trained.config.model, trained.parameters, found.batch, found.objectives)
 
 
@@ -55,7 +56,7 @@ def with_bag(folder, least=2):
         config = replace(trained.config, model=replace(trained.config.model, bag=size))
         found = trained._replace(config=config, parameters=initialise(config.model, 0))
         try:
-            asked.bag_of(found, "a red dog")
+            bag_of(found, "a red dog")
             return found
         except DataError:
             continue
@@ -73,10 +74,9 @@ def test_every_slope_agrees_with_its_gradient(config, kind, caption):
 
 
 def test_the_gradients_are_those_of_the_captioner_in_float64():
-    import npcaption
     trained = checkpoint(TIED)
     found, recording = traced(trained)
-    captioner = npcaption.Captioner(trained.config.model, trained.tokenizer, recording.parameters)
+    captioner = Captioner(trained.config.model, trained.tokenizer, recording.parameters)
     loss, gradients = captioner.loss_and_gradients(found.image[None].astype(float), ["a red dog"])
     np.testing.assert_allclose(recording.loss, loss, rtol=1e-12)
     np.testing.assert_allclose(recording.image_gradient, gradients["image"][0], rtol=1e-9, atol=1e-15)
@@ -120,7 +120,7 @@ def test_a_bag_of_words_is_a_path_of_its_own(data):
 
 def test_the_traced_caption_does_not_add_to_the_bag_s_words(data):
     trained = with_bag(data, 7)                              # each caption is that of 6 images
-    words = asked.bag_of(trained, "a cat").sum(), asked.bag_of(trained, "blue blue").sum()
+    words = bag_of(trained, "a cat").sum(), bag_of(trained, "blue blue").sum()
     assert words == (2, 0)                                   # blue is in 6 captions, and would be in 7
 
 
@@ -175,14 +175,18 @@ def test_a_broken_backward_is_seen_and_its_place_named(monkeypatch, module, name
     assert not text.agrees(found) and "WRONG" in text.sublayers(recording, found)
 
 
-def test_a_backward_that_does_not_add_its_gradient_is_seen(monkeypatch):
+def overwriting(g):
+    g["up.bias"][...] = 0
+
+
+def replacing(g):
+    g["up.bias"] = np.zeros_like(g["up.bias"])
+
+
+@pytest.mark.parametrize("spoil", [overwriting, replacing])
+def test_a_backward_that_does_not_add_to_the_gradients_is_seen(monkeypatch, spoil):
     right = mlp.mlp_backward
-
-    def overwriting(dout, cache, g):
-        g["up.bias"][...] = 0
-        return right(dout, cache, g)
-
-    monkeypatch.setattr(layers, "mlp_backward", overwriting)
+    monkeypatch.setattr(layers, "mlp_backward", lambda dout, cache, g: (spoil(g), right(dout, cache, g))[1])
     _, recording = traced(checkpoint())
     wrong = [name for name, found in slopes(recording).items() if not found.agrees]
     assert wrong == ["encoder.0.mlp", "encoder.1.mlp", "decoder.0.mlp", "decoder.1.mlp"]
@@ -192,6 +196,28 @@ def test_a_backward_that_returns_nothing_at_all_is_seen(monkeypatch):
     monkeypatch.setattr(layers, "token_embed_backward", lambda dout, cache, g: None)
     _, recording = traced(checkpoint())
     assert [name for name, slope in slopes(recording).items() if not slope.agrees] == ["token_embed"]
+
+
+def test_a_fault_behind_a_tied_matrix_is_not_laid_to_the_output(monkeypatch):
+    right = mlp.gelu_backward
+    monkeypatch.setattr(mlp, "gelu_backward", lambda dout, cache: 1.01 * right(dout, cache))
+    _, recording = traced(checkpoint(TIED))
+    found = slopes(recording)
+    assert found["output"].agrees and "decoder.1.mlp is the first" in text.verdict(recording, found)
+
+
+def test_a_fault_in_the_output_s_use_of_a_tied_matrix_is_seen(monkeypatch):
+    right = output.linear_backward
+
+    def doubled(dout, cache):
+        dx, dw, db = right(dout, cache)
+        return dx, 2 * dw, db
+
+    monkeypatch.setattr(output, "linear_backward", doubled)
+    _, recording = traced(checkpoint(TIED))
+    found = slopes(recording)
+    assert [name for name in found if not found[name].agrees] == ["token_embed"]
+    assert "Its matrix is the output's too" in text.verdict(recording, found)
 
 
 def test_a_wrong_gradient_of_one_number_is_seen():
@@ -228,8 +254,7 @@ def test_rms():
 def test_without_a_caption_the_model_s_own_is_traced():
     trained = checkpoint()
     found, recording = traced(trained, None)
-    import npcaption
-    own = npcaption.Captioner(trained.config.model, trained.tokenizer, trained.parameters).captions([photo()])[0]
+    own = Captioner(trained.config.model, trained.tokenizer, trained.parameters).captions([photo()])[0]
     assert found.own and found.caption == own and len(recording.batch.ids[0]) >= 2
 
 
@@ -243,7 +268,7 @@ def test_without_a_caption_the_model_s_own_is_traced():
 def test_a_caption_that_the_model_cannot_have_is_refused(kind, caption, said):
     trained = checkpoint(kind=kind)
     with pytest.raises(DataError, match="--caption") as refused:
-        asked.subject(trained, photo(), caption)
+        subject_of(trained, photo(), caption)
     assert said in str(refused.value)
 
 
@@ -271,9 +296,9 @@ def test_unknown_words_are_told():
     ("", "no parameter ''")])
 def test_a_number_that_the_model_does_not_have_is_refused(number, said):
     with pytest.raises(ConfigError, match="--number") as refused:
-        asked.entry_of(number, checkpoint(TIED).parameters)
+        entry_of(number, checkpoint(TIED).parameters)
     assert said in str(refused.value)
 
 
 def test_spaces_in_a_number_are_fine():
-    assert asked.entry_of(" image [ 1, 2,0 ] ", checkpoint().parameters) == Entry("image", (1, 2, 0))
+    assert entry_of(" image [ 1, 2,0 ] ", checkpoint().parameters) == Entry("image", (1, 2, 0))

@@ -1,4 +1,4 @@
-"""What to trace: the photograph, its caption, the objectives and the number to follow, checked."""
+"""The subject of a trace: a photograph, its caption and the objectives; and the number to follow. All checked."""
 import re
 from collections import Counter
 from typing import NamedTuple
@@ -32,10 +32,10 @@ class Subject(NamedTuple):
     own: bool                   # whether it is the model's own
     batch: Batch                # of one image with one caption
     objectives: tuple
-    notes: list                 # sentences on what is not as the reader may expect
+    notes: list                 # sentences: unknown words, an objective that is left out
 
 
-def subject(checkpoint, photo, text=None):
+def subject_of(checkpoint, photo, text=None):
     """The Subject of a photograph and a caption, by default the model's own, greedily.  checkpoint Checkpoint
 
     DataError if the photograph cannot be read, or the caption not be written in the tokenizer's ids.
