@@ -32,6 +32,7 @@ def render(recording, slopes, subject, followed=None):
         notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in subject.notes),
         verdict=escape(text.verdict(recording, slopes, followed)), verdict_class="wrong" if warned else "right",
         ends=ends(recording, slopes, subject), low=f"{10.0 ** scale[0]:g}", high=f"{10.0 ** scale[1]:g}",
+        tied=text.TIED if recording.config.tied else "",
         number=f"<h2>One number</h2>\n<pre>{escape(text.number(followed))}</pre>" if followed else "",
         rows="\n".join(row(visit, slopes[visit.name], scale) for visit in recording.visits))
 

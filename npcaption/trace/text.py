@@ -6,6 +6,7 @@ from .paths import carried
 from .recording import rms
 
 NAME = 26           # columns of a sublayer's name
+TIED = "The matrix of the output is token_embed.weight: its gradient, of both uses, counts in that row."
 
 
 def report(recording, slopes, subject, followed=None):
@@ -46,7 +47,7 @@ def sublayers(recording, slopes):
              "differences, which must be |g|; apart: their relative difference. random: the same along a random",
              "direction r, where the slope must be g . r."]
     if recording.config.tied:
-        rows.append("The matrix of the output is token_embed.weight: its gradient, of both uses, counts in that row.")
+        rows.append(TIED)
     return "\n".join(rows)
 
 
