@@ -26,7 +26,8 @@ def render(recording, slopes, subject, followed=None):
     scale = scale_of(recording)
     warned = not text.agrees(slopes, followed)
     return template("page.html").substitute(
-        style=(HERE / "page.css").read_text(encoding="utf-8"), photo=escape(printable(Path(subject.photo).name)), facts=facts(recording),
+        style=(HERE / "page.css").read_text(encoding="utf-8"), photo=escape(printable(Path(subject.photo).name)),
+        facts=f"{recording.parameters.flat.size:,} parameters, float64, without dropout",
         caption=escape(printable(subject.caption)), loss=escape(text.loss_line(recording)),
         whose="the model’s own, greedily" if subject.own else "as given",
         notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in subject.notes),
@@ -41,13 +42,10 @@ def template(name):
     return Template((HERE / name).read_text(encoding="utf-8"))
 
 
-def facts(recording):
-    return f"{recording.parameters.flat.size:,} parameters, float64, without dropout"
-
-
 def scale_of(recording):
-    """-> the whole powers of ten around all rms of outputs and their gradients, for the bars"""
+    """-> the whole powers of ten around all that the bars show"""
     sizes = [rms(array) for visit in recording.visits for array in (visit.out, visit.dout)]
+    sizes += [found.branch for found in map(carried, recording.visits) if found]
     exponents = [log10(size) for size in sizes if size > 0 and np.isfinite(size)] or [0.0]
     low = floor(min(exponents))
     return low, max(ceil(max(exponents)), low + 1)

@@ -103,12 +103,12 @@ def difference(f, arrays, directions, h):
         return f()
 
     try:
-        near, far = at(h) - at(-h), at(2 * h) - at(-2 * h)
-        size = abs(at(0))
+        ahead, behind, far_ahead, far_behind = (at(steps * h) for steps in (1, -1, 2, -2))
     finally:
         for x, kept in zip(arrays, keep):
             x[...] = kept
-    return (8 * near - far) / (12 * h), ROUNDING * size / h
+    slope = (8 * (ahead - behind) - (far_ahead - far_behind)) / (12 * h)
+    return slope, ROUNDING * abs(ahead) / h
 
 
 def norm(arrays):

@@ -10,7 +10,7 @@ from ..config import SHAPES
 from ..data.dataset import load_dataset
 from ..data.images import load_image
 from ..data.records import load_all_records, paths_of
-from ..errors import ConfigError, DataError, printable
+from ..errors import ConfigError, DataError, NpcaptionError, printable
 from ..model.batch import Batch, whole
 from ..model.checkpoint import Checkpoint
 from ..model.objectives import BAG_OF_WORDS, chosen
@@ -98,13 +98,13 @@ def objectives_of(checkpoint, text):
         return objectives, {}, []
     try:
         return objectives, {BAG_OF_WORDS.name: bag_of(checkpoint, text)}, []
-    except DataError as error:
+    except NpcaptionError as error:                          # no such data, or nothing here that reads them
         others = tuple(objective for objective in objectives if objective.name != BAG_OF_WORDS.name)
         return others, {}, [f"The bag of words is left out, as its words are those of the training captions. {error}"]
 
 
 def bag_of(checkpoint: Checkpoint, text):
-    """The bag of words of one caption -> (1, W) uint8.  DataError if the training captions are not here.
+    """The bag of words of one caption -> (1, W) uint8.  DataError if the training captions are not here, or others.
 
     A checkpoint keeps the number of its bag's words, but not the words: they are counted again.
     """

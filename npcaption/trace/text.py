@@ -107,7 +107,7 @@ def warning_of(recording, slopes):
     wrong = [name for name in back if not slopes[name].agrees]
     if not wrong:
         return ""
-    who = f"{wrong[0]} and {len(wrong) - 1} before it disagree" if wrong[1:] else f"{wrong[0]} disagrees"
+    who = f"{wrong[0]} and {len(wrong) - 1} more disagree" if wrong[1:] else f"{wrong[0]} disagrees"
     return (f"WARNING: the gradient of {who} with the measured slope by more than {TOLERANCE:.0e}. On the way back {wrong[0]} "
             "is the first: look in its backward, and in those that made its dout."
             + " Its matrix is the output's too." * (recording.config.tied and wrong[0] == "token_embed"))

@@ -73,6 +73,14 @@ def test_every_slope_agrees_with_its_gradient(config, kind, caption):
     assert "WARNING" not in text.verdict(recording, found)
 
 
+def test_a_black_image_and_norms_of_one_can_be_traced():
+    found = subject_of(trained := checkpoint(CONVOLVING), Image.new("RGB", (9, 9)), "a dog")
+    recording = record(trained.config.model, trained.parameters, found.batch, found.objectives)
+    assert all(slope.agrees and slope.apart < 1e-7 for slope in slopes(recording).values())
+    assert all(follow(recording, Entry(name, index)).slope.agrees for name, index in [
+        ("image", (3, 3, 1)), ("encoder.0.mlp.norm.weight", (2,)), ("encoder.0.mlp.norm.bias", (2,))])
+
+
 def test_the_gradients_are_those_of_the_captioner_in_float64():
     trained = checkpoint(TIED)
     found, recording = traced(trained)
