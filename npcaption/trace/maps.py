@@ -5,7 +5,7 @@ from base64 import b64encode
 import numpy as np
 from PIL import Image
 
-NEGATIVE, POSITIVE = (37, 99, 235), (234, 88, 12)  # blue and orange: told apart by the colour-blind, on white and on black
+NEGATIVE, POSITIVE = (37, 99, 235), (234, 88, 12)  # told apart by the colour-blind, on white and on black
 PALETTE = bytes(channel for i in range(256) for channel in (NEGATIVE if i < 128 else POSITIVE))
 OPACITY = bytes(min(255, 2 * abs(i - 128)) for i in range(256))  # 0 has no colour, whatever the page's is
 FULL = 99.5         # percentile of the sizes that has the full colour: a single outlier would leave the rest pale

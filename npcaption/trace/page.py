@@ -60,8 +60,9 @@ def ends(recording, slopes, subject):
     return "\n".join([
         figure(uri(original, "JPEG", quality=85), "the photograph"),
         figure(uri(Image.fromarray(subject.image), "PNG"), f"as the model sees it, {size} × {size}", "map"),
-        figure(signed(gradient.sum(-1)), f"its gradient, summed over the colours: rms {rms(gradient):.2e} per unit of 0 to 255; "
-               f"{'; '.join(slope_lines(slopes['image']))}", "map"),
+        figure(signed(gradient.sum(-1)), "; ".join([
+            f"its gradient, summed over the colours: rms {rms(gradient):.2e} per unit of 0 to 255",
+            *slope_lines(slopes["image"])]), "map"),
         figure(uri(lit, "JPEG", quality=85), "where the size of the gradient is above its mean, red to yellow")])
 
 
@@ -88,8 +89,9 @@ def row(visit, slopes, scale):
 
 def slope_lines(slopes):
     along, random = slopes
-    return [f"|g| {along.written:.6e}, slope {along.measured:.6e}, apart {along.apart:.0e}" + ": WRONG" * (not along.agrees),
-            f"along a random direction apart {random.apart:.0e}" + ": WRONG" * (not random.agrees)]
+    lines = [f"|g| {along.written:.6e}, slope {along.measured:.6e}, apart {along.apart:.0e}",
+             f"along a random direction apart {random.apart:.0e}"]
+    return [line + ": WRONG" * (not slope.agrees) for line, slope in zip(lines, slopes)]
 
 
 def formulas(layer):
@@ -105,7 +107,8 @@ def formula(layer, way):
 def bar(name, size, kind, scale):
     low, high = scale
     width = 100 * (log10(size) - low) / (high - low) if size > 0 else 0
-    return (f'<dt>{name}</dt><dd class="track"><i class="{kind}" style="--width: {max(0, min(100, width)):.1f}%"></i></dd>'
+    width = max(0, min(100, width))
+    return (f'<dt>{name}</dt><dd class="track"><i class="{kind}" style="--width: {width:.1f}%"></i></dd>'
             f"<dd>{minus(f'{size:.2e}')}</dd>")
 
 

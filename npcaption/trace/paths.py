@@ -1,12 +1,12 @@
 """The paths of a gradient: how much came by each.
 
-Around a branch or through it: a residual sublayer is out = x + branch(x), so dx = dout + dinner, and dinner is what came
-through the branch.
+Around a branch or through it: a residual sublayer is out = x + branch(x), so dx = dout + dinner, and dinner is what
+came through the branch.
 
-To one number: a backward is linear in dout, so dout may be split into what each sender sent, and each part sent on by
-itself. The parts' gradients of the number add up to its gradient. The encoder's senders are those that read its output: each
-decoder block's cross-attention, and the bag of words. A decoder sublayer's are the output, around all that lies between, and
-the branches of the later sublayers.
+To one number: a backward is linear in dout. So dout may be split into what each sender sent, and each part goes back by
+itself; the parts of the number's gradient add up to it. The encoder's senders are those that read its output: each
+decoder block's cross-attention, and the bag of words. A decoder sublayer's are the output, around all that lies
+between, and the branches of the later sublayers.
 """
 from typing import NamedTuple
 

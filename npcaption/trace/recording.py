@@ -32,7 +32,7 @@ class Visit:
         return {"cross_attention": self.gradients[1:], "bag_loss": self.gradients}.get(self.layer, (None,))[0]
 
     def backward(self, dout, g):
-        """The textbook's backward once more, of another dout. The parameters' gradients are added into g, Parameters."""
+        """The textbook's backward of another dout. The parameters' gradients are added into g, Parameters."""
         getattr(layers, f"{self.layer}_backward")(dout, self.cache, g.sublayer[self.name])
 
 
@@ -56,7 +56,8 @@ class Recording:
 
     def loss_now(self):
         """The loss of the image and the parameters as they are now."""
-        return self._sum(wiring.loss_forward(layers, self.config, self.parameters.sublayer, self.batch, self.objectives)[0])
+        p = self.parameters.sublayer
+        return self._sum(wiring.loss_forward(layers, self.config, p, self.batch, self.objectives)[0])
 
     def _sum(self, losses):
         return float(sum(objective.weight * losses[objective.name] for objective in self.objectives))
@@ -74,12 +75,12 @@ def record(config, parameters, batch, objectives):
     recorder = recorded(parameters.sublayer, gradients.sublayer, visits)
     losses, cache = wiring.loss_forward(recorder, config, parameters.sublayer, batch, objectives)
     dimage = wiring.loss_backward(recorder, 1.0, cache, gradients.sublayer)
-    gradients = Parameters(config, np.float64, gradients.flat - BEFORE)  # new views: a mapping may hold other arrays now
+    gradients = Parameters(config, np.float64, gradients.flat - BEFORE)  # new views: a mapping may hold others
     return Recording(config, parameters, gradients, batch, objectives, losses, visits, dimage, cache[0])
 
 
 def recorded(p, g, visits):
-    """The textbook as an engine whose sublayers append to `visits`.  p, g: {sublayer's name: mapping}, as they are called"""
+    """The textbook as an engine whose sublayers append to `visits`.  p, g: the mappings of their calls, by sublayer"""
     names = {id(mapping): name for view in (p, g) for name, mapping in view.items()}
 
     def position(arguments):

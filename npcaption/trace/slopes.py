@@ -1,9 +1,9 @@
 """Measured slopes: how fast the loss really rises, beside what the gradient says.
 
 All parameters of a sublayer are moved together, and the slope of the loss is measured by the central difference of
-npcaption/gradcheck/numeric.py, at steps h and 2h. Along the gradient, g / |g|, it must be |g|, as g . g / |g| = |g|. That
-alone would not do: if a whole term of g is missing, such as a bias's, what is left still has the right slope along itself.
-So there is a second direction r, random, along which the slope must be g . r.
+npcaption/gradcheck/numeric.py, at steps h and 2h. Along the gradient, g / |g|, it must be |g|, as g . g / |g| = |g|.
+That alone would not do: if a whole term of g is missing, such as a bias's, what is left still has the right slope along
+itself. So there is a second direction r, random, along which the slope must be g . r.
 
 Two numbers prove a sublayer along two directions; `npcaption gradcheck` checks single entries.
 """

@@ -60,8 +60,8 @@ def ids_of(tokenizer, text, max_length):
         raise DataError("--caption is empty. Write one, or leave it out for the model's own.")
     lost = lacking(tokenizer, text)
     if lost:
-        raise DataError(f"--caption has {', '.join(printable(repr(each)) for each in lost[:5])}, which this model's tokenizer "
-                        f"({tokenizer.kind}) lacks. Leave it out.")
+        named = ", ".join(printable(repr(letter)) for letter in lost[:5])
+        raise DataError(f"--caption has {named}, which this model's tokenizer ({tokenizer.kind}) lacks. Leave it out.")
     ids = tokenizer.encode(text.lower())
     if not ids:
         raise DataError("--caption has no token of this model's. Write words.")
@@ -87,8 +87,9 @@ def unknown_words(tokenizer, text):
     """A sentence on the words that are read as UNK, or none. -> list"""
     if tokenizer.kind not in ("word", "space"):
         return []
-    words = [word for word in cut(text, tokenizer.kind, tokenizer.rule) if tokenizer.encode(word) == [tokenizer.unknown]]
-    return [f"Unknown to the tokenizer, and read as UNK: {', '.join(dict.fromkeys(words))}."] if words else []
+    words = dict.fromkeys(cut(text, tokenizer.kind, tokenizer.rule))
+    unknown = [word for word in words if tokenizer.encode(word) == [tokenizer.unknown]]
+    return [f"Unknown to the tokenizer, and read as UNK: {', '.join(unknown)}."] if unknown else []
 
 
 def objectives_of(checkpoint, text):
@@ -113,7 +114,8 @@ def bag_of(checkpoint: Checkpoint, text):
         captions = load_dataset(training.data, checkpoint.config.model.image_size, training.seed, training.scenes,
                                 training.limit).train.captions
     else:
-        captions = [record.captions for record in load_all_records(paths_of(training.data)).train[:training.limit or None]]
+        records = load_all_records(paths_of(training.data)).train[:training.limit or None]
+        captions = [record.captions for record in records]
     found = bags_of_words([*captions, [text]], training.bag_least, checkpoint.state.get("words", 1))
     known = found[:-1].sum(0) >= training.bag_least          # without this caption's part in the counts
     if known.sum() != size:
@@ -140,7 +142,7 @@ def entry_of(text, parameters):
         raise ConfigError(f"--number is {printable(repr(text))}; it must name one entry, such as {form}.")
     index = tuple(map(int, words))
     if len(index) != len(shape):
-        raise ConfigError(f"--number gives {len(index)} places; {name} has shape {shape}. Name an entry such as {form}.")
+        raise ConfigError(f"--number gives {len(index)} places; {name} has shape {shape}. Name one such as {form}.")
     if any(i >= length for i, length in zip(index, shape)):
         raise ConfigError(f"--number: {name} has shape {shape}, so {Entry(name, index)} is outside. Count from 0.")
     return Entry(name, index)

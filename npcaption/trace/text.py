@@ -10,7 +10,10 @@ TIED = "The matrix of the output is token_embed.weight: its gradient, of both us
 
 
 def report(recording, slopes, subject, followed=None):
-    """All that the command prints -> str.  slopes {"image" and each sublayer's name: Slopes}; followed Followed or None"""
+    """All that the command prints -> str
+
+    slopes: {"image" and each sublayer's name: Slopes}; followed: Followed or None
+    """
     parts = [heading(recording, subject), sublayers(recording, slopes), carriers(recording), sources(recording)]
     if followed:
         parts.append(number(followed))
@@ -20,8 +23,9 @@ def report(recording, slopes, subject, followed=None):
 def heading(recording, subject):
     whose = "the model's own, greedily" if subject.own else "as given"
     size, count = recording.config.image_size, recording.parameters.flat.size
-    return "\n".join([f"image: {printable(subject.photo)}, as {size}x{size} pixels; {count:,} parameters, float64, no dropout",
-                      f"caption: {clean(subject.caption) or '(empty)'}  ({whose})", loss_line(recording), *subject.notes])
+    return "\n".join([
+        f"image: {printable(subject.photo)}, as {size}x{size} pixels; {count:,} parameters, float64, no dropout",
+        f"caption: {clean(subject.caption) or '(empty)'}  ({whose})", loss_line(recording), *subject.notes])
 
 
 def loss_line(recording):
@@ -40,7 +44,8 @@ def sublayers(recording, slopes):
                             *((visit.name, visit.out, visit.dout) for visit in recording.visits)]:
         along, random = slopes[name]
         rows.append(f"{name:<{NAME}}{shape(out):>12}{rms(out):>9.4g}{rms(dout):>13.2e}{along.written:>12.4e}"
-                    f"{along.measured:>17.9e}{along.apart:>8.0e}{random.apart:>8.0e}" + "  WRONG" * (not slopes[name].agrees))
+                    f"{along.measured:>17.9e}{along.apart:>8.0e}{random.apart:>8.0e}"
+                    + "  WRONG" * (not slopes[name].agrees))
     rows += ["",
              "out: what the sublayer hands on, or its loss; dout: the gradient of the loss by it. |g|: the norm of",
              "the gradient of all parameters of the sublayer. slope: that of the loss, measured along g by central",
@@ -59,7 +64,7 @@ def carriers(recording):
         if found:
             rows.append(f"{visit.name:<{NAME}}{found.residual:>15.2e}{found.branch:>11.2e}{found.together:>13.2e}"
                         f"{found.cosine:>+12.2f}")
-    rows += ["", "rms, from the loss back. dx = dout + what came through the branch; cosine: of the angle between the two."]
+    rows += ["", "rms, from the loss back. dx = dout + what came through the branch; cosine: of their angle."]
     return "\n".join(rows)
 
 
@@ -92,8 +97,8 @@ def verdict(recording, slopes, followed=None):
     """The last line: whether all slopes agree, and if not, where to look."""
     sentences = [warning for warning in [warning_of(recording, slopes)] if warning]
     if followed and not followed.slope.agrees:
-        sentences.append(f"WARNING: the gradient of {followed.entry} is {followed.slope.written:.6g}, but measured it is "
-                         f"{followed.slope.measured:.6g}.")
+        written, measured, *_ = followed.slope
+        sentences.append(f"WARNING: the gradient of {followed.entry} is {written:.6g}; measured, it is {measured:.6g}.")
     if sentences:
         return "\n".join(sentences)
     name = max(slopes, key=lambda name: slopes[name].apart)
@@ -108,8 +113,8 @@ def warning_of(recording, slopes):
     if not wrong:
         return ""
     who = f"{wrong[0]} and {len(wrong) - 1} more disagree" if wrong[1:] else f"{wrong[0]} disagrees"
-    return (f"WARNING: the gradient of {who} with the measured slope by more than {TOLERANCE:.0e}. On the way back {wrong[0]} "
-            "is the first: look in its backward, and in those that made its dout."
+    return (f"WARNING: the gradient of {who} with the measured slope by more than {TOLERANCE:.0e}. On the way back "
+            f"{wrong[0]} is the first: look in its backward, and in those that made its dout."
             + " Its matrix is the output's too." * (recording.config.tied and wrong[0] == "token_embed"))
 
 

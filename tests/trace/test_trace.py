@@ -24,10 +24,10 @@ CAPTIONS = ["a red dog runs .", "a blue dog sits !", "the red cat runs ,", "the 
 RESIDUAL_STEM = replace(CONVOLVING, convolutions=(5, 5, 5), patch_size=4, bag=0)
 
 
-def checkpoint(config=SMALL, kind="char", training=TrainingConfig(), seed=0):
+def checkpoint(config=SMALL, kind="char", training=None, seed=0):
     tokenizer = tokenizers.build(kind, CAPTIONS, 1, 270)
     config = replace(config, vocabulary=tokenizer.size, unknown=tokenizer.unknown, max_length=24)
-    return Checkpoint(Config(config, training), tokenizer, initialise(config, seed), {}, None)
+    return Checkpoint(Config(config, training or TrainingConfig()), tokenizer, initialise(config, seed), {}, None)
 
 
 def photo(size=(40, 30), seed=0):
@@ -64,7 +64,8 @@ def with_bag(folder, least=2):
 
 
 @pytest.mark.parametrize("config", [configs.TINY, configs.SMALL, configs.ODD, SMALL, TIED, CONVOLVING, RESIDUAL_STEM])
-@pytest.mark.parametrize("kind, caption", [("char", "a red dog"), ("word", None), ("space", "the cat sits"), ("bpe", "é dog!")])
+@pytest.mark.parametrize("kind, caption", [("char", "a red dog"), ("word", None), ("space", "the cat sits"),
+                                           ("bpe", "é dog!")])
 def test_every_slope_agrees_with_its_gradient(config, kind, caption):
     _, recording = traced(checkpoint(replace(config, bag=0), kind), caption)
     found = slopes(recording)
@@ -161,11 +162,14 @@ BROKEN = [
     (mlp, "gelu_backward", lambda right: lambda dout, cache: 1.01 * right(dout, cache), "decoder.1.mlp"),
     (self_attention, "attention_backward", lambda right: lambda dout, cache: right(dout, cache)[::-1],
      "decoder.1.self_attention"),
-    (cross_attention, "projection_backward", lambda right: lambda dout, cache: (right(dout, cache)[0], right(dout, cache)[1] / 2),
+    (cross_attention, "projection_backward",
+     lambda right: lambda dout, cache: (right(dout, cache)[0], right(dout, cache)[1] / 2),
      "decoder.1.cross_attention"),
-    (layers, "cross_attention_backward", lambda right: lambda dout, cache, g: (right(dout, cache, g)[0], 0 * cache[2][0]),
+    (layers, "cross_attention_backward",
+     lambda right: lambda dout, cache, g: (right(dout, cache, g)[0], 0 * cache[2][0]),
      "encoder.1.mlp"),
-    (layers, "mlp_backward", lambda right: lambda dout, cache, g: right(dout, cache, g) - dout, "decoder.1.cross_attention"),
+    (layers, "mlp_backward", lambda right: lambda dout, cache, g: right(dout, cache, g) - dout,
+     "decoder.1.cross_attention"),
     (output, "layernorm_backward", lambda right: lambda dout, cache: (dout, *right(dout, cache)[1:]), "decoder.1.mlp"),
     (patch_embed, "patches_backward", lambda right: lambda dout, cache: -right(dout, cache), "image"),
     (patch_embed, "linear_backward", lambda right: lambda dout, cache: (*right(dout, cache)[:2], 0), "patch_embed"),
@@ -173,7 +177,8 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("module, name, breaking, first", BROKEN, ids=[f"{m.__name__.split('.')[-1]}.{n}" for m, n, *_ in BROKEN])
+@pytest.mark.parametrize("module, name, breaking, first", BROKEN,
+                         ids=[f"{module.__name__.split('.')[-1]}.{name}" for module, name, *_ in BROKEN])
 def test_a_broken_backward_is_seen_and_its_place_named(monkeypatch, module, name, breaking, first):
     monkeypatch.setattr(module, name, breaking(getattr(module, name)))
     _, recording = traced(checkpoint())

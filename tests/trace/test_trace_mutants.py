@@ -18,7 +18,7 @@ def recording():
     batch, objectives = example(CONFIG)
     batch = whole(batch.inputs[:1], batch.ids[:1], targets={"bag": batch.targets["bag"][:1]})
     parameters = initialise(CONFIG, 0, np.float64)
-    parameters.flat += 0.05 * np.random.default_rng(3).standard_normal(parameters.flat.shape)  # norms other than 1 and 0
+    parameters.flat += 0.05 * np.random.default_rng(3).standard_normal(parameters.flat.shape)  # norms not 1 and 0
     return record(CONFIG, parameters, batch, objectives)
 
 
