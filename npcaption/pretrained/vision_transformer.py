@@ -7,8 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..layers import (attention_forward, gelu_forward, layernorm_forward, linear_forward, merge_heads_forward,
-                      patches_forward, projection_forward, split_heads_forward)
+from ..layers import (
+    attention_forward,
+    gelu_forward,
+    layernorm_forward,
+    linear_forward,
+    merge_heads_forward,
+    patches_forward,
+    projection_forward,
+    split_heads_forward,
+)
 
 
 class Weights(NamedTuple):

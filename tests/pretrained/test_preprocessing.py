@@ -5,7 +5,14 @@ from PIL import Image
 
 from npcaption.errors import DataError
 from npcaption.pretrained.clip_config import MEAN, STD
-from npcaption.pretrained.preprocessing import BATCH, batches, center_crop, cropped_square, normalise, resize_shorter_side
+from npcaption.pretrained.preprocessing import (
+    BATCH,
+    batches,
+    center_crop,
+    cropped_square,
+    normalise,
+    resize_shorter_side,
+)
 from tests.helpers.references import reference
 
 
