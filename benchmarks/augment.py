@@ -9,10 +9,9 @@ from itertools import islice
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.batches import NO_VIEWS, Views, ahead, encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
-from npcaption.model.engines import compile_engine
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
-from npcaption.training.loop import Trainer
+from npcaption.training.trainer import Trainer
 
 from .alternate import median, race, ratio, serve
 
@@ -26,7 +25,6 @@ def make(views, folder):
     tokenizer = CharTokenizer.build([text for texts in data.train.captions for text in texts])
     model = ModelConfig(vocabulary=tokenizer.size)
     sequences = encode_captions(data.train, tokenizer, model.max_length)
-    compile_engine("numba").result()
     trainer = Trainer(Config(model, TrainingConfig()), initialise(model, 0))
     batches = ahead(batch for epoch in range(10 ** 6)
                     for batch in epoch_batches(data.train.images, sequences, BATCH, "random", 0, epoch, 0, views))

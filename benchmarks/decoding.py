@@ -16,8 +16,8 @@ from functools import partial
 import numpy as np
 
 from npcaption.captioning import decoding, files
-from npcaption.captioning.captioner import load_captioner
-from npcaption.model.engines import compile_engine, make_engine
+from npcaption.captioning.captioner import Captioner
+from npcaption.model.engines import make_engine
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import END
 
@@ -33,7 +33,6 @@ def make(name, size, threads):
     if name in ("numba", "numpy"):
         parameters = initialise(MODEL, 0)
         parameters.named["output.linear.bias"][END] = -1e4
-        compile_engine(name).result()
         engine = make_engine(name, MODEL, parameters, threads)
         return lambda: decoding.greedy(engine, images)
     import torch
@@ -76,7 +75,7 @@ def measure(size, threads, rounds):
 
 def throughput(folder, checkpoint, count):
     """Files to captions, as sample.py goes: read, squashed, captioned."""
-    captioner = load_captioner(checkpoint, "numba")
+    captioner = Captioner.load(checkpoint, "numba")
     paths = files.find_images([folder])[:count]
     for name, decode in [("greedy", decoding.greedy), ("beam 4", partial(decoding.beam, width=4))]:
         start = time.perf_counter()

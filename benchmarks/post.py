@@ -21,7 +21,6 @@ from npcaption.evaluate import metrics
 from npcaption.evaluate.losses import losses
 from npcaption.evaluate.scores import decode_all
 from npcaption.model import checkpoint
-from npcaption.model.engines import compile_engine, make_engine
 from npcaption.support.command import arguments, command
 from npcaption.support.progress import progress
 
@@ -39,9 +38,7 @@ def posts_loss(captioner, images, sequences, training):
 def load(path, threads):
     """-> Captioner, TrainingConfig, state"""
     trained = checkpoint.load(path)
-    engine = make_engine("numba", trained.config.model, trained.parameters, threads)
-    captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
-    return captioner, trained.config.training, trained.state
+    return Captioner.of(trained, "numba", threads), trained.config.training, trained.state
 
 
 def row(run, data, threads):
@@ -80,7 +77,6 @@ def main():
     parser.add_argument("--data", required=True, metavar="PATH")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
     options = arguments(parser)
-    compile_engine("numba").result()
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for run in options.runs:
         print(f"| {' | '.join(row(Path(run), options.data, options.threads))} |", flush=True)

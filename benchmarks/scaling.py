@@ -13,11 +13,10 @@ import numpy as np
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.model.batch import whole
-from npcaption.model.engines import compile_engine
 from npcaption.model.parameters import initialise
 from npcaption.support.cores import usable_cores
 from npcaption.support.progress import progress
-from npcaption.training.loop import Trainer
+from npcaption.training.trainer import Trainer
 
 from . import flops
 
@@ -50,7 +49,6 @@ def main():
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    compile_engine("numba").result()
     found = list(rows(options.threads))
     steps, seconds = [stepper(*row[1:]) for row in found], [[] for _ in found]
     for number in progress(range(-1, options.rounds), options.rounds + 1, "rounds", "rounds"):

@@ -13,13 +13,13 @@ from pathlib import Path
 
 FIRST_STEP = """
 import sys, time
-from npcaption.training import loop
-step = loop.Trainer.step
+from npcaption.training import trainer
+step = trainer.Trainer.step
 def timed(self, *arguments):
     result = step(self, *arguments)
     print("FIRST STEP", time.time(), flush=True)
     import os; os._exit(0)
-loop.Trainer.step = timed
+trainer.Trainer.step = timed
 sys.argv[0] = "train.py"
 import runpy; runpy.run_path("train.py", run_name="__main__")
 """

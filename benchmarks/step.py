@@ -39,9 +39,7 @@ def batch(size, model=MODEL):
 
 def make_npcaption(engine, size, threads, model):
     from npcaption.model.batch import whole
-    from npcaption.model.engines import compile_engine
-    from npcaption.training.loop import Trainer
-    compile_engine(engine).result()
+    from npcaption.training.trainer import Trainer
     trainer = Trainer(Config(model, TrainingConfig(engine=engine, threads=threads)), initialise(model, 0))
     images, ids = batch(size, model)
     step = whole(images, ids[:, None])
@@ -91,7 +89,7 @@ def compare_gradients():
     from npcaption.captioning.captioner import Captioner
     from npcaption.export.torch_state import to_torch_state, torch_views
     from npcaption.model.batch import whole
-    from npcaption.model.engines import compile_engine, make_engine
+    from npcaption.model.engines import make_engine
     images, ids = batch(4)
     parameters = initialise(MODEL, 0)
     network = original().double()
@@ -100,7 +98,6 @@ def compare_gradients():
     network.loss(torch.from_numpy(images).permute(0, 3, 1, 2).double() / 127.5 - 1, torch.from_numpy(ids)).backward()
     exact = {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
     for name in ("numba", "numpy"):
-        compile_engine(name).result()
         gradients = Parameters(MODEL)
         make_engine(name, MODEL, parameters).loss_and_gradients(whole(images, ids[:, None]), gradients)
         worst = max(np.abs(view - exact[key]).max() / np.abs(exact[key]).max()

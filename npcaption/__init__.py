@@ -5,6 +5,7 @@
     captioner.caption("dog.jpg")
 """
 from importlib import import_module
+from operator import attrgetter
 
 from .errors import CheckpointError, ConfigError, DataError, NpcaptionError
 
@@ -12,7 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Captioner", "load", "decoding", "NpcaptionError", "DataError", "ConfigError", "CheckpointError"]
 
-LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "load_captioner"), "decoding": ("decoding", None)}
+LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "Captioner.load"), "decoding": ("decoding", None)}
 
 
 def __getattr__(name):
@@ -21,4 +22,4 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = LAZY[name]
     found = import_module(f".captioning.{module}", __name__)
-    return getattr(found, attribute) if attribute else found
+    return attrgetter(attribute)(found) if attribute else found

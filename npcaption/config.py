@@ -4,7 +4,7 @@ Flags, help texts and checks are made from these fields (support/settings.py, su
 """
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
-from math import inf, prod
+from math import inf, isqrt, prod
 
 from .errors import ConfigError
 from .support.settings import Range, check_value, derived, element, setting, settings_of, suggestion
@@ -14,6 +14,7 @@ SHAPES = ("shapes",)  # as data: generated scenes
 ENGINES = "numba", "numpy"
 
 PIXELS, WIDTH, BLOCKS, LENGTH = Range(1, 65535), Range(1, 10 ** 7), Range(1, 1000), Range(3, 10 ** 7)
+WIDTH_OR_NONE, BLOCKS_OR_NONE = Range(0, 10 ** 7), Range(0, 1000)
 COUNT, COUNT_OR_NONE = Range(1), Range(0)
 BELOW_1, NOT_NEGATIVE, POSITIVE = Range(0, 1, (1,)), Range(0, inf, (inf,)), Range(0, inf, (0, inf))
 DECAYING, NOT_0 = Range(0, 0.999999), Range(1e-30, inf, (inf,))  # in float32: more is 1, less is 0
@@ -29,7 +30,7 @@ class ModelConfig:
     channels: int = setting("model", 128, "width of the residual stream", WIDTH)                            # C
     heads: int = setting("model", 4, "heads of every attention; they share the channels", WIDTH)            # H
     hidden: int = setting("model", 512, "hidden units of every MLP", WIDTH)                                 # F
-    encoder_blocks: int = setting("model", 2, "transformer blocks of the encoder", BLOCKS)
+    encoder_blocks: int = setting("model", 2, "transformer blocks of the encoder", BLOCKS_OR_NONE)
     decoder_blocks: int = setting("model", 2, "transformer blocks of the decoder", BLOCKS)
     max_length: int = setting("tokenizer", 48, "maximum tokens of a caption, start and end included", LENGTH)  # L
     vocabulary: int = derived("number of token ids", COUNT_OR_NONE)                                         # V
@@ -37,6 +38,15 @@ class ModelConfig:
     dropout: float = setting("model", 0.0, "dropout rate on each residual branch", BELOW_1)
     tied: bool = setting("model", False, "share the output matrix with the token embedding")
     bag: int = derived("size of the bag-of-words head (training only); 0 for no head", COUNT_OR_NONE)       # W
+    encoder_name: str = derived("name of the frozen encoder whose features are read; empty if the model reads pixels", default="")
+    encoder_sha256: str = derived("hash of the frozen encoder's file", default="")
+    feature_tokens: int = derived("tokens of a frozen encoder's features", COUNT_OR_NONE)                   # P
+    feature_width: int = derived("channels of a frozen encoder's features", WIDTH_OR_NONE)                  # I
+    class_token: bool = derived("whether the first feature token is a class token, which has no place", default=False)
+    feature_norm: bool = setting("model", False, "layer norm on frozen features")
+    feature_position: bool = setting("model", False, "learned positions added to frozen features")
+    feature_dropout: float = setting("model", 0.0, "dropout rate on frozen features", BELOW_1)
+    word_width: int = derived("width of the word vectors; 0 if it is the model's own", WIDTH_OR_NONE)       # E
 
     @property
     def stem(self):
@@ -51,11 +61,18 @@ class ModelConfig:
 
     @property
     def patches_a_side(self):
-        return self.image_size // self.patch_pixels
+        """Rows and columns of the tokens that have a place in the image."""
+        return isqrt(self.feature_tokens - self.class_token) if self.encoder_name else self.image_size // self.patch_pixels
 
     @property
     def patches(self):
-        return self.patches_a_side ** 2
+        return self.feature_tokens if self.encoder_name else self.patches_a_side ** 2
+
+    @property
+    def input_shape(self):
+        """Shape of one image as the model reads it: its pixels, or a frozen encoder's features."""
+        size = self.image_size
+        return (self.feature_tokens, self.feature_width) if self.encoder_name else (size, size, 3)
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,14 @@ class TrainingConfig:
     flip: bool = setting("data", False, "mirror every second image, unless its caption says left or right")
     crop: float = setting("data", 0.0, "largest fraction of the height and width to crop at random", BELOW_1)
     colour: float = setting("data", 0.0, "largest relative change of brightness, contrast and saturation", Range(0, 1))
+    encoder: str = setting("data", "", "weights of a frozen encoder (CLIP, EfficientNet-Lite), whose features the model reads "
+                           "instead of pixels", metavar="FILE")
+    activation: str = setting("data", "auto", "activation of a CLIP whose configuration is not beside its weights",
+                              ("auto", "quick_gelu", "gelu"))
+    features: str = setting("data", "", "features computed elsewhere, .npy or .safetensors, with the images' names in a .txt "
+                            "beside", metavar="FILE")
+    word_vectors: str = setting("tokenizer", "", "text file of word vectors (GloVe) for the token embedding", metavar="FILE")
+    freeze_word_vectors: bool = setting("tokenizer", False, "do not train the word vectors")
     tokenizer: str = setting("tokenizer", "char", "token unit: characters, words, white-space words or byte pairs",
                              ("char", "word", "space", "bpe"))
     min_count: int = setting("tokenizer", 2, "minimum count for a word to enter the vocabulary", COUNT)
@@ -126,6 +151,8 @@ class Config:
 OURS = dict(learning_rate=1e-3, schedule="cosine", warmup_steps=500, beta2=0.98, weight_decay=0.05, decay="matrices",
             clip_norm=1.0)
 
+DECODER_OF_CLIP = dict(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=6)
+
 PRESETS = {
     # Coloured shapes, drawn when training starts: minutes on a laptop.
     "shapes": Config(
@@ -141,6 +168,14 @@ PRESETS = {
     "first-128": Config(ModelConfig(image_size=128), TrainingConfig(captions="first")),
     # Subwords: 32 tokens cut 2 % of Flickr8k's captions short.
     "bpe": Config(ModelConfig(max_length=32), TrainingConfig(tokenizer="bpe", **OURS)),
+    # The post's frozen encoder, and word vectors; their files are flags: --encoder, --word-vectors.
+    "clip": Config(ModelConfig(**DECODER_OF_CLIP), TrainingConfig()),
+    "clip-glove": Config(ModelConfig(**DECODER_OF_CLIP, max_length=20), TrainingConfig(tokenizer="space")),
+    # Ours for a frozen encoder: docs/log.md has the experiments behind it.
+    "frozen": Config(
+        ModelConfig(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=3, max_length=32, dropout=0.3,
+                    tied=True, feature_norm=True, feature_position=True, feature_dropout=0.2),
+        TrainingConfig(**OURS, epochs=12, batch_size=64, tokenizer="bpe", flip=True)),
     # Ours for photographs: docs/log.md has the experiments behind it. The model that ships was trained by it.
     "flickr8k": Config(
         ModelConfig(patch_size=2, convolutions=(16, 32, 64), hidden=256, max_length=32, dropout=0.1, tied=True),
@@ -184,6 +219,19 @@ def check(config):
             check_value(name, getattr(part, name), kind, allowed)
     if not t.data or not all(t.data):
         raise ConfigError("data is empty; it must be shapes, or the paths of captioned images.")
+    reads_features, with_vectors = bool(t.encoder or t.features), bool(t.word_vectors)
+    if t.encoder and t.features:
+        raise ConfigError("encoder and features are both given. Give one of them.")
+    if reads_features and (t.crop or t.colour):
+        raise ConfigError("crop and colour change pixels, and the model reads features. Set both to 0; flip works.")
+    if reads_features and t.data == SHAPES:
+        raise ConfigError("A frozen encoder needs photographs: name their folder with --data.")
+    if with_vectors and t.tokenizer not in ("word", "space"):
+        raise ConfigError(f"word_vectors needs words, and the tokenizer is {t.tokenizer}. Choose --tokenizer word or space.")
+    if with_vectors and m.tied:
+        raise ConfigError("tied needs a token embedding of the model's own width; word_vectors has another. Omit one.")
+    if t.freeze_word_vectors and not with_vectors:
+        raise ConfigError("freeze_word_vectors has nothing to freeze. Give --word-vectors FILE.")
     patch = m.patch_pixels
     if m.image_size % patch:
         times = f" times {patch // m.patch_size}, for the convolutions that halve the sides" if m.convolutions else ""

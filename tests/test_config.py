@@ -2,7 +2,7 @@
 import argparse
 import inspect
 import json
-from dataclasses import fields, make_dataclass
+from dataclasses import fields, make_dataclass, replace
 
 import pytest
 
@@ -19,7 +19,7 @@ from npcaption.config import (
     preset,
 )
 from npcaption.errors import ConfigError
-from npcaption.model.parameters import components
+from npcaption.model.parameters import Parameters, components
 from npcaption.support.command import arguments
 from npcaption.support.flags import add_flags, given
 from npcaption.support.settings import Range, element, setting, settings_of
@@ -27,8 +27,9 @@ from npcaption.training import cli, loop
 
 PARTS = ModelConfig, TrainingConfig, RunOptions
 SETTINGS = [found for part in PARTS for found in settings_of(part)]
-FREE = "data",                                               # settings that may be any text
-FROM_DATA = "vocabulary", "unknown", "bag"                   # known when the data are read, so without a flag
+FREE = "data", "encoder", "features", "word_vectors", "encoder_name", "encoder_sha256"  # settings that may be any text
+FROM_DATA = ("vocabulary", "unknown", "bag", "encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token",
+             "word_width")                                   # known when the data are read, so without a flag
 
 
 # ---------------------------------------------------------------------------------------------------------- the table
@@ -156,6 +157,13 @@ def test_help_gives_the_values_of_the_preset_that_is_named(capsys):
 def test_every_preset_is_valid_and_survives_json(name):
     check(preset(name))
     assert Config.from_json(json.loads(json.dumps(preset(name).to_json()))) == preset(name)
+
+
+@pytest.mark.parametrize("name, tokens, sizes, total", [
+    ("clip", 53, {}, 6_548_277), ("clip-glove", 4_521, {"word_width": 100}, 8_153_773), ("clip-glove", 4_521, {"word_width": 50}, 7_914_923)])
+def test_the_posts_models_on_clips_tokens_have_its_numbers_of_parameters(name, tokens, sizes, total):
+    model = replace(preset(name).model, encoder_name="CLIP", feature_tokens=50, feature_width=768, vocabulary=tokens, **sizes)
+    assert Parameters(model).flat.size == total
 
 
 def test_the_seed_preset_is_the_originals():

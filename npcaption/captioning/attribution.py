@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import layers
-from ..data.images import load_image
 from ..errors import ConfigError, DataError
 from ..model import wiring
 from ..model.engines import check_batch
@@ -36,19 +35,19 @@ def words(tokenizer, ids):
 
 
 def fitting(captioner, image, ids):
-    """-> image (S, S, 3) uint8, ids (T,).  DataError if the model does not take them."""
+    """-> image (A, A, 3) uint8 or features (P, D), ids (T,).  DataError if the model does not take them."""
     ids = np.asarray(ids)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise DataError("A caption must be given by its ids, (T,) integers with start and end, as Sentence.hypothesis.ids "
                         f"has them; this is {ids.shape} {ids.dtype}.")
     check_batch(captioner.config, ids)
-    return load_image(image, captioner.config.image_size), ids
+    return captioner.inputs_of([image])[0], ids
 
 
 def attention(captioner, image, ids, layer=None, head=None):
     """Where the decoder looked while it wrote each word.  ids (T,) -> list of Looks
 
-    A map (n, n) holds the share of each patch, summing to 1: the mean over the word's tokens, over the heads and over the
+    A map (n, n) holds the share of each patch, summing to 1, a frozen encoder's class token left out: the mean over the word's tokens, over the heads and over the
     decoder's blocks, unless `layer` or `head` (counted from 0) chooses one.
     """
     config, p = captioner.config, captioner.parameters.sublayer
@@ -62,6 +61,11 @@ def attention(captioner, image, ids, layer=None, head=None):
     shares = np.stack([layers.cross_attention_map(cross)[0] for _, cross, _ in blocks])  # (blocks, H, T, P)
     shares = shares[slice(None) if layer is None else [layer]][:, slice(None) if head is None else [head]].mean((0, 1))
     n = config.patches_a_side
+    if config.class_token:                                   # it has no place
+        shares = shares[:, 1:] / shares[:, 1:].sum(1, keepdims=True)  # (T, n * n)
+    if n * n != shares.shape[1]:
+        raise ConfigError(f"The {shares.shape[1]} tokens of {config.encoder_name} are no square grid, so attention cannot be "
+                          f"drawn.")
     # What stands at place i, the decoder wrote when it had read place i - 1.
     return [Look(word.text, shares[word.tokens.start - 1:word.tokens.stop - 1].mean(0).reshape(n, n))
             for word in words(captioner.tokenizer, ids)]
@@ -70,8 +74,11 @@ def attention(captioner, image, ids, layer=None, head=None):
 def saliency(captioner, image, ids):
     """How much each pixel matters for each word: |d log p(word | image, words before) / d pixel|, summed over the colours.
 
-    ids (T,) -> list of Looks, maps (S, S).  Simonyan et al. 2013, arXiv:1312.6034
+    ids (T,) -> list of Looks, maps (A, A).  Simonyan et al. 2013, arXiv:1312.6034
     """
+    if captioner.config.encoder_name:
+        raise ConfigError(f"The gradient of pixels needs a model that reads pixels, and this one reads features of "
+                          f"{captioner.config.encoder_name}. Ask for attention.")
     image, ids = fitting(captioner, image, ids)
     config, p, dtype = captioner.config, captioner.parameters.sublayer, captioner.parameters.flat.dtype
     g = Parameters(config, dtype).sublayer                   # the parameters' gradients: not asked for
@@ -83,6 +90,6 @@ def saliency(captioner, image, ids):
         targets[word.tokens.start - 1:word.tokens.stop - 1] = ids[word.tokens]
         _, output = layers.output_loss_forward(x, p["output"], targets, 1)
         dx = layers.output_loss_backward(1.0, output, g["output"])  # (T - 1, C)
-        dimage = wiring.encode_backward(layers, wiring.decode_backward(layers, dx, decoder, g), encoder, g)  # (S, S, 3)
+        dimage = wiring.encode_backward(layers, wiring.decode_backward(layers, dx, decoder, g), encoder, g)  # (A, A, 3)
         looks.append(Look(word.text, np.abs(dimage).sum(-1)))
     return looks

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..data.encoders import check_encoder, frozen_encoder
 from ..data.images import load_image
 from ..errors import ConfigError, DataError, printable
+from ..model import checkpoint as checkpoints
 from ..model.batch import target_tokens, whole
-from ..model.checkpoint import SHIPPED, load
-from ..model.engines import NumpyEngine, compile_engine, make_engine
+from ..model.engines import NumpyEngine, make_engine
 from ..model.objectives import LIKELIHOOD
 from ..model.parameters import Parameters
 from ..tokenizers import caption_ids
@@ -28,13 +29,46 @@ class Sentence(NamedTuple):
 
 
 class Captioner:
-    def __init__(self, config, tokenizer, parameters, engine=None):
+    def __init__(self, config, tokenizer, parameters, engine=None, encoder=None):
         """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with.
 
-        engine: one of npcaption.engines that runs these parameters; without it NumPy does.
+        encoder: the frozen one whose features the model reads, if it reads features; see npcaption.pretrained.
+        engine: one of npcaption.model.engines that runs these parameters; without it NumPy does.
         """
         self.config, self.tokenizer, self.parameters = config, tokenizer, parameters
-        self.engine = engine or NumpyEngine(config, parameters)
+        self.engine, self.encoder = engine or NumpyEngine(config, parameters), encoder
+
+    @classmethod
+    def load(cls, path=None, engine="numpy", threads=0, encoder=None):
+        """The captioner of a checkpoint's file, or without one of the model that ships with the package.
+
+        engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
+        seconds, once. threads: as for make_engine. encoder: for a model that reads a frozen encoder's features, that
+        encoder, or the path of its weights. ConfigError if it is not the one that the model was trained with.
+        """
+        if isinstance(encoder, (str, os.PathLike)):
+            encoder = frozen_encoder(os.fspath(encoder))
+        return cls.of(checkpoints.load(checkpoints.SHIPPED if path is None else path), engine, threads, encoder)
+
+    @classmethod
+    def of(cls, checkpoint, engine="numpy", threads=0, encoder=None):
+        """The captioner of a Checkpoint."""
+        config, parameters = checkpoint.config.model, checkpoint.parameters
+        check_encoder(config, encoder)
+        return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads), encoder)
+
+    def inputs_of(self, images):
+        """Images as the model reads them, a list -> (B, A, A, 3) uint8, or features (B, P, D)
+
+        An image may be given by its features, (P, D) as the encoder makes them.  DataError if one cannot be read.
+        """
+        if not self.config.encoder_name:
+            return np.stack([load_image(image, self.config.image_size) for image in images])
+        shape = self.config.input_shape
+        if all(isinstance(image, np.ndarray) and image.shape == shape and image.dtype.kind == "f" for image in images):
+            return np.stack(images)
+        check_encoder(self.config, self.encoder)
+        return self.encoder.tokens(images)
 
     def caption(self, image):
         """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str"""
@@ -51,24 +85,24 @@ class Captioner:
         """All captions that `decode` finds, in its order -> for each image a list of Sentences
 
         images: a list or anything else that gives images in an order, (B, H, W, 3) uint8 too.
-        decode: greedy, sample or beam of npcaption.decoding, with settings: partial(beam, width=4).
+        decode: greedy, sample or beam of npcaption.captioning.decoding, with settings: partial(beam, width=4).
         """
         if is_one(images) or not isinstance(images, Iterable) or isinstance(images, (Mapping, set, frozenset)):
             raise DataError(f"captions() and sentences() take a list of images, and were given {kind(images)}. "
                             "Give a list, such as ['dog.jpg'], or one image to caption().")
         if not callable(decode):
-            raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.decoding.greedy.")
+            raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.captioning.decoding.greedy.")
         self.engine.refresh()
         found, images = [], iter(images)
-        while group := [load_image(image, self.config.image_size) for image in islice(images, GROUP)]:
+        while group := list(islice(images, GROUP)):
             found += [[Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses]
-                      for hypotheses in decode(self.engine, np.stack(group))]
+                      for hypotheses in decode(self.engine, self.inputs_of(group))]
         return found
 
     def loss(self, images, captions):
         """How surprised the model is, in nats per token, padding not counted.
 
-        images (B, S, S, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
+        images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
         """
         images, ids = self._batch(images, captions)
         return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)
@@ -124,7 +158,7 @@ def pixels(images):
     try:
         images = np.asarray(images)
     except Exception as error:                               # lists of unequal lengths, tensors on another device
-        raise DataError(f"The images are no array (B, S, S, 3): {printable(error)}") from error
+        raise DataError(f"The images are no array (B, A, A, 3): {printable(error)}") from error
     if images.dtype.kind not in "uif":
         raise DataError(f"The images hold {images.dtype}; this model takes uint8, or floats from 0 to 255. "
                         f"npcaption.data.images.load_image makes such ones of files.")
@@ -143,16 +177,4 @@ def pixels(images):
 
 def newest(folder="runs"):
     """The best.npz that was written last, of all trainings under `folder`; without any, the model that ships."""
-    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=SHIPPED)
-
-
-def load_captioner(path=None, engine="numpy", threads=0):
-    """A Captioner from a checkpoint's file, or without one from the model that ships with the package.
-
-    engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
-    seconds, once. threads: as for make_engine.
-    """
-    checkpoint = load(SHIPPED if path is None else path)
-    compile_engine(engine).result()
-    return Captioner(checkpoint.config.model, checkpoint.tokenizer, checkpoint.parameters,
-                     make_engine(engine, checkpoint.config.model, checkpoint.parameters, threads))
+    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=checkpoints.SHIPPED)

@@ -10,12 +10,13 @@
 from functools import partial
 
 from ..config import ENGINES
+from ..data.encoders import add_encoder_flags, frozen_encoder
 from ..errors import ConfigError, DataError
 from ..support.command import arguments, parser_of
 from ..support.flags import add_option, filename
 from ..support.settings import Range
 from . import decoding, files
-from .captioner import GROUP, load_captioner
+from .captioner import GROUP, Captioner
 
 
 def decoder(options):
@@ -45,6 +46,7 @@ def main(words=None):
     parser = parser_of("sample", __doc__)
     parser.add_argument("images", type=filename, nargs="+", metavar="IMAGE", help="files, folders or patterns")
     add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
+    add_encoder_flags(parser)
     add_option(parser, "engine", str, f"kernels or textbook (default: numba for more than {GROUP} images)", ENGINES)
     add_option(parser, "json", bool, "print a JSON object per image, one a line", default=False)
 
@@ -68,7 +70,8 @@ def main(words=None):
     files.check_pictures([out for out in (options.attention, options.saliency) if out], paths,
                               [options.checkpoint] if options.checkpoint else [])
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
-    captioner = load_captioner(options.checkpoint, engine)
+    encoder = frozen_encoder(options.encoder, options.features, options.activation)
+    captioner = Captioner.load(options.checkpoint, engine, encoder=encoder)
     failed = 0
     for number, (path, image, sentences) in enumerate(files.captioned(captioner, paths, decode), 1):
         files.tell(path, sentences, options.count, options.json)

@@ -1,6 +1,6 @@
 """From images to token ids: greedy, sampling, beam search. All three go token by token over the engine's memory.
 
-Each takes images (B, S, S, 3) uint8 and gives for each image a list of Hypotheses; beam search the best first. A caption is at most
+Each takes images (B, A, A, 3) uint8 and gives for each image a list of Hypotheses; beam search the best first. A caption is at most
 max_length ids; one that has not ended by then ends in its last place, which is how training cuts captions too.
 """
 import zlib

@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image
 
 from ..data.formats.text import clean, count
-from ..data.images import load_image
 from ..errors import DataError, printable
 from ..support.files import check_writable, identity
 from ..support.images import max_pixels, open_image, pillow_set_up
@@ -81,11 +80,11 @@ def is_image(file):
 
 
 def captioned(captioner, paths, decode):
-    """For each path in turn (path, image (S, S, 3) uint8, its Sentences), or (path, None, the DataError that it gave)"""
+    """For each path in turn (path, the image as the model reads it, its Sentences), or (path, None, the DataError that it gave)"""
     group = []
     watched = progress(paths, len(paths), "captioning", "images") if len(paths) > GROUP else paths
     for number, path in enumerate(watched, 1):
-        group.append((path, *attempt(path, captioner.config.image_size)))
+        group.append((path, *attempt(captioner, path)))
         if len(group) == GROUP or number == len(paths):
             sentences = iter(captioner.sentences([image for _, image, _ in group if image is not None], decode))
             for path, image, error in group:
@@ -93,10 +92,10 @@ def captioned(captioner, paths, decode):
             group = []
 
 
-def attempt(path, size):
+def attempt(captioner, path):
     """-> (image, None) or (None, DataError): one bad file among a thousand costs one caption."""
     try:
-        return load_image(path, size), None
+        return captioner.inputs_of([path])[0], None
     except DataError as error:
         return None, error
 

@@ -19,7 +19,7 @@ def sided(text):
 
 
 def augment(image, draws, mirror, crop, colour):
-    """image (S, S, 3) uint8, draws (DRAWS,) -> (S, S, 3) uint8
+    """image (A, A, 3) uint8, draws (DRAWS,) -> (A, A, 3) uint8
 
     mirror: left becomes right. crop: show a part of at least (1 - crop) of the height and of the width, each by
     itself, stretched to the whole. colour: change brightness, contrast and saturation by a factor of at most 1 +- colour.
@@ -39,7 +39,7 @@ def augment(image, draws, mirror, crop, colour):
 
 
 def stretched(image, left, top, right, bottom):
-    """The part of image (S, S, 3) within these edges, stretched to S x S -> a PIL image
+    """The part of image (A, A, 3) within these edges, stretched to A x A -> a PIL image
 
     Width first, of the rows that the part needs, then height: see images.squash.
     """

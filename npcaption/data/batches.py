@@ -9,7 +9,7 @@ from ..model.batch import trim, whole
 from ..support.progress import progress
 from ..tokenizers import PADDING, caption_ids
 from .augmentation import DRAWS, augment, sided
-from .image_store import release
+from .store import release
 
 
 class Sequences(NamedTuple):
@@ -21,10 +21,11 @@ class Sequences(NamedTuple):
 
 
 class Views(NamedTuple):
-    """Augmentations of an image; see augment."""
+    """Augmentations of an image; see augment. Features can only be those of the mirrored image."""
     flip: bool
     crop: float
     colour: float
+    mirrored: np.ndarray | None = None  # (N, P, D), features of the mirrored images
 
 
 NO_VIEWS = Views(False, 0.0, 0.0)
@@ -68,21 +69,27 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
 
     captions: see captions_of; views: what may be done to the images. What is drawn depends on seed and epoch alone.
     """
-    rng = np.random.default_rng([seed, epoch])
+    rng, changing = np.random.default_rng([seed, epoch]), any(views[:3])
     order = rng.permutation(len(images))
     chosen = captions_of(sequences, captions, rng)
-    draws, flips = (rng.random((len(images), DRAWS)), rng.random(len(images)) < 0.5) if views != NO_VIEWS else (None, None)
+    draws, flips = (rng.random((len(images), DRAWS)), rng.random(len(images)) < 0.5) if changing else (None, None)
     for start in range(done * batch_size, len(order), batch_size):
         batch = order[start:start + batch_size]
-        pictures = images[batch]                             # (B, S, S, 3)
+        pictures = images[batch]                             # (B, A, A, 3), or features (B, P, D)
         release(images)
-        if views != NO_VIEWS:
+        if changing:
             sided = np.array([sequences.sided[chosen[i]].any() for i in batch])  # (B,)
-            mirrored = views.flip & flips[batch] & ~sided
-            pictures = np.stack([augment(*each, views.crop, views.colour)
-                                 for each in zip(pictures, draws[batch], mirrored)])
+            pictures = seen_otherwise(pictures, batch, draws[batch], views.flip & flips[batch] & ~sided, views)
         yield whole(pictures, beside(sequences.ids, [chosen[i] for i in batch]),
                     targets={name: target[batch] for name, target in sequences.targets.items()})
+
+
+def seen_otherwise(pictures, batch, draws, mirror, views):
+    """Other views of images, or of their features.  batch (B,) their numbers, draws (B, DRAWS), mirror (B,) bool"""
+    if views.mirrored is None:
+        return np.stack([augment(*each, views.crop, views.colour) for each in zip(pictures, draws, mirror)])
+    pictures[mirror] = views.mirrored[batch[mirror]]
+    return pictures
 
 
 def ahead(batches, count=3):

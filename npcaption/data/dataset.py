@@ -12,21 +12,32 @@ from ..errors import DataError, printable
 from ..support.settings import shown
 from . import shapes
 from .formats.text import count
-from .image_store import open_store
+from .image_store import open_images
 from .records import load_all_records, paths_of
 
 HELD_OUT_SCENES = 400
 
 
 class Split(NamedTuple):
-    images: np.ndarray | None   # (N, S, S, 3) uint8, perhaps on disk
+    images: np.ndarray | None   # (N, A, A, 3) uint8, perhaps on disk; None if nobody looks at them
     captions: list              # N tuples of strings
     names: list                 # N names of images, to tell a person which one is meant
     files: list | None = None   # N paths or Cells of the images, if they are files
+    features: np.ndarray | None = None  # (N, P, D), on disk, if the model reads those of a frozen encoder
+    mirrored: np.ndarray | None = None  # (N, P, D), those of the mirrored images, if they are wanted
+
+    @property
+    def inputs(self):
+        """What the model reads: features, or else images."""
+        return self.images if self.features is None else self.features
 
     def first(self, count):
         """Its first images, or all for 0"""
         return Split(*(part if part is None else part[:count or None] for part in self))
+
+    def only(self, keep):
+        """The images of these numbers, an array"""
+        return Split(*(part if part is None else [part[i] for i in keep] if isinstance(part, list) else part[keep] for part in self))
 
 
 class Dataset(NamedTuple):
@@ -56,7 +67,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
         raise DataError(" ".join([f"{shown(data)} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
-    store = open_store(paths, image_size)
+    store = open_images(paths, image_size)
     unreadable = _unreadable(paths, store.unreadable)
     say("\n".join(unreadable))
     left_out = records.left_out + unreadable
@@ -67,7 +78,7 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     for name in looked_at:
         numbers = range(number, number + len(splits[name]))
         splits[name] = [record for i, record in zip(numbers, splits[name]) if i not in store.unreadable]
-        images[name] = store.images[start:start + len(splits[name])]
+        images[name] = store.rows[start:start + len(splits[name])]
         number, start = numbers.stop, start + len(splits[name])
     return Dataset(*(Split(images[name], [record.captions for record in part],
                            [record.name for record in part], [record.image for record in part])

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..model.checkpoint import Seen
 from ..support.progress import progress
-from .image_store import release
+from .store import release
 
 ROWS, COLUMNS = 8, 9        # cells of an image; 8 x 8 pairs of neighbours are compared
 NEAR = 12                   # bits in which the looks of one photograph may differ. Of 6,000 pairs of Flickr8k's, 0 did by chance
@@ -63,8 +63,8 @@ def same_look(a, b, most=NEAR):
 
 
 def look(image):
-    """A bit for each two neighbouring cells of a row: is the right one the brighter?  (S, S, 3) uint8 -> int"""
-    grey, size = image.sum(-1, dtype=np.int64), len(image)   # (S, S)
+    """A bit for each two neighbouring cells of a row: is the right one the brighter?  (A, A, 3) uint8 -> int"""
+    grey, size = image.sum(-1, dtype=np.int64), len(image)   # (A, A)
     rows, columns = (np.arange(n) * size // n for n in (ROWS, COLUMNS))  # where cells begin; some are alike if S < n
     cells = np.add.reduceat(np.add.reduceat(grey, rows, 0), columns, 1)  # (ROWS, COLUMNS)
     brightness = cells / np.diff(columns, append=size).clip(1)

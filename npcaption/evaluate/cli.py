@@ -12,10 +12,12 @@ from ..captioning import captioner as captioner_
 from ..captioning.captioner import Captioner
 from ..config import COUNT_OR_NONE, TrainingConfig
 from ..data.dataset import load_dataset
+from ..data.encoders import add_encoder_flags, check_encoder, frozen_encoder
+from ..data.features import with_features
 from ..data.seen import seen_in
 from ..errors import DataError
 from ..model import checkpoint
-from ..model.engines import compile_engine, make_engine
+from ..model.engines import compile_engine
 from ..support.command import arguments, parser_of
 from ..support.files import write_whole
 from ..support.flags import add_flag, add_option
@@ -34,6 +36,7 @@ def main(words=None):
                metavar="FILE")
     _, kind, data = setting_of(TrainingConfig, "data")
     add_flag(parser, "data", kind, data._replace(help=f"{data.help} (default: what the model was trained on)"))
+    add_encoder_flags(parser)
     add_option(parser, "split", str, "images to score", ("train", "val", "test"), default="val")
     add_option(parser, "limit", int, "maximum images; 0 for all", COUNT_OR_NONE, default=0)
     add_option(parser, "unseen", bool, "skip images that the model was trained on", default=False)
@@ -49,8 +52,12 @@ def main(words=None):
     check_outputs(outputs, [path])
     trained = checkpoint.load(path)
     t, size = trained.config.training, trained.config.model.image_size
-    compiled, data = compile_engine(options.engine), tuple(options.data or t.data)
+    compile_engine(options.engine)                           # goes on beside what follows; the engine waits for it
+    data = tuple(options.data or t.data)
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
+    encoder = frozen_encoder(options.encoder, options.features, options.activation)
+    check_encoder(trained.config.model, encoder)
+    dataset = with_features(dataset, encoder, looked_at=(options.split,))
     split = dataset._asdict()[options.split].first(options.limit)
     check_outputs(outputs, [path, *inputs_of(data, dataset)])
     if not split.names:
@@ -61,9 +68,7 @@ def main(words=None):
         note(warning)
     if options.unseen:
         split = unseen(split, trained_on)
-    compiled.result()
-    engine = make_engine(options.engine, trained.config.model, trained.parameters, options.threads)
-    captioner = Captioner(trained.config.model, trained.tokenizer, trained.parameters, engine)
+    captioner = Captioner.of(trained, options.engine, options.threads, encoder)
     train = [text for texts in dataset.train.captions for text in texts]
     result = {"checkpoint": str(path), "data": shown(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),

@@ -23,7 +23,7 @@ def photographs(split):
 
 def looks(captioner, split, captions):
     """For each image the words of the caption that is shown, and where the model looked for each."""
-    for image, caption in zip(split.images, captions):
+    for image, caption in zip(split.inputs, captions):
         text = page.shown(caption)["caption"]
         ids = caption_ids(captioner.tokenizer, text, captioner.config.max_length)
         found = attribution.attention(captioner, np.array(image), ids[:(ids != PADDING).sum()])

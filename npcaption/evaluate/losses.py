@@ -21,7 +21,7 @@ class Losses(NamedTuple):
 
 
 def losses(captioner, images, sequences, label="validation"):
-    """Of all captions of all images.  images (N, S, S, 3) uint8 -> Losses; shuffled is nan for a single image."""
+    """Of all captions of all images.  images (N, A, A, 3) uint8, or features (N, P, D) -> Losses; shuffled is nan for a single image."""
     nats, shuffled = nats_of(captioner, images, sequences, label)
     tokens = int((sequences.ids[:, 1:] != PADDING).sum())
     characters = sum(len(captioner.tokenizer.decode(row)) + 1 for row in sequences.ids)
@@ -41,7 +41,7 @@ def losses_cut(captioner, split):
         characters += min(len(text), kept) + 1
         if len(text) > kept:
             row[bisect.bisect_left(range(len(row)), kept, key=lambda i: len(c.tokenizer.decode(row[:i]))):] = PADDING
-    nats, shuffled = nats_of(captioner, split.images, sequences, "losses, cut")
+    nats, shuffled = nats_of(captioner, split.inputs, sequences, "losses, cut")
     return nats / characters, shuffled / characters
 
 

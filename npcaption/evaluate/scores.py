@@ -28,7 +28,7 @@ def evaluate(captioner, split, train, beam=4):
     -> {"losses", "scores", "notes", "captions"}, as JSON would have it; None stands for what is not defined.
     """
     ways = {"greedy": decoding.greedy} | ({f"beam {beam}": partial(decoding.beam, width=beam)} if beam else {})
-    sentences = {name: decode_all(captioner, split.images, decode, name) for name, decode in ways.items()}
+    sentences = {name: decode_all(captioner, split.inputs, decode, name) for name, decode in ways.items()}
     references = [[metrics.tokenize(text) for text in texts] for texts in split.captions]
     cider = metrics.CiderD(references)
     candidates = {name: [metrics.tokenize(sentence.text) for sentence in found] for name, found in sentences.items()}
@@ -52,7 +52,7 @@ def loss_rows(captioner, split, train):
     """The model's losses, and what a character n-gram loses on the same captions, cut and spelt as the model has them."""
     c, length = captioner, captioner.config.max_length
     sequences = encode_captions(split, c.tokenizer, length)
-    found, cut = losses(c, split.images, sequences, "losses"), losses_cut(c, split)
+    found, cut = losses(c, split.inputs, sequences, "losses"), losses_cut(c, split)
     seen = [c.tokenizer.decode(caption_ids(c.tokenizer, text, length)) for text in train]
     texts = [c.tokenizer.decode(ids) for ids in sequences.ids]
     blind = baselines.ngram_nats(seen, texts) / sum(len(text) + 1 for text in texts) if train else math.nan

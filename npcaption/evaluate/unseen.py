@@ -1,7 +1,6 @@
 """Images that the model was trained on, among those that it is scored on."""
 import numpy as np
 
-from ..data.dataset import Split
 from ..errors import DataError
 
 
@@ -29,4 +28,4 @@ def unseen(split, trained_on):
     keep = np.flatnonzero(~trained_on)
     if not len(keep):
         raise DataError(f"The model was trained on all {len(trained_on):,} images. Evaluate it on others, or without --unseen.")
-    return Split(split.images[keep], *(part and [part[i] for i in keep] for part in split[1:]))
+    return split.only(keep)

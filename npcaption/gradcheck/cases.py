@@ -40,6 +40,11 @@ def cases():
                       for layer in ("patch_embed", "bag"))
     alone = replace(convolving, convolutions=(3,))
     residual = {name: normal(shape) for name, shape in sublayers(alone)["patch_embed"].items()}
+    frozen = replace(config, encoder_name="frozen", feature_tokens=4, feature_width=5, feature_norm=True, feature_position=True,
+                     word_width=4)
+    of_features, of_words = ({name: normal(shape) for name, shape in sublayers(frozen)[layer].items()}
+                             for layer in ("feature_embed", "token_embed"))
+    bare = {name: value for name, value in of_features.items() if name.startswith("proj.")}
     ids = np.array([[1, 3, 3, 5], [1, 4, 2, 0], [0, 0, 0, 0]])   # a repeated token, padding, a row that is all padding
     targets = np.array([[3, 3, 5, 2], [4, 0, 2, 0], [0, 0, 0, 0]])  # padding at the end and inside
     total = int((targets != 0).sum())
@@ -113,6 +118,7 @@ def cases():
         ("bag_loss", "one patch, not contiguous", dict(source=every_other(1, 6), p=bag, words=words[0], total=3)),
         ("token_embed", "padding, repeated tokens", dict(ids=ids, p=p("token_embed"))),
         ("token_embed", "one token", dict(ids=np.array([1]), p=p("token_embed"))),
+        ("token_embed", "word vectors of another width, repeated tokens", dict(ids=ids, p=of_words)),
         ("output", "a batch", dict(x=normal((2, 3, 6)), p=p("output"))),
         ("output_loss", "padding, a row that is all padding", dict(x=normal((3, 4, 6)), p=p("output"), targets=targets,
                                                                    total=total)),
@@ -140,6 +146,12 @@ def cases():
             ("dropout", normal((2, 3, 6)), drop),
             ("one token, not contiguous", every_other(1, 6), no_drop)]:
         found.append(("mlp", about, dict(x=x, p=p("encoder.0.mlp"), **dropping)))
+    for about, features, parameters, dropping in [
+            ("norm and position", normal((2, 4, 5)), of_features, no_drop),
+            ("the projection alone, not contiguous", transposed(4, 5), bare, no_drop),
+            ("norm, position and dropout", normal((2, 4, 5)), of_features, drop),
+            ("the projection and dropout", normal((2, 4, 5)), bare, drop)]:
+        found.append(("feature_embed", about, dict(features=features, p=parameters, **dropping)))
     weighted = dict(targets=targets, total=total, weights=np.array([3, -2, 1]))  # integers: no gradient
     found += [("cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **weighted)),
               ("output_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **weighted))]

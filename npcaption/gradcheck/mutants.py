@@ -106,9 +106,6 @@ def reductions(node, function):
         case ast.Call(ast.Attribute(x, "sum" | "mean" as name), axes, keywords):
             yield x
             yield ast.Call(ast.Attribute(x, "mean" if name == "sum" else "sum", ast.Load()), axes, keywords)
-        case ast.Call(ast.Attribute(ast.Name("np"), "einsum") as einsum, [ast.Constant(letters), *rest]):
-            summed = min(set(letters) - set(letters.split("->")[1]) - set(",->"))
-            yield ast.Call(einsum, [ast.Constant(letters[:-1] + summed), *rest], [])
         case ast.Subscript(x, ast.Tuple([ast.Constant(), ast.Constant(None)])):
             yield x
 
@@ -118,7 +115,7 @@ def calls(node, function):
         case ast.Call(ast.Attribute(ast.Attribute(_, "add"), "at"), [target, ids, values]):
             yield ast.Call(ast.Attribute(target, "__setitem__", ast.Load()),
                            [ids, ast.BinOp(ast.Subscript(target, ids, ast.Load()), ast.Add(), values)], [])
-        case ast.Call(ast.Attribute(ast.Name("np"), name), [x, *_], []) if name not in ("einsum", "put_along_axis"):
+        case ast.Call(ast.Attribute(ast.Name("np"), name), [x, *_], []) if name != "put_along_axis":
             yield x
         case ast.Call(ast.Attribute(ast.Name("np"), "where"), [_, a, b]) | ast.IfExp(_, a, b):
             yield from (a, b)

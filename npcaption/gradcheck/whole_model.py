@@ -16,6 +16,8 @@ from .numeric import numerical_gradient, relative_error
 SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24, encoder_blocks=2, decoder_blocks=2,
                     max_length=9, vocabulary=11, dropout=0.1)
 TIED = replace(SMALL, tied=True)
+FROZEN = replace(SMALL, encoder_name="frozen", feature_tokens=5, feature_width=7, feature_norm=True, feature_position=True,
+                 feature_dropout=0.2, encoder_blocks=0, word_width=6, bag=7)
 CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions=(5, 6, 6), bag=7)
 
 
@@ -25,7 +27,7 @@ def example(config, captions=1, dtype=np.float64, seed=0):
     One caption is shorter than the others, one all padding. Several captions have weights, one of them negative.
     """
     rng = np.random.default_rng(seed)
-    image = rng.uniform(0, 255, (3, config.image_size, config.image_size, 3)).astype(dtype)
+    image = rng.uniform(-1 if config.encoder_name else 0, 1 if config.encoder_name else 255, (3, *config.input_shape)).astype(dtype)
     ids = rng.integers(3, config.vocabulary, (3, captions, config.max_length))
     ids[..., 0], ids[1, 0, 5:], ids[2, 0], ids[0, 1:, 6:] = 1, 0, 0, 0
     weights = rng.uniform(0.2, 1.5, (3, captions)) if captions > 1 else None

@@ -6,6 +6,7 @@
     matmul.py       the product in registers, and the three products of a linear layer
     attention.py stem.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
     exponential.py
+    depthwise.py    convolutions of the frozen EfficientNet-Lite encoder
     steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser
     arena.py        memory for one image
@@ -22,10 +23,12 @@ from . import target  # first, as it says what is wrong with a numba that cannot
 from .adamw import adamw, adamw_numbers, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .compilation import compile_kernels
+from .depthwise import fused_depthwise, fused_pointwise
 from .dropout import fold_key
 from .matmul import pack_weight
 from .sublayers import (
     bag_loss_backward, bag_loss_forward, cross_attention_backward, cross_attention_forward, cross_attention_memory,
-    cross_attention_step, matrices, mlp_backward, mlp_forward, output_backward, output_forward, output_loss_backward,
-    output_loss_forward, patch_embed_backward, patch_embed_forward, prepare, prepare_sublayer, self_attention_backward,
-    self_attention_forward, self_attention_step, token_embed_backward, token_embed_forward, token_embed_step)
+    cross_attention_step, feature_embed_backward, feature_embed_forward, matrices, mlp_backward, mlp_forward,
+    output_backward, output_forward, output_loss_backward, output_loss_forward, patch_embed_backward,
+    patch_embed_forward, prepare, prepare_sublayer, self_attention_backward, self_attention_forward,
+    self_attention_step, token_embed_backward, token_embed_forward, token_embed_step)

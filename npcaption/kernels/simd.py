@@ -31,6 +31,7 @@ def _float_function(name, arguments):
 round_even = _float_function("rint", 1)
 absolute = _float_function("fabs", 1)
 maximum = _float_function("maximum", 2)                      # NaN if either is; `max` and `if` do not vectorise
+minimum = _float_function("minimum", 2)
 
 
 @intrinsic

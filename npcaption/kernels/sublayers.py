@@ -150,17 +150,54 @@ def stem_block_backward(dout, cache, g, wanted):
     return dx
 
 
+def feature_embed_forward(features, p, rate, key):
+    take, normed = arena().take, None
+    x = take(*features.shape)
+    x[...] = features
+    if "norm.weight" in p:
+        normed = take(*x.shape), take(len(x)), take(*x.shape)
+        fused_layernorm_forward(x, p["norm.weight"], p["norm.bias"], *normed)
+        x = normed[2]
+    if rate:
+        x = dropped(x, NO_VECTOR, rate, key)
+    out = linear(x, p["proj.weight"], p["proj.bias"], p.get("position", NO_MATRIX))
+    return out, (features.dtype, normed, p.get("norm.weight"), x, p["proj.weight"], rate, key)
+
+
+def feature_embed_backward(dout, cache, g):
+    dtype, normed, norm_weight, x, matrix, rate, key = cache
+    if "position" in g:
+        add_rows(dout, g["position"])
+    if dtype.itemsize == 2 and normed is None:               # as they are stored: nobody asks for dx
+        accumulate(x, dout, g["proj.weight"], g["proj.bias"])
+        return None
+    dx = linear_backward(dout, x, matrix, g["proj.weight"], g["proj.bias"])
+    if rate:
+        dx = dropped(dx, NO_VECTOR, rate, key)
+    if normed is not None:
+        dnormed, dx = dx, arena().take(*dx.shape)
+        dx[:] = 0                                            # no residual path goes round this norm
+        fused_layernorm_backward(dnormed, *normed[:2], norm_weight, g["norm.weight"], g["norm.bias"], dx)
+    return None if dtype.itemsize == 2 else dx.copy()        # outside, where the arena is used again
+
+
 def token_embed_forward(ids, p):
     ids = np.require(ids, np.int64, "CW")
-    out = arena().take(len(ids), p["weight"].shape[1])
-    embed(ids, p["weight"], p["position"], out)
-    return out, (ids,)
+    if "proj.weight" not in p:
+        out = arena().take(len(ids), p["weight"].shape[1])
+        embed(ids, p["weight"], p["position"], out)
+        return out, (ids, None, None)
+    tokens, matrix = arena().take(len(ids), p["weight"].shape[1]), p["proj.weight"]
+    tokens[...] = p["weight"][ids]
+    return linear(tokens, matrix, p["proj.bias"], p["position"][:len(ids)]), (ids, tokens, matrix)
 
 
 def token_embed_backward(dout, cache, g):
-    ids, = cache
-    add_at(dout, ids, g["weight"])
+    ids, tokens, matrix = cache
     add_rows(dout, g["position"])
+    if tokens is not None:
+        dout = linear_backward(dout, tokens, matrix, g["proj.weight"], g["proj.bias"])
+    add_at(dout, ids, g["weight"])
 
 
 def self_attention_forward(x, p, heads, causal, rate, key):
@@ -275,7 +312,10 @@ def bag_loss_backward(dloss, cache, g):
 # ------------------------------------------------------------------------------- decoding: one new token a caption
 
 def token_embed_step(ids, p, place):
-    return p["weight"][ids] + p["position"][place]
+    tokens = p["weight"][ids]
+    if "proj.weight" in p:
+        tokens = linear(tokens, p["proj.weight"], p["proj.bias"])
+    return tokens + p["position"][place]
 
 
 def self_attention_step(x, p, heads, memory, place):

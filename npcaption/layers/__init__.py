@@ -11,8 +11,8 @@ Two consequences are easily forgotten. An array that is used more than once gets
 and so the backward of a broadcast is a sum.
 
 Shape letters: B batch, K captions of an image, T text tokens, S source tokens, P patches, A pixels along a side, N
-windows along a side, L positions of a table, C channels (I in, O out), H heads, D = C / H head size, F hidden channels
-of the MLP, V vocabulary, W words of a bag. Dots stand for any axes in front, usually the batch.
+windows along a side, L positions of a table, C channels (I in, O out), E width of word vectors, H heads, D = C / H head size, F
+hidden channels of the MLP, V vocabulary, W words of a bag. Dots stand for any axes in front, usually the batch.
 
 A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its
 parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same
@@ -28,6 +28,7 @@ from .cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .dropout import dropout_backward, dropout_forward
 from .embedding import embedding_backward, embedding_forward, position_backward, position_forward
 from .erf import erf
+from .feature_embed import feature_embed_backward, feature_embed_forward
 from .gelu import gelu_backward, gelu_forward
 from .heads import merge_heads_backward, merge_heads_forward, split_heads_backward, split_heads_forward
 from .keys import fold_key

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in one, as their gradients cancel into something simple."""
+"""Softmax and cross-entropy together, because the gradient of both is simply softmax - onehot."""
 import numpy as np
 
 PADDING = 0  # the target id that does not count

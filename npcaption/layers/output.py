@@ -14,8 +14,8 @@ def output_forward(x, p):
 def output_backward(dlogits, cache, g):
     """The steps in reverse.  dlogits (..., T, V) -> dx (..., T, C)"""
     norm, linear = cache
-    dnormed, dw_linear, db_linear = linear_backward(dlogits, linear)
-    dx, dw_norm, db_norm = layernorm_backward(dnormed, norm)
+    dnormed, dw_linear, db_linear = linear_backward(dlogits, linear)  # (..., T, C), (C, V), (V,)
+    dx, dw_norm, db_norm = layernorm_backward(dnormed, norm)  # (..., T, C), (C,), (C,)
     g["linear.weight"] += dw_linear
     g["linear.bias"] += db_linear
     g["norm.weight"] += dw_norm

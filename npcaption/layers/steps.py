@@ -13,8 +13,11 @@ from .linear import linear_forward, projection_forward
 
 
 def token_embed_step(ids, p, place):
-    """out = token[ids] + position[place], as all captions are equally long.  ids (R,) integers -> (R, C)"""
-    return p["weight"][ids] + p["position"][place]
+    """As token_embed_forward, of one place, as all captions are equally long.  ids (R,) integers -> (R, C)"""
+    tokens = p["weight"][ids]                                # (R, C or E)
+    if "proj.weight" in p:
+        tokens, _ = linear_forward(tokens, p["proj.weight"], p["proj.bias"])  # (R, C)
+    return tokens + p["position"][place]
 
 
 def self_attention_step(x, p, heads, memory, place):

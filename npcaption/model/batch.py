@@ -8,7 +8,7 @@ from ..tokenizers import PADDING
 
 class Batch(NamedTuple):
     """B images with K captions each. One image's part is a Batch too, its arrays without their first axis."""
-    inputs: np.ndarray          # (B, S, S, 3) images, 0 to 255
+    inputs: np.ndarray          # (B, A, A, 3) images, 0 to 255
     ids: np.ndarray             # (B, K, L) integers, with start and end; a caption of padding alone counts for nothing
     weights: np.ndarray | None  # (B, K), each caption's weight in the likelihood, of either sign; None: all 1
     targets: dict               # {objective's name: (B, ...)}, for the objectives that need more than captions

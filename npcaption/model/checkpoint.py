@@ -53,7 +53,7 @@ def save(path, checkpoint):
     before = "; the one before is untouched" if os.path.exists(path) else ""
     if not all(np.isfinite(numbers).all() for numbers in [checkpoint.parameters.flat, *(checkpoint.optimiser or ())]):
         raise CheckpointError(f"The checkpoint {path} is not written: training diverged, its parameters or moments are not "
-                              f"all finite{before}. Begin anew with a lower --learning-rate.")
+                              f"all finite{before}. Train again with a lower --learning-rate.")
     meta = {"version": VERSION, "config": checkpoint.config.to_json(), "tokenizer": checkpoint.tokenizer.to_json(),
             "state": checkpoint.state}
     arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **checkpoint.parameters.named}

@@ -9,7 +9,7 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
-batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, S, S, 3) uint8,
+batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, A, A, 3) uint8,
 ids (M, L) with start and end, source (B, P, C).
 """
 import math
@@ -29,9 +29,9 @@ from ..support.cores import usable_cores
 from ..support.progress import progress
 from ..support.settings import suggestion
 from ..tokenizers import PADDING
-from . import memory as memory_
 from . import wiring
 from .finite import watched
+from .memory import Memory, decode_step, remember
 from .objectives import LIKELIHOOD
 
 
@@ -57,9 +57,9 @@ def check_name(name):
 
 def check_batch(config, ids, images=None):
     """Refuse what would reach beyond a table: kernels, unlike NumPy, do not look."""
-    size = config.image_size
-    if images is not None and images.shape[-3:] != (size, size, 3):
-        raise DataError(f"The images have shape {images.shape}; this model takes (B, {size}, {size}, 3).")
+    shape = config.input_shape
+    if images is not None and images.shape[-len(shape):] != shape:
+        raise DataError(f"The images have shape {images.shape}; this model takes (B, {', '.join(map(str, shape))}).")
     if ids.shape[-1] > config.max_length or ids.size and not 0 <= ids.min() <= ids.max() < config.vocabulary:
         raise DataError(f"The ids, shape {ids.shape}, go from {ids.min()} to {ids.max()}; this model takes at most "
                         f"{config.max_length} of 0 to {config.vocabulary - 1}.")
@@ -74,7 +74,7 @@ def no_text(config, captions, dtype):
 def compile_engine(name):
     """Begin to compile what the engine needs, beside what follows -> a Future, done when the engine can be made
 
-    ConfigError at once for an engine that does not exist, or that cannot be used here.
+    Optional: an engine waits for it, or compiles what it needs itself.  ConfigError at once for an engine that does not exist, or that cannot be used here.
     """
     check_name(name)
     if name == "numpy":
@@ -135,18 +135,12 @@ class NumpyEngine:
 
     def remember(self, images, count):
         """-> the Memory of `count` captions for each image, none of them begun"""
-        found = memory_.remember(self.layers, self.config, self.parameters.sublayer, self.encode(images))
-        return memory_.Memory(no_text(self.config, len(images) * count, self.parameters.flat.dtype), found)
+        found = remember(self.layers, self.config, self.parameters.sublayer, self.encode(images))
+        return Memory(no_text(self.config, len(images) * count, self.parameters.flat.dtype), found)
 
     def step(self, ids, place, memory):
         """Scores of what may follow the captions' tokens ids (R,) at `place` -> (R, V); memory is added to."""
-        return memory_.decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
-
-
-def compiled_engine(config, parameters, threads):
-    """The numba engine in a process that may not have its kernels yet."""
-    compile_engine("numba").result()
-    return NumbaEngine(config, parameters, threads)
+        return decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
 
 
 def started(threads):
@@ -173,6 +167,7 @@ class NumbaEngine:
 
     def __init__(self, config, parameters, threads):
         from .. import kernels  # here, so that the NumPy engine does without numba
+        compile_engine("numba").result()
         self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
         self.p, self.layers = kernels.prepare(parameters), kernels
         self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
@@ -180,7 +175,7 @@ class NumbaEngine:
         self._pool, self._locks = (None, 0), {}              # the pool and the process that it is of
 
     def __reduce__(self):
-        return compiled_engine, (self.config, self.parameters, self.threads)
+        return NumbaEngine, (self.config, self.parameters, self.threads)
 
     @property
     def pool(self):
@@ -296,15 +291,15 @@ class NumbaEngine:
 
         def one(i):
             source, _ = wiring.encode_forward(self.layers, self.config, self.p, images[i])
-            found[i] = memory_.remember(self.layers, self.config, self.p, source)
+            found[i] = remember(self.layers, self.config, self.p, source)
         self._for_each(len(images), one)
         blocks = [tuple(map(np.stack, zip(*block))) for block in zip(*found)]
-        return memory_.Memory(no_text(self.config, len(images) * count, np.float32), blocks)
+        return Memory(no_text(self.config, len(images) * count, np.float32), blocks)
 
     def step(self, ids, place, memory):
         def logits(ids, memory):
             self.kernels.arena().reset()
-            return memory_.decode_step(self.layers, self.config, self.p, ids, place, memory).copy()
+            return decode_step(self.layers, self.config, self.p, ids, place, memory).copy()
 
         images = len(memory.images[0][0])
         parts, count = min(self.threads, images), len(ids) // images

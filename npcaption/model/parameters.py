@@ -12,7 +12,10 @@ SELF_ATTENTION = NORM | {"qkv.weight": "C 3C", "proj.weight": "C C", "proj.bias"
 CROSS_ATTENTION = NORM | {"q.weight": "C C", "kv.weight": "C 2C", "proj.weight": "C C", "proj.bias": "C"}
 MLP = NORM | {"up.weight": "C F", "up.bias": "F", "down.weight": "F C", "down.bias": "C"}
 PATCH_EMBED = {"proj.weight": "I C", "proj.bias": "C", "position": "P C"}
+FEATURE_EMBED = {"proj.weight": "I C", "proj.bias": "C"}
+FEATURE_NORM, FEATURE_POSITION = {"norm.weight": "I", "norm.bias": "I"}, {"position": "P C"}
 TOKEN_EMBED = {"weight": "V C", "position": "L C"}
+WORD_EMBED = {"weight": "V E", "proj.weight": "E C", "proj.bias": "C", "position": "L C"}
 OUTPUT = NORM | {"linear.weight": "C V", "linear.bias": "V"}
 BAG = {name: shape.replace("V", "W") for name, shape in OUTPUT.items()}
 
@@ -20,17 +23,21 @@ BAG = {name: shape.replace("V", "W") for name, shape in OUTPUT.items()}
 def sublayers(config):
     """{sublayer's name: {parameter's name in it: shape}}, in the order of the forward pass."""
     letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
-               "I": [3, *config.convolutions][-1] * config.patch_size ** 2, "P": config.patches, "L": config.max_length,
-               "V": config.vocabulary, "W": config.bag}
-    patch_embed = {}
-    for i, (inputs, outputs, _) in enumerate(config.stem):
-        letters |= {f"{i}I": 9 * inputs, f"{i}O": outputs}
-        patch_embed |= {f"conv.{i}.weight": f"{i}I {i}O", f"conv.{i}.bias": f"{i}O", f"conv.{i}.norm.weight": f"{i}O",
-                        f"conv.{i}.norm.bias": f"{i}O"}
-    layers = {"patch_embed": patch_embed | PATCH_EMBED}
+               "I": config.feature_width or [3, *config.convolutions][-1] * config.patch_size ** 2, "P": config.patches,
+               "L": config.max_length, "V": config.vocabulary, "E": config.word_width, "W": config.bag}
+    if config.encoder_name:
+        layers = {"feature_embed": (FEATURE_NORM if config.feature_norm else {}) | FEATURE_EMBED
+                  | (FEATURE_POSITION if config.feature_position else {})}
+    else:
+        patch_embed = {}
+        for i, (inputs, outputs, _) in enumerate(config.stem):
+            letters |= {f"{i}I": 9 * inputs, f"{i}O": outputs}
+            patch_embed |= {f"conv.{i}.weight": f"{i}I {i}O", f"conv.{i}.bias": f"{i}O", f"conv.{i}.norm.weight": f"{i}O",
+                            f"conv.{i}.norm.bias": f"{i}O"}
+        layers = {"patch_embed": patch_embed | PATCH_EMBED}
     for i in range(config.encoder_blocks):
         layers |= {f"encoder.{i}.attention": SELF_ATTENTION, f"encoder.{i}.mlp": MLP}
-    layers |= {"token_embed": TOKEN_EMBED}
+    layers |= {"token_embed": WORD_EMBED if config.word_width else TOKEN_EMBED}
     for i in range(config.decoder_blocks):
         layers |= {f"decoder.{i}.self_attention": SELF_ATTENTION, f"decoder.{i}.cross_attention": CROSS_ATTENTION,
                    f"decoder.{i}.mlp": MLP}
@@ -81,7 +88,7 @@ def initialise(config, seed, dtype=np.float32):
         for name, view in ((name, views[name]) for name in names):
             if "norm." in name:
                 view[...] = name.endswith("weight")
-            elif layer == "token_embed":
+            elif layer == "token_embed" and name in ("weight", "position"):
                 view[...] = rng.standard_normal(view.shape)
                 if config.tied:
                     view *= config.channels ** -0.5
@@ -106,8 +113,9 @@ def decay_of(parameters, weight_decay, which):
 
 def components(config):
     """{component: number of parameters} as the tables of the README have them; they add up to the total."""
-    groups = {"patch embedding": "patch_embed.", "encoder": "encoder.", "token embedding": "token_embed.weight",
-              "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
+    first = {"feature embedding": "feature_embed."} if config.encoder_name else {"patch embedding": "patch_embed."}
+    groups = first | {"encoder": "encoder.", "token embedding": ("token_embed.weight", "token_embed.proj"),
+                      "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
     groups |= {"bag of words": "bag."} if config.bag else {}
     sizes = {f"{layer}.{name}": math.prod(shape) for layer, names in sublayers(config).items()
              for name, shape in names.items()}
@@ -119,5 +127,5 @@ def table(config):
     """The components, their parameters and their shares as lines of text."""
     counts = components(config)
     total = sum(counts.values())
-    rows = [f"{group:<16}{count:>10,}{count / total:>8.1%}" for group, count in counts.items()]
-    return "\n".join([f"{'component':<16}{'parameters':>10}{'share':>8}", *rows, f"{'total':<16}{total:>10,}{1:>8.1%}"])
+    rows = [f"{group:<18}{count:>10,}{count / total:>8.1%}" for group, count in counts.items()]
+    return "\n".join([f"{'component':<18}{'parameters':>10}{'share':>8}", *rows, f"{'total':<18}{total:>10,}{1:>8.1%}"])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 CAPTION = 2 ** 31  # added to a caption's number in its key of dropout: no sublayer has such a number
+FEATURES = CAPTION - 1  # the number of the features' dropout
 
 
 class Dropout(NamedTuple):
@@ -26,9 +27,23 @@ def part_of(dropout, layers, number):
     return NO_DROPOUT if dropout is None else Dropout(dropout.rate, layers.fold_key(dropout.key, number))
 
 
+def embed_forward(layers, config, p, image, dropout):
+    """The first sublayer: that of pixels, or that of a frozen encoder's features, with a dropout rate of its own."""
+    if not config.encoder_name:
+        return layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
+    of_features = part_of(dropout and dropout._replace(rate=config.feature_dropout), layers, FEATURES)
+    return layers.feature_embed_forward(image, p["feature_embed"], *of_features)
+
+
+def embed_backward(layers, dx, cache, g):
+    if "feature_embed" in g:
+        return layers.feature_embed_backward(dx, cache, g["feature_embed"])
+    return layers.patch_embed_backward(dx, cache, g["patch_embed"])
+
+
 def encode_forward(layers, config, p, image, dropout=None):
-    """image (..., S, S, 3), 0 to 255 -> source (..., P, C)"""
-    x, embed = layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
+    """image (..., A, A, 3), 0 to 255, or a frozen encoder's features of it (..., P, I) -> source (..., P, C)"""
+    x, embed = embed_forward(layers, config, p, image, dropout)
     blocks = []
     for i in range(config.encoder_blocks):
         block, drop = f"encoder.{i}", [part_of(dropout, layers, 2 * i + sublayer) for sublayer in range(2)]
@@ -39,13 +54,13 @@ def encode_forward(layers, config, p, image, dropout=None):
 
 
 def encode_backward(layers, dsource, cache, g):
-    """dsource (..., P, C) -> dimage (..., S, S, 3), per unit of the 0 to 255 scale"""
+    """dsource (..., P, C) -> dimage, of the image's shape, per unit of the 0 to 255 scale"""
     embed, blocks = cache
     dx = dsource
     for i, (attention, mlp) in reversed(list(enumerate(blocks))):
         dx = layers.mlp_backward(dx, mlp, g[f"encoder.{i}.mlp"])
         dx = layers.self_attention_backward(dx, attention, g[f"encoder.{i}.attention"])
-    return layers.patch_embed_backward(dx, embed, g["patch_embed"])
+    return embed_backward(layers, dx, embed, g)
 
 
 def decode_forward(layers, config, p, ids, source, dropout=None):
@@ -80,7 +95,8 @@ def loss_forward(layers, config, p, batch, objectives):
 
     The image is encoded once for all of its captions; each of them is decoded beside the same source.
     """
-    dropout = Dropout(config.dropout, batch.keys) if config.dropout and batch.keys is not None else None
+    drops = (config.dropout or config.feature_dropout) and batch.keys is not None
+    dropout = Dropout(config.dropout, batch.keys) if drops else None
     source, encoder = encode_forward(layers, config, p, batch.inputs, dropout)
     xs, decoders = [], []
     for k in range(batch.ids.shape[-2]):
@@ -93,7 +109,7 @@ def loss_forward(layers, config, p, batch, objectives):
 
 
 def loss_backward(layers, dloss, cache, g):
-    """dloss scalar, of the weighted sum of the losses -> dimage (..., S, S, 3); parameters' gradients are added into g
+    """dloss scalar, of the weighted sum of the losses -> dimage (..., A, A, 3); parameters' gradients are added into g
 
     What the objectives and the captions' decoders ask of the source, all of them having read the same, adds up.
     """

@@ -40,7 +40,16 @@ def load_encoder(path, activation=None) -> Encoder:
     tensors = read_tensors(path)
     if clip.recognises(tensors):
         return clip.Clip(tensors, path, sha256_of(path), activation)
-    raise PretrainedError(f"{printable(path)} holds no image encoder that npcaption knows. {EXPECTED}.")
+    from . import efficientnet  # which imports numba
+    if not efficientnet.recognises(tensors):
+        raise PretrainedError(f"{printable(path)} holds no image encoder that npcaption knows. {EXPECTED}, or of an "
+                              "EfficientNet-Lite.")
+    if activation:
+        raise PretrainedError(f"{printable(path)} is an EfficientNet, whose activation is ReLU6. Drop '{activation}'.")
+    try:
+        return efficientnet.EfficientNetLite(tensors, sha256_of(path))
+    except PretrainedError as error:
+        raise PretrainedError(f"{printable(path)}: {error}") from error
 
 
 def sha256_of(path):

@@ -87,6 +87,6 @@ def help_text(kind, setting, default):
     """The setting's help, its range, and its default if it has one; choices stand where the value does."""
     allowed = "" if isinstance(setting.allowed, tuple) else setting.allowed.brief()
     facts = ["each " * bool(element(kind)) + allowed] * bool(allowed)
-    if default is not None:
+    if default not in (None, ""):
         facts.append(f"default: {shown(default)}")
     return setting.help + f" ({'; '.join(facts)})" * bool(facts)

@@ -46,9 +46,9 @@ def setting(subject, default, help, allowed=(), metavar="", **more):
     return field(default=default, metadata={"setting": Setting(help, allowed, metavar, subject, **more)})
 
 
-def derived(help, allowed):
-    """A dataclass field without a flag: 0 until the data are known."""
-    return field(default=0, metadata={"setting": Setting(help, allowed)})
+def derived(help, allowed=(), default=0):
+    """A dataclass field without a flag, which follows from the data: until they are known it has its default."""
+    return field(default=default, metadata={"setting": Setting(help, allowed)})
 
 
 def settings_of(part):

@@ -28,13 +28,13 @@ def describe(data, sequences, tokenizer, max_length):
     return "\n".join(lines)
 
 
-def log_row(epoch, state, val, rate, images, objectives):
-    """Row of log.csv for an epoch.  state: training's, val Losses, rate the last learning rate"""
-    counted = {"tokens": state["counted"], "image_count": images}
-    trained = {o.column: state[o.total] / counted[o.per] for o in objectives}
-    return {"epoch": epoch, "step": state["step"], **trained, "val": val.loss,
-            "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": rate,
-            "images_per_second": images / state["seconds"], "seconds": state["seconds"]}
+def log_row(state, val, learning_rate, images, objectives):
+    """Row of log.csv for the current epoch.  state TrainingState, val Losses, images: their number"""
+    counted = {"tokens": state.counted, "image_count": images}
+    trained = {o.column: state.totals[o.name] / counted[o.per] for o in objectives}
+    return {"epoch": state.epoch + 1, "step": state.step, **trained, "val": val.loss,
+            "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": learning_rate,
+            "images_per_second": images / state.seconds, "seconds": state.seconds}
 
 
 def epoch_line(row, epochs, better, seconds_left):
@@ -51,7 +51,7 @@ def samples(captioner, split, epoch):
     """A few validation images, others each epoch: what the model says and what a person said."""
     count = min(SAMPLES, len(split.names))
     chosen = (np.arange(count) + epoch * count) % len(split.names)
-    captions = captioner.captions(split.images[chosen])
+    captions = captioner.captions(list(split.inputs[chosen]))
     return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n"
                      f"        person: {split.captions[i][0].lower()}" for i, caption in zip(chosen, captions))
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from npcaption.data.image_store import open_if_whole, open_store
+from npcaption.data.image_store import contents, open_images
+from npcaption.data.store import open_if_whole
 from npcaption.data.images import load_image
 from npcaption.data.records import SPLIT_LISTS, load_records
 from npcaption.errors import DataError
@@ -216,15 +217,15 @@ def store_row(folder, seed, count):
     for path in paths[:-1]:
         drawn("RGB").save(path)
     paths[-1].write_bytes(b"no image")
-    open_store(paths, SIZE, folder / "store")
+    open_images(paths, SIZE, folder / "store")
     file = next((folder / "store").iterdir())
 
     def attempt():
-        store, _ = open_if_whole(file, len(paths), SIZE)
+        store, _ = open_if_whole(file, len(paths), contents(SIZE, 1))
         if store is None:
             return "refused"
-        right = store.images.shape == (len(paths) - len(store.unreadable), SIZE, SIZE, 3)
-        return "read" if right else f"gave {store.images.shape} without {store.unreadable}"
+        right = store.rows.shape == (len(paths) - len(store.unreadable), SIZE, SIZE, 3)
+        return "read" if right else f"gave {store.rows.shape} without {store.unreadable}"
     return measure("image store", mutations(file.read_bytes(), seed, count), count, file, attempt)
 
 

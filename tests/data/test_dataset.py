@@ -129,7 +129,7 @@ def test_a_folder_of_images_with_captions_becomes_three_splits(tmp_path):
     names = [name for split in (data.train, data.val, data.test) for name in split.names]
     assert sorted(names) == [f"{i:02}.png" for i in range(16)]
     for split in (data.train, data.val, data.test):
-        for image, captions, name, file in zip(*split):
+        for image, captions, name, file in zip(*split[:4]):
             assert file.name == name
             np.testing.assert_array_equal(image, load_image(file, 16))
             assert captions == (f"picture number {int(name[:2])}", f"again {int(name[:2])}")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from npcaption.data.dataset import fingerprint, load_dataset
 from npcaption.data.formats import parquet as parquet_module
-from npcaption.data.image_store import open_store
+from npcaption.data.image_store import open_images
 from npcaption.data.images import load_image
 from npcaption.data.records import load_records
 from npcaption.errors import DataError
@@ -209,7 +209,7 @@ def test_parquet_files_of_the_hub_hold_images_and_captions_and_their_names_the_s
     numbers = 0
     for split, count in zip(data[:3], (12, 2, 3)):
         assert len(split.images) == count
-        for image, captions, name, file in zip(*split):
+        for image, captions, name, file in zip(*split[:4]):
             original = np.array(Image.open(io.BytesIO(photograph(numbers))))
             assert captions == (f"picture {numbers} 0", f"picture {numbers} 1")
             np.testing.assert_array_equal(image, load_image(original, 16))
@@ -225,7 +225,7 @@ def test_each_row_group_is_read_once_for_the_store(tmp_path, monkeypatch):
     cached = parquet_module.lru_cache(2)(lambda *which: (read.append(which), of(*which))[1])
     monkeypatch.setattr(parquet_module, "images_of", cached)
     records = load_records(hub(tmp_path))
-    open_store([record.image for part in records[:3] for record in part], 16, tmp_path / "store", workers=1)
+    open_images([record.image for part in records[:3] for record in part], 16, tmp_path / "store", workers=1)
     assert len(read) == len(set(read)) == 3 + 2 + 1 + 1
 
 

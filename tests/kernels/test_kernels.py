@@ -182,7 +182,7 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
 
 # ------------------------------------------------------------------------------------------------------ the sublayers
 
-PAIRS = ["bag_loss", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
+PAIRS = ["bag_loss", "patch_embed", "feature_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
 
 
 def wired():

@@ -19,6 +19,8 @@ from npcaption.config import Config, ModelConfig, override
 from npcaption.errors import CheckpointError, DataError
 from npcaption.model.checkpoint import load, save
 from npcaption.training import loop, run_folder
+from npcaption.training.interrupts import SIGNALS, Interrupts
+from npcaption.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
@@ -60,7 +62,7 @@ def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_exp
     assert process.returncode == status and "Traceback" not in said
     step = load(tmp_path / "run" / "last.npz").state["step"]
     assert f"holds all {step} steps" in said
-    command = shlex.split(said.rsplit("Go on with: ", 1)[1])
+    command = shlex.split(said.rsplit("Resume with: ", 1)[1])
     assert command[0].startswith("python") and command[-1] == "--resume"
     command[command.index("200")] = "2"                      # it has done so many epochs, or has few to go
     done = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -68,7 +70,7 @@ def test_a_signal_ends_the_step_saves_says_how_to_resume_and_exits_as_shells_exp
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
-    with run_folder.Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupts.noted == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
@@ -91,7 +93,7 @@ def test_two_signals_at_once_leave_a_whole_checkpoint(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_that_is_ignored_stays_ignored(number):
     signal.signal(number, signal.SIG_IGN)                    # a script's background job, nohup
-    with run_folder.Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         os.kill(os.getpid(), number)
         time.sleep(0.01)
         assert interrupts.noted is None
@@ -99,7 +101,7 @@ def test_a_signal_that_is_ignored_stays_ignored(number):
 
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGXCPU])
 def test_a_hangup_or_the_end_of_allowed_time_may_come_several_times_and_another_signal_beside_it(first):
-    with run_folder.Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         for number in (first, first, signal.SIGTERM, first):  # of shell, system, shutdown
             os.kill(os.getpid(), number)
         assert interrupts.noted == first
@@ -113,17 +115,17 @@ def test_a_stderr_that_fails_does_not_keep_a_signal_from_being_noted(fault, monk
         def write(self, text):
             raise fault
     monkeypatch.setattr(sys, "stderr", Lost())
-    with run_folder.Interrupts() as interrupts:
+    with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupts.noted == signal.SIGTERM
 
 
 def test_handlers_are_as_before_when_training_is_over():
-    before = [signal.getsignal(number) for number in run_folder.SIGNALS]
-    with run_folder.Interrupts():
-        assert not set(before) & {signal.getsignal(number) for number in run_folder.SIGNALS}
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with Interrupts():
+        assert not set(before) & {signal.getsignal(number) for number in SIGNALS}
         os.kill(os.getpid(), signal.SIGTERM)
-    assert [signal.getsignal(number) for number in run_folder.SIGNALS] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 @pytest.mark.slow
@@ -152,14 +154,14 @@ def test_a_second_training_in_one_folder_is_refused_until_the_first_is_gone(tmp_
     assert second.returncode == 2 and "Another process trains in" in said and first.poll() is None
     first.kill()
     first.communicate()
-    with run_folder.folder(tmp_path / "run", resume=True):          # a dead process holds no lock
+    with RunFolder(tmp_path / "run").use(resume=True):          # a dead process holds no lock
         pass
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
     for name in run_folder.FILES:
         (tmp_path / f"{name}.0123abcd.part").write_bytes(b"half")
-    with run_folder.folder(tmp_path, resume=True):
+    with RunFolder(tmp_path).use(resume=True):
         assert list(tmp_path.iterdir()) == []
 
 
@@ -169,7 +171,7 @@ def test_files_of_others_stay_as_they_are(resume, tmp_path):
              "best.npz.old", "captions.txt", "0.png"]
     for name in names:
         (tmp_path / name).write_text(name)
-    with run_folder.folder(tmp_path, resume):
+    with RunFolder(tmp_path).use(resume):
         pass
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
 
@@ -178,7 +180,7 @@ def test_files_of_others_stay_as_they_are(resume, tmp_path):
 def test_a_folder_that_holds_what_a_training_would_write_is_refused(name, tmp_path):
     (tmp_path / name).symlink_to(tmp_path / "absent")        # though it leads nowhere
     with pytest.raises(CheckpointError, match=f"already holds {name}.*--resume"):
-        with run_folder.folder(tmp_path, False, [*run_folder.FILES, run_folder.SCENES]):
+        with RunFolder(tmp_path).use(False, [*run_folder.FILES, run_folder.SCENES]):
             pass
     assert os.path.lexists(tmp_path / name)
 
@@ -218,30 +220,30 @@ def test_on_windows_a_file_in_the_folder_is_locked_and_gone_afterwards(tmp_path,
     monkeypatch.setattr(run_folder, "msvcrt", Msvcrt)
     (tmp_path / run_folder.LOCK).write_text("")                     # a killed process left it
     for _ in range(2):
-        with run_folder.folder(tmp_path, resume=True):
-            with pytest.raises(CheckpointError, match="Another process trains in"), run_folder.folder(tmp_path, resume=True):
+        with RunFolder(tmp_path).use(resume=True):
+            with pytest.raises(CheckpointError, match="Another process trains in"), RunFolder(tmp_path).use(resume=True):
                 pass
             assert (tmp_path / run_folder.LOCK).exists()
         assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError), run_folder.folder(tmp_path / "new", resume=False):
+    with pytest.raises(DataError), RunFolder(tmp_path / "new").use(resume=False):
         raise DataError("refused")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(CheckpointError, match="There is no folder"), run_folder.folder(tmp_path / "absent", resume=True):
+    with pytest.raises(CheckpointError, match="There is no folder"), RunFolder(tmp_path / "absent").use(resume=True):
         pass
 
 
 def test_where_there_are_no_locks_folders_are_checked_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(run_folder, "fcntl", None)
-    with run_folder.folder(tmp_path / "run", resume=False), run_folder.folder(tmp_path / "run", resume=True):
+    with RunFolder(tmp_path / "run").use(resume=False), RunFolder(tmp_path / "run").use(resume=True):
         pass
-    with pytest.raises(CheckpointError, match="There is no folder"), run_folder.folder(tmp_path / "absent", resume=True):
+    with pytest.raises(CheckpointError, match="There is no folder"), RunFolder(tmp_path / "absent").use(resume=True):
         pass
 
 
 def test_a_folder_that_is_a_file_or_below_one_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(CheckpointError, match="cannot be used"), run_folder.folder(out, resume=False):
+        with pytest.raises(CheckpointError, match="cannot be used"), RunFolder(out).use(resume=False):
             pass
 
 
@@ -251,7 +253,7 @@ def test_a_read_only_folder_is_refused_at_the_start():
     folder.chmod(0o555)
     try:
         os.seteuid(65534)
-        with pytest.raises(CheckpointError, match="cannot be written to .*--out"), run_folder.folder(folder, resume=False):
+        with pytest.raises(CheckpointError, match="cannot be written to .*--out"), RunFolder(folder).use(resume=False):
             pass
     finally:
         os.seteuid(0)
@@ -264,7 +266,7 @@ def test_where_no_folder_can_be_made_nobody_is_told_to_omit_resume(tmp_path, mon
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     for resume, said in [(False, r"run cannot be used \(No such file.*--out"), (True, "no folder run to resume from")]:
-        with pytest.raises(CheckpointError, match=said), run_folder.folder(Path("run"), resume):
+        with pytest.raises(CheckpointError, match=said), RunFolder(Path("run")).use(resume):
             pass
 
 
@@ -276,7 +278,7 @@ def test_where_the_best_epoch_is_lost_it_is_said_and_the_best_of_the_others_is_k
                       epochs=1, limit=16, batch_size=8, engine="numpy")
     loop.train(config, tmp_path / "run", say=lambda line: None)
     best, last = tmp_path / "run" / "best.npz", tmp_path / "run" / "last.npz"
-    _, notes = run_folder.resumable(tmp_path / "run", config)
+    _, _, notes = RunFolder(tmp_path / "run").resumable(config)
     assert notes == []
     known = load(last)
     save(last, known._replace(state=known.state | {"best": 0.0}))  # no epoch will be better
@@ -289,8 +291,8 @@ def test_where_the_best_epoch_is_lost_it_is_said_and_the_best_of_the_others_is_k
 
 def test_the_log_is_written_whole_each_time(tmp_path):
     rows = [{"epoch": 1, "val": 1 / 3}, {"epoch": 2, "val": 0.25}]
-    run_folder.write_log(tmp_path / "log.csv", rows[:1])
-    run_folder.write_log(tmp_path / "log.csv", rows)
+    RunFolder(tmp_path).write_log(rows[:1])
+    RunFolder(tmp_path).write_log(rows)
     assert list(csv.reader(open(tmp_path / "log.csv"))) == [["epoch", "val"], ["1", "0.333333"], ["2", "0.25"]]
 
 

@@ -21,8 +21,8 @@ from npcaption.model import checkpoint as checkpoints
 from npcaption.model.batch import trim, whole
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
-from npcaption.training import loop
-from npcaption.training.loop import Trainer
+from npcaption.training import loop, preparation
+from npcaption.training.trainer import Trainer
 from tests.campaigns import stress
 from tests.campaigns.stress import without_times
 
@@ -146,7 +146,7 @@ def test_a_training_that_is_killed_loses_nothing(tmp_path):
 
 def test_checkpoints_within_an_epoch_come_at_the_interval(tmp_path, monkeypatch):
     steps = []
-    monkeypatch.setattr(loop.checkpoints, "save", lambda path, c: steps.append((path.name, c.state["step"])))
+    monkeypatch.setattr(preparation.checkpoints, "save", lambda path, c: steps.append((path.name, c.state["step"])))
     with pytest.raises(CheckpointError):                     # at the end, as nothing was really saved
         loop.train(TINY, tmp_path / "a", say=lambda line: None, save_minutes=0)
     assert [step for name, step in steps if name == "last.npz"] == list(range(10))

@@ -43,7 +43,7 @@ def targets(config, split, state, say):
     """The words of the training captions.  A resumed training finds the same ones: by the rule that it began with."""
     if not config.training.bag_weight:
         return config, None
-    found = bags_of_words(split.captions, config.training.bag_least, state.get("words", 1))
+    found = bags_of_words(split.captions, config.training.bag_least, state.words)
     if not found.shape[1]:
         say(f"No word is in the captions of {config.training.bag_least} images or more, so the encoder is not asked for "
             f"any. A smaller --bag-least would ask for rarer ones.")
@@ -58,5 +58,4 @@ def weigh(config):
     return config.training.bag_weight if config.model.bag else 0.0
 
 
-OBJECTIVE = Objective("bag", bag_of_words_forward, bag_of_words_backward, weigh, per="image_count", total="bag_nats",
-                      column="train_bag", line=", words {:.1f} nats an image", targets=targets, example=example)
+OBJECTIVE = Objective("bag", bag_of_words_forward, bag_of_words_backward, weigh, per="image_count", column="train_bag", line=", words {:.1f} nats an image", targets=targets, example=example)

@@ -17,5 +17,4 @@ def likelihood_backward(layers, dloss, cache, g):
     return None, [layers.output_loss_backward(dloss, output, g["output"]) for output in tuple(cache)]
 
 
-OBJECTIVE = Objective("likelihood", likelihood_forward, likelihood_backward, weigh=lambda config: 1.0, per="tokens",
-                      total="nats", column="train", line="")
+OBJECTIVE = Objective("likelihood", likelihood_forward, likelihood_backward, weigh=lambda config: 1.0, per="tokens", column="train", line="")

@@ -26,7 +26,6 @@ class Objective(NamedTuple):
     backward: Callable
     weigh: Callable
     per: str                    # the unit of its mean, a field of Batch: "tokens" or "image_count"
-    total: str                  # the key of its sum over an epoch in the training's state
     column: str                 # of log.csv
     line: str                   # its part of the epoch's line, such as ", words {:.1f} nats an image"
     targets: Callable = no_targets

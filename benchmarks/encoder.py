@@ -1,0 +1,40 @@
+"""Frozen image encoder: images a second, reading and resizing the files included.
+
+    python -m benchmarks.encoder efficientnet-lite2.pth [--data data/flickr8k] [--images 500] [--rounds 3]
+
+Prints each round, with the load of the machine before it: a load that is not near 0 makes the number a lower bound.
+"""
+import argparse
+import os
+import time
+
+from npcaption.data.records import load_records
+from npcaption.pretrained.efficientnet import EfficientNetLite
+from npcaption.pretrained.tensors import read_tensors
+from npcaption.support.cores import usable_cores
+
+BATCH = 64
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("weights", help="file of EfficientNet-Lite0, 1 or 2")
+    parser.add_argument("--data", default="data/flickr8k", help="directory of a data set (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=500, help="images to encode (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="times to encode them (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads (default: one for each usable core)")
+    arguments = parser.parse_args()
+    encoder = EfficientNetLite(read_tensors(arguments.weights), "", threads=arguments.threads)
+    paths = [record.image for record in load_records(arguments.data).train[:arguments.images]]
+    encoder.tokens(paths[:BATCH])                            # its threads' memory is there from now on
+    for _ in range(arguments.rounds):
+        load, start = os.getloadavg()[0], time.perf_counter()
+        for i in range(0, len(paths), BATCH):
+            encoder.tokens(paths[i:i + BATCH])
+        seconds = time.perf_counter() - start
+        print(f"{encoder.name}, {arguments.threads or usable_cores()} threads: {len(paths) / seconds:.1f} images/s "
+              f"({1000 * seconds / len(paths):.1f} ms an image), load {load:.1f} before")
+
+
+if __name__ == "__main__":
+    main()

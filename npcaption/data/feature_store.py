@@ -1,0 +1,66 @@
+"""The feature store: the tokens of a frozen encoder, computed once for every image, in float16."""
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+from PIL import ImageOps
+
+from ..errors import DataError
+from ..support.cores import usable_cores
+from ..support.images import max_pixels, open_image
+from ..support.progress import note
+from . import store
+
+VERSION = 1         # raise it when the same encoder gives other features here
+GROUP = 16          # images that are opened together
+
+
+def open_features(paths, encoder, mirrored=False, folder=None):
+    """The features of the images at paths -> store.Store, rows (N, P, D) float16
+
+    encoder: a frozen encoder, see npcaption.pretrained. mirrored: those of the mirrored images, a store of their own.
+    folder and errors: see store.open_store.
+    """
+    return store.open_store(paths, contents(encoder, mirrored), folder)
+
+
+def contents(encoder, mirrored):
+    key = f"{VERSION} {encoder.sha256} {encoder.name} {encoder.preprocessing} {encoder.shape} {mirrored} {max_pixels()}"
+    noun = f"feature store{' of mirrored images' * mirrored}"
+    tokens, width = encoder.shape
+
+    def make(paths):
+        paths = list(paths)
+        if paths:
+            note(f"{encoder.name}: {len(paths):,} images give {len(paths) * tokens * width * 2:,} bytes of features"
+                 f"{', mirrored' * mirrored}.")
+        return encode_all(paths, encoder, mirrored)
+    return store.Contents(noun, f"features-{tokens}x{width}", key, encoder.shape, np.float16, make)
+
+
+def encode_all(paths, encoder, mirrored):
+    """For each path its features (P, D) float16, or the error that reading it gave"""
+    paths = iter(paths)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        while group := list(islice(paths, GROUP)):
+            opened = list(pool.map(lambda path: attempt(path, mirrored), group))
+            found = iter(stored(encoder.tokens([image for image in opened if not isinstance(image, Exception)])))
+            yield from (image if isinstance(image, Exception) else next(found) for image in opened)
+
+
+def attempt(path, mirrored):
+    """The image at path, or the error that reading it gave"""
+    try:
+        return ImageOps.mirror(open_image(path)) if mirrored else open_image(path)
+    except DataError as error:
+        return error.__cause__ or error
+
+
+def stored(tokens):
+    """Features as they are stored.  tokens (B, P, D) float32 -> float16"""
+    with np.errstate(over="ignore"):
+        found = tokens.astype(np.float16)
+    if not np.isfinite(found).all():
+        raise DataError(f"The encoder gives features of up to {np.abs(tokens).max():g}, more than float16 can hold. Check "
+                        "that its file is right.")
+    return found

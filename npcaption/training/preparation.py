@@ -1,0 +1,145 @@
+"""Preparation of a training: data, tokenizer, targets and model, from the settings or from the checkpoint to resume."""
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .. import tokenizers
+from ..captioning.captioner import Captioner
+from ..config import Config
+from ..data.batches import Sequences, encode_captions
+from ..data.dataset import Dataset, fingerprint, load_dataset
+from ..data.encoders import check_encoder, frozen_encoder, reading
+from ..data.features import with_features
+from ..data.seen import exchanged, seen_images, seen_in
+from ..errors import CheckpointError, ConfigError, DataError
+from ..model import checkpoint as checkpoints
+from ..model.checkpoint import Checkpoint, Seen
+from ..model.engines import compile_engine
+from ..model.objectives import OBJECTIVES
+from ..model.parameters import initialise, table
+from ..support.settings import shown
+from ..tokenizers import PADDING
+from ..tokenizers.words import unspaced
+from . import report
+from .run_folder import RunFolder
+from .state import TrainingState
+from .trainer import Trainer
+from .vectors import put_vectors, vectors_of
+
+
+@dataclass
+class Run:
+    """A training, ready for its next step."""
+    config: Config
+    folder: RunFolder
+    data: Dataset
+    sequences: Sequences                                     # training captions as ids, with the objectives' targets
+    val_sequences: Sequences
+    seen: Seen                                               # fingerprints of the training images
+    state: TrainingState
+    trainer: Trainer
+    captioner: Captioner                                     # of the trainer's parameters
+
+    @property
+    def steps(self):
+        """Steps of an epoch."""
+        return math.ceil(len(self.data.train.names) / self.config.training.batch_size)
+
+    def save(self, path, kept=lambda checkpoint: checkpoint):
+        checkpoints.save(path, kept(Checkpoint(self.config, self.captioner.tokenizer, self.trainer.parameters,
+                                               self.state.to_json(), self.trainer.moments, self.seen)))
+
+
+def prepare(config, folder, resume, say, strict=False):
+    """All that comes before the first step.  config Config, folder RunFolder, say(line) prints -> Run"""
+    t = config.training
+    resumed, state, notes = folder.resumable(config) if resume else (None, None, [])
+    compile_engine(t.engine)                                 # goes on beside what follows; the engine waits for it
+    if notes:
+        say("\n".join(notes))
+    encoder = frozen_encoder(t.encoder, t.features, t.activation)
+    if resumed:
+        check_encoder(resumed.config.model, encoder)
+    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict,
+                        say=lambda note: note and say(note))
+    told = len(data.notes)
+    data = with_features(data, encoder, t.flip, ("train", "val"))
+    if data.notes[told:]:
+        say("\n".join(data.notes[told:]))
+    seen = seen_images(data.train)
+    check_data(data, t)
+    if resumed:
+        check_same_data(data, seen, resumed, state, t, folder)
+    warn_of_copies(seen, data.val, say)
+
+    tokenizer = resumed.tokenizer if resumed else tokenizers.build(
+        t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
+    config = replace(config, model=replace(reading(config.model, encoder), vocabulary=tokenizer.size, unknown=tokenizer.unknown))
+    vectors = None if resumed else vectors_of(t, tokenizer, say)
+    if t.word_vectors:
+        width = resumed.config.model.word_width if resumed else vectors.dimension
+        config = replace(config, model=replace(config.model, word_width=width))
+    sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
+                                for split in (data.train, data.val))
+    state = state or TrainingState(fingerprint(data))
+    config, targets = targets_of(config, data.train, state, say)
+    sequences = sequences._replace(targets=targets)
+    if (t.bag_weight or t.tokenizer in ("word", "space")) and (
+            warning := unspaced([text for texts in data.train.captions for text in texts])):
+        say(warning)
+    say(report.describe(data, sequences, tokenizer, config.model.max_length))
+    say("\n" + table(config.model) + "\n")
+
+    trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
+               Trainer(config, first_parameters(config, sequences, tokenizer, vectors)))
+    captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine, encoder)
+    return Run(config, folder, data, sequences, val_sequences, seen, state, trainer, captioner)
+
+
+def targets_of(config, split, state, say):
+    """The objectives' targets for the training images -> the config with the model's sizes, {objective's name: (N, ...)}"""
+    found = {}
+    for objective in OBJECTIVES:
+        config, found[objective.name] = objective.targets(config, split, state, say)
+    return config, {name: target for name, target in found.items() if target is not None}
+
+
+def first_parameters(config, sequences, tokenizer, vectors):
+    """Parameters at the beginning of training.  sequences: the training captions; vectors: WordVectors or None"""
+    parameters = initialise(config.model, config.training.seed)
+    if vectors is not None:
+        put_vectors(parameters.named["token_embed.weight"], tokenizer, vectors)
+    if config.training.frequencies:                          # the model need not learn first how often each token is
+        counts = 1 + np.bincount(sequences.ids[:, 1:].reshape(-1), minlength=config.model.vocabulary)
+        counts[PADDING] = 1
+        parameters.named["output.linear.bias"][...] = np.log(counts / counts.sum())
+    return parameters
+
+
+def check_data(data, t):
+    """Refuse what cannot be trained on."""
+    if not data.train.names or not data.val.names:
+        raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
+                                  f"to validate: add some to the empty split.", *data.notes]))
+    if t.batch_size > len(data.train.names):
+        raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
+                          f"Choose a smaller --batch-size.")
+
+
+def check_same_data(data, seen, resumed, state, t, folder):
+    """Refuse other data than the run began with."""
+    if state.data != fingerprint(data):
+        raise CheckpointError(f"{folder.path} was trained on other images or captions than {shown(t.data)} now holds. Resume with "
+                              f"the data of the first run, or train in another folder (--out).")
+    if resumed.seen and len(others := exchanged(resumed.seen, seen)):
+        raise CheckpointError(f"{shown(t.data)} holds other images than those that {folder.path} was trained on: {len(others)} "
+                              f"differ under the same names, the first {data.train.names[others[0]]}. Restore them, or train in "
+                              f"another folder (--out).")
+
+
+def warn_of_copies(seen, val, say):
+    if twice := np.flatnonzero(seen_in(seen, val)).tolist():
+        say(f"WARNING: {len(twice):,} of {len(val.names):,} validation images are among the training images, too, "
+            f"perhaps under another name, the first {val.names[twice[0]]}: the validation loss flatters the "
+            f"model, and best.npz is chosen by it. Remove the copies, or give all copies of an image one split.")

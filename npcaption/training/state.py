@@ -1,0 +1,60 @@
+"""The training state: progress, sums of the current epoch and the log, in every checkpoint."""
+import math
+from dataclasses import dataclass, field, fields
+
+from ..model.objectives import BAG_OF_WORDS, LIKELIHOOD
+from ..tokenizers.words import RULE
+
+EARLIER = {"nats": LIKELIHOOD.name, "bag_nats": BAG_OF_WORDS.name}  # a key for each sum, before `totals`
+
+
+@dataclass
+class TrainingState:
+    """All that a resumed training needs beside settings, parameters and moments.
+
+    It holds no random state: whatever training draws is a function of seed, epoch and step.
+    """
+    data: str                                                # fingerprint of images and captions
+    words: int = RULE                                        # rule by which captions were split into words
+    epoch: int = 0                                           # completed epochs
+    step: int = 0                                            # completed steps, of all epochs
+    best: float = math.inf                                   # lowest validation loss of an epoch, and that epoch
+    best_epoch: int = 0
+    log: list = field(default_factory=list)                  # rows of log.csv, a dict each
+    counted: int = 0                                         # of the current epoch: target tokens
+    seconds: float = 0.0                                     # of the current epoch
+    totals: dict = field(default_factory=dict)               # of the current epoch: {objective's name: sum of its loss}
+
+    def count(self, losses, objectives, batch, tokens, seconds):
+        """Add a step.  losses {objective's name: mean}, tokens: the batch's targets, seconds since the epoch began"""
+        for objective in objectives:
+            total = self.totals.get(objective.name, 0.0)
+            self.totals[objective.name] = total + losses[objective.name] * getattr(batch, objective.per)
+        self.step += 1
+        self.counted += tokens
+        self.seconds = seconds
+
+    def end_epoch(self, row, loss):
+        """Append the epoch's row to the log -> whether its validation loss is the lowest so far"""
+        self.epoch += 1
+        self.log.append(row)
+        self.counted, self.seconds, self.totals = 0, 0.0, {}
+        better = loss < self.best
+        if better:
+            self.best, self.best_epoch = loss, self.epoch
+        return better
+
+    def to_json(self):
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, found):
+        """The state in a checkpoint.  ValueError if a key is missing or its value has another type."""
+        found = {"words": 1, "totals": {name: found[key] for key, name in EARLIER.items() if key in found}, **found}
+        values = {}
+        for each in fields(cls):
+            value = values[each.name] = found.get(each.name)
+            numeric = each.type is float and type(value) is int
+            if type(value) is not each.type and not numeric:
+                raise ValueError(f"{each.name} is {value!r}; it must be of type {each.type.__name__}")
+        return cls(**values)

@@ -1,0 +1,64 @@
+"""The trainer: parameters, gradients and AdamW's moments, and one step of all of them."""
+import math
+
+import numpy as np
+
+from .. import layers
+from ..errors import TrainingError
+from ..layers.adamw import AdamW
+from ..model.engines import make_engine
+from ..model.objectives import LIKELIHOOD, chosen
+from ..model.parameters import Parameters, decay_of
+
+
+FROZEN = ("token_embed.weight",)                             # with freeze_word_vectors
+
+
+class Trainer:
+    """A model in training: parameters, gradients and AdamW's moments, and one step of all of them."""
+
+    def __init__(self, config, parameters, moments=None):
+        """config Config; moments m and v, (N,) each, to go on from, or None to begin."""
+        self.config = config
+        self.engine = make_engine(config.training.engine, config.model, parameters, config.training.threads)
+        self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
+        self.moments = moments or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat))
+        self.decay = decay_of(parameters, config.training.weight_decay, config.training.decay)
+        self.frozen = [name for name in FROZEN if config.training.freeze_word_vectors]
+        for name in self.frozen:
+            Parameters(config.model, flat=self.decay).named[name][...] = 0
+        self.objectives = chosen(config)
+
+    def step(self, batch, number, learning_rate):
+        """Step `number`, counted from 1, on a Batch, whose keys are made here -> {objective's name: loss before the step}
+
+        TrainingError, and nothing is changed, if a loss or a gradient is not finite.
+        """
+        t = self.config.training
+        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(batch.inputs)))  # (B,)
+        batch = batch._replace(keys=keys)
+        try:
+            losses, _ = self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
+        except TrainingError as error:                       # by an engine that is watched
+            raise TrainingError(f"In step {number} {error}.") from error
+        for name in self.frozen:                             # without gradient and decay AdamW leaves them as they are
+            self.gradients.named[name][...] = 0
+        settings = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm)
+        finite = math.isfinite(sum(losses.values()))
+        norm = self.engine.update(self.gradients, *self.moments, self.decay, number, settings) if finite else math.nan
+        if not math.isfinite(norm):
+            raise TrainingError(f"In step {number} the loss is {losses[LIKELIHOOD.name]:.6g} and "
+                                f"{self._where_not_finite(batch)}.")
+        return losses
+
+    def _where_not_finite(self, batch):
+        """Diagnosis of a step with bad numbers: it is repeated with every sublayer watched."""
+        bad = [name for name, view in self.gradients.named.items() if not np.isfinite(view).all()]
+        told = f"{len(bad)} gradients are not finite"
+        told += f" ({', '.join(bad[:3])}{', ...' * (len(bad) > 3)})" if bad else ""
+        try:
+            self.engine.watch(self.gradients)
+            self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
+        except TrainingError as error:
+            return f"{told}; {error}"
+        return f"{told}; every number in it is finite, so the norm of the gradients is too large" if not bad else told
