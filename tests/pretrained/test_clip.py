@@ -164,6 +164,7 @@ def test_tokens_of_a_base_model_equal_open_clip(model_name, quick, base32, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # the form of OpenAI's file all the same
 @pytest.mark.parametrize("container", ["zip", "legacy", "script"])
 def test_files_of_torch_equal_transformers(container, base32, transformers_tokens, tmp_path):
     """OpenAI's file is a script, with matrices in half precision and its input_resolution."""
