@@ -1,4 +1,4 @@
-"""The vision transformer of CLIP (Radford et al. 2021, arXiv:2103.00020), forward only, out of the textbook's primitives.
+"""The vision transformer of CLIP (Radford et al. 2021, arXiv:2103.00020), forward only, of the textbook's primitives.
 
 It differs from npcaption's own encoder: a class token before the patches, a layernorm behind the positions, biases on
 queries, keys and values, and, in OpenAI's models, QuickGELU.

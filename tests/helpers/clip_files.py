@@ -1,4 +1,4 @@
-"""CLIP image encoders for tests: weights drawn by NumPy, under the names that each library gives them, and their files."""
+"""CLIP image encoders for tests: weights drawn by NumPy, under each library's names, and their files."""
 import json
 
 import numpy as np
@@ -14,7 +14,7 @@ def shapes(channels=128, blocks=2, patch=8, grid=3):
     for i in range(blocks):
         block = f"encoder.layers.{i}."
         norms += [f"{block}layer_norm1", f"{block}layer_norm2"]
-        linears |= {f"{block}self_attn.{name}": (channels, channels) for name in ("q_proj", "k_proj", "v_proj", "out_proj")}
+        linears |= {f"{block}self_attn.{name}_proj": (channels, channels) for name in ("q", "k", "v", "out")}
         linears |= {f"{block}mlp.fc1": (hidden, channels), f"{block}mlp.fc2": (channels, hidden)}
     for name in norms:
         found |= {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
@@ -58,7 +58,8 @@ def as_openai(weights):
              "positional_embedding": weights["embeddings.position_embedding.weight"],
              "conv1.weight": weights["embeddings.patch_embedding.weight"]}
     for part in ("weight", "bias"):
-        found |= {f"ln_pre.{part}": weights[f"pre_layrnorm.{part}"], f"ln_post.{part}": weights[f"post_layernorm.{part}"]}
+        found[f"ln_pre.{part}"] = weights[f"pre_layrnorm.{part}"]
+        found[f"ln_post.{part}"] = weights[f"post_layernorm.{part}"]
         for i in range(sum(name.endswith("fc1.bias") for name in weights)):
             theirs, ours = f"encoder.layers.{i}.", f"transformer.resblocks.{i}."
             found[f"{ours}attn.in_proj_{part}"] = np.concatenate(
@@ -94,7 +95,8 @@ def write_safetensors(path, tensors):
     header, end = {}, 0
     for name, value in tensors.items():
         value = np.asarray(value)
-        header[name] = {"dtype": kinds[value.dtype.name], "shape": value.shape, "data_offsets": [end, end + value.nbytes]}
+        header[name] = {"dtype": kinds[value.dtype.name], "shape": value.shape,
+                        "data_offsets": [end, end + value.nbytes]}
         end += value.nbytes
     text = json.dumps(header).encode()
     with open(path, "wb") as file:

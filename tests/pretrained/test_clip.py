@@ -70,8 +70,8 @@ def test_numbers_of_any_size_pass_quick_gelu():
     assert np.isfinite(clip(weights).forward(pixels())).all()
 
 
-@pytest.mark.parametrize("channels, patch, grid, image_size", [(768, 32, 7, 224), (768, 16, 14, 224), (1024, 14, 16, 224),
-                                                               (1024, 14, 24, 336)])
+@pytest.mark.parametrize("channels, patch, grid, image_size", [
+    (768, 32, 7, 224), (768, 16, 14, 224), (1024, 14, 16, 224), (1024, 14, 24, 336)])
 def test_sizes_follow_from_the_shapes(channels, patch, grid, image_size):
     encoder = clip(NAMINGS["open_clip"](draw(shapes(channels, 1, patch, grid))))
     assert encoder.grid == (grid, grid) and encoder.image_size == image_size and encoder.class_token
@@ -94,7 +94,7 @@ def test_tokens_of_many_images_are_those_of_each(tmp_path):
     images[3].save(tmp_path / "3.png")
     found = encoder.tokens(tmp_path / "3.png" if i == 3 else image for i, image in enumerate(images))
     assert found.shape == (BATCH + 1, 10, 128) and found.dtype == np.float32
-    for image, tokens in zip(images, found):
+    for image, tokens in zip(images, found, strict=True):
         assert error(encoder.forward(encoder.preprocess(image)[None])[0], tokens) < TOLERANCE
     assert encoder.tokens([]).shape == (0, 10, 128)
 

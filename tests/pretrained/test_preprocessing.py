@@ -19,8 +19,8 @@ from tests.helpers.references import reference
 def picture(width, height):
     """A smooth wave, a ramp and a checkerboard."""
     y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.stack([127 + 127 * np.sin(x / 7 + y / 11), 255 * x / width, 255 * ((x // 9 + y // 9) % 2)],
-                                    -1).astype(np.uint8))
+    colours = 127 + 127 * np.sin(x / 7 + y / 11), 255 * x / width, 255 * ((x // 9 + y // 9) % 2)
+    return Image.fromarray(np.stack(colours, -1).astype(np.uint8))
 
 
 def transform(size):
@@ -70,15 +70,17 @@ def test_colours_are_normalised_each_by_its_own_mean_and_std():
 def test_a_file_gives_what_its_image_gives(tmp_path):
     image = picture(300, 200)
     image.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(cropped_square(tmp_path / "a.png", 24, MEAN, STD), cropped_square(image, 24, MEAN, STD))
+    np.testing.assert_array_equal(cropped_square(tmp_path / "a.png", 24, MEAN, STD),
+                                  cropped_square(image, 24, MEAN, STD))
 
 
 def test_a_file_is_turned_upright_and_transparency_is_white(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6                                         # turn by 90 degrees
     picture(300, 200).save(tmp_path / "a.png", exif=exif)
+    upright = picture(300, 200).transpose(Image.Transpose.ROTATE_270)
     np.testing.assert_array_equal(cropped_square(tmp_path / "a.png", 24, MEAN, STD),
-                                  cropped_square(picture(300, 200).transpose(Image.Transpose.ROTATE_270), 24, MEAN, STD))
+                                  cropped_square(upright, 24, MEAN, STD))
     np.testing.assert_array_equal(cropped_square(Image.new("RGBA", (9, 9), (0, 0, 0, 0)), 24, MEAN, STD),
                                   cropped_square(Image.new("RGB", (9, 9), "white"), 24, MEAN, STD))
 
@@ -100,7 +102,8 @@ def test_a_huge_file_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
 def test_an_image_that_would_become_huge_is_cropped_before_the_resize(size, monkeypatch):
     image, sizes, resize = picture(*size), [], Image.Image.resize
     expected = transform(224)(image).numpy().transpose(1, 2, 0)
-    monkeypatch.setattr(Image.Image, "resize", lambda image, size, *rest: sizes.append(size) or resize(image, size, *rest))
+    monkeypatch.setattr(Image.Image, "resize",
+                        lambda image, size, *rest: sizes.append(size) or resize(image, size, *rest))
     np.testing.assert_array_equal(cropped_square(image, 224, MEAN, STD), expected)
     assert max(sizes[0]) <= 224 * 101
 
