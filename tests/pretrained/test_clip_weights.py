@@ -41,7 +41,7 @@ def test_a_missing_tensor_is_named(naming):
     whole = NAMINGS[naming](WEIGHTS)
     for name in [name for name in whole if "mlp" in name or "ln_pre" in name or "layrnorm" in name]:
         with pytest.raises(PretrainedError, match=f"clip.safetensors lacks the tensor {name}. Give the image encoder "
-                                                  "of a CLIP: ViT-B-32.pt by OpenAI, model.safetensors of openai/clip-"):
+                                                  "of a CLIP: ViT-B-32.pt by OpenAI, model.safetensors of openai/clip"):
             read({other: value for other, value in whole.items() if other != name})
 
 
