@@ -11,7 +11,7 @@ USUAL = 224         # pixels along a side
 
 
 def recognises(tensors):
-    """Whether these are the names of a CLIP's image encoder, with or without the text encoder.  tensors: {name: array}"""
+    """Whether these names are those of a CLIP, with or without its text encoder.  tensors: {name: array}"""
     return bool(clip_weights.find(tensors))
 
 
@@ -30,7 +30,8 @@ class Clip:
         side, patch_size = round(patches ** 0.5), round((patch_pixels / 3) ** 0.5)
         activation, self._heads = clip_config.facts(path, tensors, channels, activation)
         self._activation = ACTIVATIONS[activation]
-        self.sha256, self.grid, self.shape, self.image_size = sha256, (side, side), (patches + 1, channels), side * patch_size
+        self.sha256, self.image_size = sha256, side * patch_size
+        self.grid, self.shape = (side, side), (patches + 1, channels)
         self.name = name_of(channels, len(self._weights.blocks), patch_size, self.image_size, activation)
         self.preprocessing = (f"RGB, shorter side to {self.image_size} (Pillow bicubic, antialiased), centre crop, "
                               f"(x / 255 - {clip_config.MEAN}) / {clip_config.STD}")
@@ -44,8 +45,9 @@ class Clip:
         return tokens_of(pixels, self._weights, self._heads, self._activation)
 
     def tokens(self, images):
-        """An iterable of B images, each as `preprocess` takes it -> (B, P, D) float32: class token, then patches by rows
+        """An iterable of B images, each as `preprocess` takes it -> (B, P, D) float32
 
+        The class token is the first, then come the patches row by row.
         DataError for an image that cannot be read.
         """
         found = [self.forward(pixels) for pixels in batches(images, self.preprocess)]

@@ -49,14 +49,15 @@ def activation_of(path, stated):
     said = [statement for statement in stated if statement.activation]
     for statement in said:
         if statement.activation not in ACTIVATIONS:
-            raise PretrainedError(f"{statement.file} has activation '{printable(statement.activation)}'; npcaption knows "
-                                  f"{' and '.join(ACTIVATIONS)}. Give one of these, or other weights.")
+            raise PretrainedError(f"{statement.file} says activation '{printable(statement.activation)}'; npcaption "
+                                  f"knows {' and '.join(ACTIVATIONS)}. Give one of these, or other weights.")
         if statement.activation != said[0].activation:
             raise PretrainedError(f"{said[0].file} says activation {said[0].activation}, but {statement.file} says "
                                   f"{statement.activation}. Remove the wrong one.")
     if not said:
-        raise PretrainedError(f"{printable(path)} does not tell its activation, and no {HUGGING_FACE} or {OPEN_CLIP} is "
-                              "beside it. Give --activation quick_gelu for OpenAI's weights, usually gelu for others.")
+        raise PretrainedError(f"{printable(path)} does not tell its activation, nor does a {HUGGING_FACE} or "
+                              f"{OPEN_CLIP} beside it. Give --activation quick_gelu for OpenAI's weights, usually gelu "
+                              "for others.")
     return said[0].activation
 
 
@@ -66,8 +67,8 @@ def heads_of(path, stated, width):
         raise PretrainedError(f"{printable(path)} has {width} channels but does not tell its number of heads. Put its "
                               f"{HUGGING_FACE} beside it.")
     if len(heads) > 1:
-        raise PretrainedError(f"{HUGGING_FACE} and {OPEN_CLIP} beside {printable(path)} state different numbers of heads. "
-                              "Remove the wrong one.")
+        raise PretrainedError(f"{HUGGING_FACE} and {OPEN_CLIP} beside {printable(path)} state different numbers of "
+                              "heads. Remove the wrong one.")
     [heads] = heads or {width // HEAD}
     if heads < 1 or width % heads:
         raise PretrainedError(f"{printable(path)} has {width} channels, which {heads} heads cannot share. Put its "
@@ -81,7 +82,8 @@ def hugging_face(settings, file, width):
     if settings.get("model_type") not in ("clip", "clip_vision_model") or not isinstance(vision, dict):
         return Stated(printable(file), None, None)
     check(file, vision, {"hidden_size": width, "layer_norm_eps": 1e-5})
-    return Stated(printable(file), text(vision.get("hidden_act", "quick_gelu")), count(file, vision, "num_attention_heads"))
+    activation, heads = vision.get("hidden_act", "quick_gelu"), count(file, vision, "num_attention_heads")
+    return Stated(printable(file), text(activation), heads)
 
 
 def processor(settings, file, width):
@@ -142,5 +144,5 @@ def check(file, settings, expected):
     """Refuse values that this implementation, or these weights, do not have."""
     for name, value in expected.items():
         if settings.get(name, value) != value:
-            raise PretrainedError(f"{printable(file)} has {name} {printable(settings[name])}, but {value} is needed here. "
-                                  "It may belong to another file; put the right one there.")
+            raise PretrainedError(f"{printable(file)} has {name} {printable(settings[name])}, but {value} is needed "
+                                  "here. It may belong to another file; put the right one there.")

@@ -1,7 +1,7 @@
-"""Weights of CLIP's image encoder by the names of OpenAI, open_clip and Hugging Face -> Weights of the vision transformer.
+"""Weights of CLIP's image encoder, under the names of OpenAI, open_clip and Hugging Face.
 
-The text encoder, which many files hold too, is ignored, and so is what follows the last block. Every other tensor of the
-image encoder must be known: a model with more of them computes something else.
+The text encoder, which many files hold too, is ignored, and so is what follows the last block. Every other tensor of
+the image encoder must be known: a model with more of them computes something else.
 """
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import PretrainedError, printable
 from .vision_transformer import Weights
 
-EXPECTED = ("Give the image encoder of a CLIP: ViT-B-32.pt by OpenAI, model.safetensors of openai/clip-vit-base-patch32, "
-            "or open_clip_model.safetensors")
+EXPECTED = ("Give the image encoder of a CLIP: ViT-B-32.pt by OpenAI, model.safetensors of "
+            "openai/clip-vit-base-patch32, or open_clip_model.safetensors")
 
 
 class Naming(NamedTuple):
@@ -62,8 +62,8 @@ def read(tensors, path):
     blocks = [{ours: reader.tensor(ours, names, f"{naming.block}{i}.") for ours, names in spelt_out(naming.inside)}
               for i in range(layers)]
     if left := theirs.keys() - reader.used - set(naming.ignored):
-        raise PretrainedError(f"{path} has a tensor {printable(prefix + min(left))}, which CLIP's image encoder does not "
-                              f"have. {EXPECTED}.")
+        raise PretrainedError(f"{path} has a tensor {printable(prefix + min(left))}, which CLIP's image encoder does "
+                              f"not have. {EXPECTED}.")
     check_shapes(path, embedding, blocks)
     return Weights(embedding, blocks)
 
@@ -128,8 +128,10 @@ def check_shapes(path, embedding, blocks):
             if value.shape != (expected.get(ours) or expected[ours.rpartition(".")[0]]):
                 raise misfit(path, ours + place, value.shape)
     if not blocks or patches < 1 or round(patches ** 0.5) ** 2 != patches:
-        raise PretrainedError(f"{path} has {len(blocks)} blocks and {patches} patches, which make no square. {EXPECTED}.")
+        raise PretrainedError(f"{path} has {len(blocks)} blocks and {patches} patches, which make no square. "
+                              f"{EXPECTED}.")
 
 
 def misfit(path, name, found):
-    return PretrainedError(f"{path} has {printable(name)} of the shape {found}, which does not fit the others. {EXPECTED}.")
+    return PretrainedError(f"{path} has {printable(name)} of the shape {found}, which does not fit the others. "
+                           f"{EXPECTED}.")

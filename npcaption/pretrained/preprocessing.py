@@ -8,22 +8,22 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError
 from ..support.images import open_image
 
 BATCH = 16          # images at a time: enough for fast matrix products
-MOST_LONG = 100     # times as long as wide; resized by its shorter side, a longer image could take any memory
+LONGEST = 100       # times as long as wide; resized by its shorter side, a longer image could take any memory
 
 
 def resize_shorter_side(image, size):
     """Antialiased bicubic resize to `size` pixels along the shorter side; the longer is rounded down.
 
-    DataError if the image is more than MOST_LONG times as long as wide.
+    Of an image more than LONGEST times as long as wide only the middle is kept.
     """
     short, long = sorted(image.size)
-    if long > MOST_LONG * short:
-        raise DataError(f"The image has {image.width} x {image.height} pixels: too long to be resized by its shorter "
-                        "side. Crop it.")
+    if long > LONGEST * short:
+        cut = (long - LONGEST * short) // 2                  # the same at both ends: the middle stays where it is
+        image = image.crop((cut, 0, long - cut, short) if image.width > short else (0, cut, short, long - cut))
+        long -= 2 * cut
     scaled = int(size * long / short)
     size = (size, scaled) if image.width <= image.height else (scaled, size)
     return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
@@ -46,7 +46,7 @@ def normalise(image, mean, std):
 def cropped_square(source, size, mean, std):
     """An image as CLIP's image encoders take it.  source: see support.images.open_image -> (size, size, 3) float32
 
-    DataError if it cannot be read, or is too large or too long.
+    DataError if it cannot be read, or is too large.
     """
     return normalise(center_crop(resize_shorter_side(open_image(source), size), size), mean, std)
 

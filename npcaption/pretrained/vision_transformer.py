@@ -1,4 +1,4 @@
-"""The vision transformer of CLIP (Radford et al. 2021, arXiv:2103.00020), forward only, out of the textbook's primitives.
+"""The vision transformer of CLIP (Radford et al. 2021, arXiv:2103.00020), forward only, of the textbook's primitives.
 
 It differs from npcaption's own encoder: a class token before the patches, a layernorm behind the positions, biases on
 queries, keys and values, and, in OpenAI's models, QuickGELU.
@@ -7,8 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..layers import (attention_forward, gelu_forward, layernorm_forward, linear_forward, merge_heads_forward,
-                      patches_forward, projection_forward, split_heads_forward)
+from ..layers import (
+    attention_forward,
+    gelu_forward,
+    layernorm_forward,
+    linear_forward,
+    merge_heads_forward,
+    patches_forward,
+    projection_forward,
+    split_heads_forward,
+)
 
 
 class Weights(NamedTuple):

@@ -36,7 +36,7 @@ def max_pixels():
 
 
 def set_max_pixels(count):
-    """From now on let files have so many pixels, here and in processes started from here; None: as many as Pillow does."""
+    """From now on let files have so many pixels, also in processes started from here; None: as many as Pillow does."""
     if count is None:
         os.environ.pop(LIMIT, None)
     else:
