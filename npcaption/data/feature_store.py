@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
+import PIL
 from PIL import ImageOps
 
 from ..errors import DataError
@@ -25,7 +26,7 @@ def open_features(paths, encoder, mirrored=False, folder=None):
 
 
 def contents(encoder, mirrored):
-    key = f"{VERSION} {encoder.sha256} {encoder.name} {encoder.preprocessing} {encoder.shape} {mirrored} {max_pixels()}"
+    key = f"{VERSION} {PIL.__version__} {encoder.sha256} {encoder.name} {encoder.preprocessing} {encoder.shape} {mirrored} {max_pixels()}"
     noun = f"feature store{' of mirrored images' * mirrored}"
     tokens, width = encoder.shape
 
