@@ -101,6 +101,13 @@ class TrainingConfig:
     vocabulary_size: int = setting("tokenizer", 1024, "ids of the bpe tokenizer: 256 bytes, 3 special ids, and merges",
                                    Range(259), also=("--vocab-size",))
     frequencies: bool = setting("model", False, "initialise the output bias with the tokens' log frequencies")
+    objective: str = setting("objectives", "likelihood", "likelihood of people's captions, or the reward of sampled ones, "
+                             "CIDEr-D", ("likelihood", "self-critical"))
+    samples: int = setting("objectives", 5, "captions sampled per image in self-critical training", Range(2, 1000))
+    mix: float = setting("objectives", 0.0, "share of the cross-entropy of people's captions in self-critical training", Range(0, 1))
+    self_critical_epochs: int = setting("objectives", 0, "epochs of self-critical training after the others, in the folder "
+                                        "self-critical of the run directory", COUNT_OR_NONE)
+    self_critical_rate: float = setting("objectives", 1e-4, "peak learning rate of these epochs", POSITIVE)
     bag_weight: float = setting("objectives", 0.0, "weight of the auxiliary bag-of-words loss; 0 for none",
                                 NOT_NEGATIVE)
     bag_least: int = setting("objectives", 20, "minimum images with a word in a caption for it to enter the bag", COUNT)
@@ -120,6 +127,8 @@ class TrainingConfig:
                                Range(0, inf, (0,)))
     average: int = setting("optimiser", 0, "steps over which to average the weights exponentially; 0 for no average",
                            COUNT_OR_NONE)
+    begin: str = setting("run", "", "checkpoint with whose weights, settings of the model and tokenizer training begins",
+                         metavar="FILE")
     engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
     threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
     seed: int = setting("run", 0, "seed of everything random", Range(0, 2 ** 32 - 1))
@@ -206,6 +215,13 @@ def override(config, **settings):
     return Config(replace(config.model, **parts["model"]), replace(config.training, **parts["training"]))
 
 
+def second_stage(config, begin):
+    """The Config of the self-critical epochs that follow a training.  begin: path of its checkpoint"""
+    t = config.training
+    return replace(config, training=replace(t, objective="self-critical", begin=begin, epochs=t.self_critical_epochs,
+                                            learning_rate=t.self_critical_rate, schedule="cosine", self_critical_epochs=0))
+
+
 def check_setting(name, value):
     """Refuse a value that the setting of this name cannot have."""
     [found] = [found for part in (ModelConfig, TrainingConfig, RunOptions) for found in settings_of(part)
@@ -221,6 +237,9 @@ def check(config):
             check_value(name, getattr(part, name), kind, allowed)
     if not t.data or not all(t.data):
         raise ConfigError("data is empty; it must be shapes, or the paths of captioned images.")
+    if t.objective == "self-critical" and not t.begin:
+        raise ConfigError("Self-critical training begins with a trained model. Give --begin CHECKPOINT, or train with "
+                          "--self-critical-epochs N.")
     check_features(m, bool(t.encoder or t.features))
     reads_features, with_vectors = bool(t.encoder or t.features), bool(t.word_vectors)
     if t.encoder and t.features:

@@ -27,7 +27,7 @@ from npcaption.training import cli, loop
 
 PARTS = ModelConfig, TrainingConfig, RunOptions
 SETTINGS = [found for part in PARTS for found in settings_of(part)]
-FREE = "data", "encoder", "features", "word_vectors", "encoder_name", "encoder_sha256"  # settings that may be any text
+FREE = "data", "begin", "encoder", "features", "word_vectors", "encoder_name", "encoder_sha256"  # any text
 FROM_DATA = ("vocabulary", "unknown", "bag", "encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token",
              "word_width")                                   # known when the data are read, so without a flag
 

@@ -3,12 +3,17 @@ import math
 import signal
 import time
 from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 
 from .. import config as configs
+from ..captioning import decoding
 from ..captioning.captioner import Captioner
 from ..data.batches import Views, ahead, epoch_batches
 from ..errors import Stopped, TrainingError, printable
+from ..evaluate import metrics
 from ..evaluate.losses import losses
+from ..evaluate.scores import decode_all
 from ..model import checkpoint as checkpoints
 from ..model.batch import target_tokens
 from ..support.command import as_called, quoted, sibling
@@ -27,12 +32,29 @@ def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.
     """
     configs.check(config)
     configs.check_setting("save_minutes", save_minutes)
-    folder, scenes = RunFolder(out), [SCENES] * (config.training.data == configs.SHAPES)
+    how = dict(say=say, save_minutes=save_minutes, debug_nan=debug_nan, strict=strict)
+    captioner = train_stage(config, RunFolder(out), resume, **how)
+    if not config.training.self_critical_epochs:
+        return captioner
+    folder = RunFolder(Path(out) / "self-critical")
+    say(f"\nSelf-critical training, in {folder.path}:")
+    return train_stage(configs.second_stage(config, str(RunFolder(out).best)), folder, resume and folder.last.exists(), **how)
+
+
+def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
+    """One run in one folder -> Captioner of the best epoch"""
+    if config.training.objective == "self-critical":         # the reward alone is learnt, and its gradient is noisy enough
+        config = replace(config, training=replace(config.training, weight_decay=0.0, bag_weight=0.0))
+    scenes = [SCENES] * (config.training.data == configs.SHAPES)
     with folder.use(resume, [*FILES, *scenes]):
         run = prepare(config, folder, resume, say, strict)
         if debug_nan:
             run.trainer.engine.watch(run.trainer.gradients)
         if not resume:
+            if config.training.objective == "self-critical":  # an epoch must be better than what it began with
+                run.state.best = -cider_d_of(run, "before")
+                say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} on the validation images, greedy.")
+                run.save(folder.best, checkpoints.to_caption)
             run.save(folder.last)                            # whenever it is killed, there is something to resume
         fit(run, say, save_minutes)
         return finish(run, say)
@@ -81,15 +103,15 @@ def end_epoch(run, learning_rate):
     Weights and their average are validated both, and the better ones are saved.
     """
     state, folder, weights = run.state, run.folder, nullcontext
-    val = validated(run, "validation")
-    row = report.log_row(state, val, learning_rate, len(run.data.train.names), run.trainer.objectives)
+    val, lowest, more = validated(run, "validation")
+    row = report.log_row(state, val, learning_rate, len(run.data.train.names), run.trainer.objectives) | more
     if run.trainer.average is not None:
         with run.trainer.averaged():
-            of_average = validated(run, "validation of the average")
-        row["val_average"] = of_average.loss
-        if of_average.loss < val.loss:
-            val, weights = of_average, run.trainer.averaged
-    better = state.end_epoch(row, val.loss)
+            of_average, low, more = validated(run, "validation of the average")
+        row |= {"val_average": of_average.loss} | {f"{name}_average": value for name, value in more.items()}
+        if low < lowest:
+            lowest, weights = low, run.trainer.averaged
+    better = state.end_epoch(row, lowest)
     if better:
         with weights():
             run.save(folder.best, checkpoints.to_caption)
@@ -99,12 +121,25 @@ def end_epoch(run, learning_rate):
 
 
 def validated(run, label):
-    """Losses on the validation images."""
-    name = f"epoch {run.state.epoch + 1}"
-    found = losses(run.captioner, run.data.val.inputs, run.val_sequences, f"{name} {label}")
+    """Losses on the validation images, what is minimised there, and more columns of the log
+
+    That is the loss; in self-critical training minus CIDEr-D, as there the loss rises while captions get better.
+    """
+    name = f"epoch {run.state.epoch + 1} {label}"
+    found = losses(run.captioner, run.data.val.inputs, run.val_sequences, name)
     if not math.isfinite(found.loss):
-        raise TrainingError(f"The validation loss of {name} is {found.loss}. Training stops; {run.folder.last_good()}")
-    return found
+        raise TrainingError(f"The loss of {name} is {found.loss}. Training stops; {run.folder.last_good()}")
+    if run.config.training.objective == "likelihood":
+        return found, found.loss, {}
+    score = cider_d_of(run, name)
+    return found, -score, {"val_cider_d": score}
+
+
+def cider_d_of(run, label):
+    """CIDEr-D of greedy captions of the validation images."""
+    sentences = decode_all(run.captioner, run.data.val.inputs, decoding.greedy, label)
+    references = [[metrics.tokenize(text) for text in texts] for texts in run.data.val.captions]
+    return float(metrics.cider_d([metrics.tokenize(sentence.text) for sentence in sentences], references).corpus)
 
 
 def stop_if_asked(run, interrupts):
@@ -121,10 +156,13 @@ def finish(run, say):
     if run.data.scenes is not None:
         say(report.judged(captioner, run.data, folder.scenes))
     epoch = best.state["best_epoch"]
-    bits = run.state.log[epoch - 1]["val_bits_per_character"]
+    if t.objective == "likelihood":
+        bits = run.state.log[epoch - 1]["val_bits_per_character"]
+        told = f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character)"
+    else:
+        told = f"Best validation CIDEr-D: {-100 * best.state['best']:.1f}, greedy"
     image = str(folder.scenes / "0.png") if run.data.scenes else "IMAGE"
-    say(f"Best validation loss: {best.state['best']:.4f} nats per token ({bits:.4f} bits per character), in epoch "
-        f"{epoch}. Now: " + printable(quoted([*sibling("sample"), image, "--checkpoint", str(folder.best)])))
+    say(f"{told}, in epoch {epoch}. Now: " + printable(quoted([*sibling("sample"), image, "--checkpoint", str(folder.best)])))
     return captioner
 
 

@@ -23,6 +23,7 @@ from ..tokenizers import PADDING
 from ..tokenizers.words import unspaced
 from . import report
 from .run_folder import RunFolder
+from .self_critical import SelfCritical
 from .state import TrainingState
 from .trainer import Trainer
 from .vectors import put_vectors, vectors_of
@@ -55,12 +56,16 @@ def prepare(config, folder, resume, say, strict=False):
     """All that comes before the first step.  config Config, folder RunFolder, say(line) prints -> Run"""
     t = config.training
     resumed, state, notes = folder.resumable(config) if resume else (None, None, [])
+    begun = checkpoints.load(t.begin) if t.begin and not resumed else None
+    known = resumed or begun                                 # whose model and tokenizer there are
+    if begun:
+        config = replace(config, model=checkpoints.to_caption(begun).config.model)
     compile_engine(t.engine)                                 # goes on beside what follows; the engine waits for it
     if notes:
         say("\n".join(notes))
     encoder = frozen_encoder(t.encoder, t.features, t.activation)
-    if resumed:
-        check_encoder(resumed.config.model, encoder)
+    if known:
+        check_encoder(known.config.model, encoder)
     data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict,
                         say=lambda note: note and say(note))
     told = len(data.notes)
@@ -73,17 +78,19 @@ def prepare(config, folder, resume, say, strict=False):
         check_same_data(data, seen, resumed, state, t, folder)
     warn_of_copies(seen, data.val, say)
 
-    tokenizer = resumed.tokenizer if resumed else tokenizers.build(
+    tokenizer = known.tokenizer if known else tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
     config = replace(config, model=replace(reading(config.model, encoder), vocabulary=tokenizer.size, unknown=tokenizer.unknown))
-    vectors = None if resumed else vectors_of(t, tokenizer, say)
+    vectors = None if known else vectors_of(t, tokenizer, say)
     if t.word_vectors:
-        width = resumed.config.model.word_width if resumed else vectors.dimension
+        width = known.config.model.word_width if known else vectors.dimension
         config = replace(config, model=replace(config.model, word_width=width))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
     state = state or TrainingState(fingerprint(data))
     config, targets = targets_of(config, data.train, state, say)
+    if t.objective == "self-critical":
+        targets["image"] = np.arange(len(data.train.names))  # to which the rewards belong
     sequences = sequences._replace(targets=targets)
     if (t.bag_weight or t.tokenizer in ("word", "space")) and (
             warning := unspaced([text for texts in data.train.captions for text in texts])):
@@ -92,7 +99,10 @@ def prepare(config, folder, resume, say, strict=False):
     say("\n" + table(config.model) + "\n")
 
     trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
+               Trainer(config, checkpoints.to_caption(begun).parameters) if begun else
                Trainer(config, first_parameters(config, sequences, tokenizer, vectors)))
+    if t.objective == "self-critical":
+        trainer.sampler = SelfCritical(trainer.engine, tokenizer, data.train.captions, t)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine, encoder)
     return Run(config, folder, data, sequences, val_sequences, seen, state, trainer, captioner)
 

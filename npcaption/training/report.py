@@ -32,6 +32,7 @@ def log_row(state, val, learning_rate, images, objectives):
     """Row of log.csv for the current epoch.  state TrainingState, val Losses, images: their number"""
     counted = {"tokens": state.counted, "image_count": images}
     trained = {o.column: state.totals[o.name] / counted[o.per] for o in objectives}
+    trained |= {name: total / images for name, total in state.totals.items() if name not in {o.name for o in objectives}}
     return {"epoch": state.epoch + 1, "step": state.step, **trained, "val": val.loss,
             "val_bits_per_character": val.bits_per_character, "val_shuffled": val.shuffled, "learning_rate": learning_rate,
             "images_per_second": images / state.seconds, "seconds": state.seconds}
@@ -44,6 +45,7 @@ def epoch_line(row, epochs, better, seconds_left):
             + (f", with shuffled images {row['val_shuffled']:.4f} ({row['val_shuffled'] - row['val']:+.4f})"
                if row["val_shuffled"] == row["val_shuffled"] else "")
             + (f", averaged weights {row['val_average']:.4f}" if "val_average" in row else "")
+            + (f", reward {row['reward']:.3f}, CIDEr-D {100 * row['val_cider_d']:.1f}" if "reward" in row else "")
             + "".join(o.line.format(row[o.column]) for o in OBJECTIVES if o.column in row)
             + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 

@@ -93,6 +93,8 @@ class RunFolder:
         """
         found = checkpoints.load(self.last)
         was, now = found.config.to_json(), config.to_json()
+        if config.training.begin:                            # the model's settings are those of that checkpoint
+            now["model"] = was["model"]
         now["model"] |= {name: was["model"][name] for name, _, setting in settings_of(ModelConfig) if not setting.subject}
         differ = {name: f"{name} was {shown(was[part][name])}, now {shown(now[part][name])}" for part in now
                   for name in now[part] if was[part][name] != now[part][name]}

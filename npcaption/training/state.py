@@ -18,7 +18,7 @@ class TrainingState:
     words: int = RULE                                        # rule by which captions were split into words
     epoch: int = 0                                           # completed epochs
     step: int = 0                                            # completed steps, of all epochs
-    best: float = math.inf                                   # lowest validation loss of an epoch, and that epoch
+    best: float = math.inf                                   # lowest of what is validated, and its epoch
     best_epoch: int = 0
     log: list = field(default_factory=list)                  # rows of log.csv, a dict each
     counted: int = 0                                         # of the current epoch: target tokens
@@ -26,16 +26,19 @@ class TrainingState:
     totals: dict = field(default_factory=dict)               # of the current epoch: {objective's name: sum of its loss}
 
     def count(self, losses, objectives, batch, tokens, seconds):
-        """Add a step.  losses {objective's name: mean}, tokens: the batch's targets, seconds since the epoch began"""
-        for objective in objectives:
-            total = self.totals.get(objective.name, 0.0)
-            self.totals[objective.name] = total + losses[objective.name] * getattr(batch, objective.per)
+        """Add a step.  losses {name: mean}, tokens: the batch's targets, seconds since the epoch began
+
+        What is no objective's loss is a mean over the images.
+        """
+        per = {objective.name: objective.per for objective in objectives}
+        for name, loss in losses.items():
+            self.totals[name] = self.totals.get(name, 0.0) + float(loss) * getattr(batch, per.get(name, "image_count"))
         self.step += 1
         self.counted += tokens
         self.seconds = seconds
 
     def end_epoch(self, row, loss):
-        """Append the epoch's row to the log -> whether its validation loss is the lowest so far"""
+        """Append the epoch's row to the log -> whether its loss, what is validated, is the lowest so far"""
         self.epoch += 1
         self.log.append(row)
         self.counted, self.seconds, self.totals = 0, 0.0, {}

@@ -30,15 +30,20 @@ class Trainer:
         for name in self.frozen:
             Parameters(config.model, flat=self.decay).named[name][...] = 0
         self.objectives = chosen(config)
+        self.sampler = None                                  # a SelfCritical, in self-critical training
 
     def step(self, batch, number, learning_rate):
         """Step `number`, counted from 1, on a Batch, whose keys are made here -> {objective's name: loss before the step}
+
+        In self-critical training the captions are sampled here, and what is told of them is in the mapping, too.
 
         TrainingError, and nothing is changed, if a loss or a gradient is not finite.
         """
         t = self.config.training
         keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(batch.inputs)))  # (B,)
-        batch = batch._replace(keys=keys)
+        batch, told = batch._replace(keys=keys), {}
+        if self.sampler:
+            batch, told = self.sampler.sampled(batch, number)
         try:
             losses, _ = self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
         except TrainingError as error:                       # by an engine that is watched
@@ -53,7 +58,7 @@ class Trainer:
                                 f"{self._where_not_finite(batch)}.")
         if self.average is not None:                         # of all steps until there are enough
             self.average[...] += (self.parameters.flat - self.average) / np.float32(min(number, t.average))
-        return losses
+        return losses | told
 
     @property
     def average(self):

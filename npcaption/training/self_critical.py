@@ -1,0 +1,96 @@
+"""Self-critical training: sampled captions, each weighed by its reward less that of the image's other samples.
+
+The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the captions that people wrote. Its
+advantage is r_k minus the mean of the other rewards, and the likelihood with the advantages for weights has, on average over
+the samples, the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019; captions: Rennie et al. 2017,
+Luo 2020). docs/lessons/e-self-critical.md derives it.
+"""
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from ..captioning import decoding
+from ..evaluate import metrics
+from ..model.batch import target_tokens, trim
+from ..tokenizers import PADDING
+
+GROUP = 16          # images whose captions are sampled together, while the rewards of the group before are computed
+END = "<end>"       # counted as a word in captions and references, or captions learn to break off
+
+
+class Rewards:
+    """CIDEr-D of captions against the training captions of their images, the end counted as a word."""
+
+    def __init__(self, captions):
+        """captions: for each of N training images its texts; document frequencies are theirs"""
+        self.cider = metrics.CiderD([[[*metrics.tokenize(text), END] for text in texts] for texts in captions])
+
+    def of(self, image, text):
+        """The reward of a text for the training image of this number -> float, 0 to 10"""
+        found = self.cider.vector([*metrics.tokenize(text), END])
+        return float(np.mean([metrics.similarity(found, reference) for reference in self.cider.vectors[image]]))
+
+
+class SelfCritical:
+    """From a batch of images to a batch of sampled captions, with their advantages for weights."""
+
+    def __init__(self, engine, tokenizer, captions, settings):
+        """captions: the training images' texts; settings: TrainingConfig"""
+        self.engine, self.tokenizer, self.settings, self.rewards = engine, tokenizer, settings, Rewards(captions)
+
+    def sampled(self, batch, number):
+        """A Batch whose captions are samples, and with a mix the batch's own -> Batch, {column: mean}
+
+        batch.targets["image"] (B,) says which training images they are. What is drawn depends on seed, step and image.
+        """
+        t, numbers = self.settings, batch.targets["image"]
+        ids, rewards = self._sample(batch.inputs, numbers, number)  # (B, K, L), (B, K)
+        weights = advantages(rewards)
+        told = {"reward": rewards.mean(), "distinct": distinct(ids), "length": (ids != PADDING).sum() / rewards.size - 1}
+        ids[..., -1] = PADDING                               # an end in the last place was no choice
+        tokens = target_tokens(ids)
+        if t.mix:
+            share = t.mix * tokens / max(1, target_tokens(batch.ids))  # so that their loss is a mean over their own tokens
+            ids = joined(ids, batch.ids)
+            weights = np.concatenate([(1 - t.mix) * weights, np.full(batch.ids.shape[:2], share)], axis=1)
+        return batch._replace(ids=trim(ids), weights=weights, tokens=max(1, tokens), keys=None), told
+
+    def _sample(self, inputs, numbers, step):
+        """-> ids (B, K, L), padded, and rewards (B, K).  Rewards of a group are computed while the next is sampled"""
+        draw = partial(decoding.sample, count=self.settings.samples, seed=(self.settings.seed << 32) + step)
+        ids = np.full((len(inputs), self.settings.samples, self.engine.config.max_length), PADDING, np.int64)
+        with ThreadPoolExecutor(1) as beside:
+            waiting = []
+            for start in range(0, len(inputs), GROUP):
+                for i, samples in enumerate(draw(self.engine, inputs[start:start + GROUP]), start):
+                    for row, sample in zip(ids[i], samples):
+                        row[:len(sample.ids)] = sample.ids
+                part = slice(start, start + GROUP)
+                waiting.append(beside.submit(self._rewards, ids[part], numbers[part]))
+            return ids, np.concatenate([rewards.result() for rewards in waiting])
+
+    def _rewards(self, ids, numbers):
+        return np.array([[self.rewards.of(int(image), self.tokenizer.decode(row)) for row in captions]
+                         for captions, image in zip(ids, numbers)])
+
+
+def advantages(rewards):
+    """Each reward less the mean of the image's others.  (B, K) -> (B, K), rows sum to 0
+
+    A baseline that does not depend on a caption changes no expectation: E[grad log p] = 0. The other samples are such a one.
+    """
+    count = rewards.shape[1]
+    return (rewards - rewards.mean(1, keepdims=True)) * (count / (count - 1))
+
+
+def distinct(ids):
+    """The share of an image's samples that are distinct captions, the mean over images.  ids (B, K, L)"""
+    return np.mean([len({row.tobytes() for row in captions}) / len(captions) for captions in ids])
+
+
+def joined(ids, others):
+    """Captions of the same images side by side.  ids (B, K, L), others (B, J, T), T <= L -> (B, K + J, L)"""
+    padded = np.full((*others.shape[:2], ids.shape[-1]), PADDING, ids.dtype)
+    padded[..., :others.shape[-1]] = others
+    return np.concatenate([ids, padded], axis=1)
