@@ -237,6 +237,8 @@ def check(name):
     try:
         with np.errstate(all="ignore"):
             return "right" if all(error < numeric.TOLERANCE for error in errors(name)) else "wrong"
+    except UnboundLocalError:                                # a name that only one branch binds
+        return "raises"
     except NameError:
         raise                                                # the operator's mistake: such a mutant proves nothing
     except GradientError:
@@ -248,8 +250,9 @@ def check(name):
 def errors(name):
     """The errors that the responsible check finds, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
-        of_tensors = whole_model.check_model(0, config=whole_model.CONVOLVING, entries=0, captions=2)  # the steepest
-        yield from (error for _, error in [*of_tensors.values(), *whole_model.check_half().values()])
+        for config in (whole_model.CONVOLVING, whole_model.FROZEN):
+            of_tensors = whole_model.check_model(0, config=config, entries=0, captions=2)  # the steepest
+            yield from (error for _, error in [*of_tensors.values(), *whole_model.check_half(config).values()])
     for case in cases.cases():
         if f"{case.layer}_backward" == name:
             yield from (finding.error for finding in cases.check_case(case).findings.values())
