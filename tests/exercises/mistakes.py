@@ -22,7 +22,7 @@ class Mistake(NamedTuple):
 
 def mistake(function, cause, says, exercise=None):
     def register(written):
-        MISTAKES.append(Mistake(exercise or function.removesuffix("_backward"), function, cause, says, written))
+        MISTAKES.append(Mistake(exercise or (function if function == "decode_backward" else function.removesuffix("_backward")), function, cause, says, written))
         return written
     return register
 

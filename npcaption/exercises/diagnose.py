@@ -1,0 +1,200 @@
+"""Diagnosis: which mistake makes a wrong gradient. The right one's named addends are fitted to it by least squares.
+
+Where they fit exactly, their coefficients are the diagnosis: 0 is a missing term, -1 a wrong sign, C a sum for a mean.
+Where they do not, the terms of every false friend are tried, one and two at a time. A finding is exact to 1e-8 or it is
+none; without one, nothing is said but where the gradient is wrong.
+"""
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+
+EXACT = 1e-8
+
+
+class Knowledge(NamedTuple):
+    """All that is known of one argument's right gradient."""
+    true: np.ndarray
+    terms: dict                 # {name: addend}
+    variants: dict              # {sentence or sentences: terms of a wrong gradient}
+    others: dict                # {name: array} that may stand in its place, be added to it, or multiply it
+    sizes: dict                 # {name: number}, to name a factor by
+    reasons: dict               # {term: why it is there}
+    axes: tuple = ()            # what an index along each axis stands for
+
+
+def close(a, b):
+    return np.shape(a) == np.shape(b) and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
+
+
+def causes(got, known):
+    """Sentences on a gradient of the right shape but with wrong numbers; [] if no cause is found."""
+    if not np.any(got):
+        return ["it is zero everywhere"]
+    factor = multiple(got, known.true)
+    if factor is not None and name_of(factor, known.sizes)[1]:
+        return [f"it {name_of(factor, known.sizes)[0]}"]
+    fitted = fit(got, known.terms)
+    if fitted is not None:
+        return told(fitted, known)
+    for name, other in known.others.items():
+        if close(got, other):
+            return [f"this is {name}"]
+    for sentences, terms in known.variants.items():
+        if close(got, sum(terms.values())):
+            return list(sentences)
+    for sentences, terms in known.variants.items():          # a false friend, and a factor or a missing term beside it
+        wrong = multiple(got, sum(terms.values()))
+        if wrong is not None and name_of(wrong, known.sizes)[1]:
+            return [*sentences, f"besides, it {name_of(wrong, known.sizes)[0]}"]
+        fitted = fit(got, terms)
+        if fitted is not None:
+            return [*sentences, *told(fitted, known)]
+    found = beside(got, known) or moved(got, known)
+    if found:
+        return found
+    if factor is not None:
+        return [f"it {name_of(factor, known.sizes)[0]}"]
+    return places(got, known)
+
+
+def multiple(got, of):
+    """c if got = c of, else None."""
+    square = float((of * of).sum())
+    if not square or not np.isfinite(square):
+        return None
+    c = float((got * of).sum()) / square
+    return c if c and close(c * of, got) else None
+
+
+def fit(got, terms):
+    """{term: coefficient} if the terms add up to the gradient, and only in one way, else None."""
+    if len(terms) < 2 or any(np.shape(a) != got.shape or not np.isfinite(a).all() for a in terms.values()):
+        return None
+    columns = np.stack([np.ravel(a) for a in terms.values()], 1)
+    length = np.linalg.norm(columns, axis=0)
+    if not length.all():
+        return None
+    c, _, rank, _ = np.linalg.lstsq(columns / length, got.ravel(), rcond=1e-9)
+    exact = rank == len(length) and close((columns / length) @ c, got.ravel())
+    return dict(zip(terms, c / length)) if exact else None
+
+
+def told(fitted, known):
+    """Sentences on the coefficients that are not 1."""
+    found = []
+    for term, c in fitted.items():
+        if abs(c) < 1e-6:
+            found.append(f"{term} is missing" + (f": {known.reasons[term]}" if term in known.reasons else ""))
+        elif abs(c - 1) > 1e-6:
+            found.append(f"{term} {name_of(c, known.sizes)[0]}")
+    return found
+
+
+def name_of(c, sizes):
+    """A factor in words, and whether a name was found for it."""
+    sign = "has the wrong sign and " if c < 0 else ""
+    c = abs(c)
+    if abs(c - 1) < 1e-6:
+        return "has the wrong sign", True
+    named = dict(sizes)
+    named |= {f"{a} {b}": sizes[a] * sizes[b] for a, b in combinations(sizes, 2)}
+    named |= {f"{a} {b} {d}": sizes[a] * sizes[b] * sizes[d] for a, b, d in combinations(sizes, 3)}
+    named |= {f"sqrt({a})": sizes[a] ** 0.5 for a in sizes} | {f"{a}^2": sizes[a] ** 2 for a in sizes}
+    named |= {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5, "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5,
+              "127.5": 127.5, "127.5^2": 127.5 ** 2}
+    for name, n in named.items():
+        value = f" = {n:.4g}" if not name[0].isdigit() else ""
+        if abs(c - n) < 1e-6 * n:
+            return f"{sign}is {name}{value} times too large", True
+        if abs(c * n - 1) < 1e-6:
+            return f"{sign}is {name}{value} times too small", True
+    for (a, n), (b, m) in product(named.items(), repeat=2):
+        if abs(c - n / m) < 1e-6 * c:
+            return f"{sign}is divided by {b} = {m:.4g} where it must be by {a} = {n:.4g}", True
+    return f"{sign}is {c:.4g} times what it must be", False
+
+
+def beside(got, known):
+    """The right gradient with something added to it, or multiplied or divided by something."""
+    for name, other in known.others.items():
+        if np.shape(other) == got.shape:
+            fitted = fit(got, {"": known.true, name: other})
+            if fitted and abs(fitted[""] - 1) < 1e-6:
+                return [f"{name} itself is added to it"]
+            c = multiple(got, other)
+            if c is not None:
+                return [f"this is {name}, {c:.4g} times"]
+        try:
+            if close(got, known.true * other):
+                return [f"{name} is multiplied in, which does not belong there"]
+            if np.all(other) and close(got, known.true / other):
+                return [f"it is divided by {name}, which does not belong there"]
+        except ValueError:                                   # shapes that do not go together
+            continue
+    return []
+
+
+def moved(got, known):
+    if got.size > 1 and np.ptp(known.true) and close(np.sort(got.ravel()), np.sort(known.true.ravel())):
+        return ["all numbers are right, but stand at other places: look at the order of the axes"]
+    if got.size > 1 and close(np.abs(got), np.abs(known.true)):
+        return ["only signs are wrong: an absolute value, or a sign at some places"]
+    return []
+
+
+def places(got, known):
+    """Where it is wrong, if that is a few places along one axis."""
+    wrong = np.abs(got - known.true) > EXACT * np.abs(known.true).max()
+    for axis in range(got.ndim):
+        along = wrong.any(tuple(a for a in range(got.ndim) if a != axis))
+        if along.sum() <= max(1, len(along) // 2):
+            at = ", ".join(map(str, np.flatnonzero(along)[:5]))
+            return [f"it is right but at {at} of its axis {axis}"]
+    return []
+
+
+def shape_causes(got, known):
+    """Sentences on a gradient of a wrong shape: what would make it right."""
+    true = known.true
+    said = f"its shape is {got.shape}, it must be {true.shape}"
+    if got.size == true.size and close(got.reshape(true.shape), true):
+        return [f"{said}: reshaped, it is right"]
+    for k in range(1, got.ndim + 1):
+        for axes in combinations(range(got.ndim), k):
+            for how in (np.sum, np.mean):
+                rest = how(got, axes)
+                for turned, note in ((rest, ""), (rest.T, " and transposed")):
+                    factor = multiple(turned, true) if turned.shape == true.shape else None
+                    if factor is not None:
+                        also = "" if abs(factor - 1) < 1e-6 else f", but that {name_of(factor, known.sizes)[0]}"
+                        return [f"{said}: summed over axes {axes}{note}, it is right{also}".replace(
+                            "right, but that", "right but that it")] if how is np.sum else [
+                                f"{said}: averaged over axes {axes}{note}, it is right{also}"]
+    if got.ndim == true.ndim and sorted(got.shape) == sorted(true.shape) and got.ndim <= 5:
+        from itertools import permutations
+        for order in permutations(range(got.ndim)):
+            if got.transpose(order).shape == true.shape and close(got.transpose(order), true):
+                return [f"{said}: it is right, but transposed: its axes stand in the order {order}"]
+    for name, other in known.others.items():
+        if close(got, other):
+            return [f"{said}: this is {name}"]
+    return cut(got, true, said) or [said]
+
+
+def cut(got, true, said):
+    """A gradient that is a part of the right one, or has the right one as its part."""
+    if got.ndim != true.ndim:
+        return []
+    axis = [a for a in range(got.ndim) if got.shape[a] != true.shape[a]]
+    short, long = (got, true) if got.size < true.size else (true, got)
+    if any(short.shape[a] > long.shape[a] for a in axis):
+        return []
+    for start in ("first", "middle"):
+        part = tuple(slice((n - m) // 2 if start == "middle" else 0, None) for n, m in zip(long.shape, short.shape))
+        inside = long[part][tuple(slice(0, m) for m in short.shape)]
+        if close(inside, short):
+            if short is got:
+                return [f"{said}: these are the {start} rows of the right one; beyond them it is not given"]
+            return [f"{said}: it has a margin or rows that must be cut off"]
+    return []

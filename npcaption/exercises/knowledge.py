@@ -1,0 +1,80 @@
+"""All that is known of the right gradients in a case, for the diagnosis: terms, false friends, and what else may be mistaken."""
+from itertools import combinations
+
+import numpy as np
+
+from .. import layers
+from .diagnose import Knowledge
+from .terms import FORMULAS, changed, right
+from .ways import gradients, ways
+from .words import REASONS, WORDS
+
+PLACES = "first", "last"
+
+
+def knowledge(layer, case, dout):
+    """{argument: Knowledge} of a pair of the textbook in a case."""
+    arguments = case.arguments
+    out, cache = getattr(layers, f"{layer}_forward")(**arguments)
+    backward = getattr(layers, f"{layer}_backward")
+
+    def of(dout):
+        return gradients(layer, backward, arguments, dout, cache)
+
+    true = of(dout)
+    if layer in FORMULAS:
+        terms, wrong = FORMULAS[layer](right, **arguments, dout=dout), false_friends(layer, arguments, dout)
+    elif layer == "convolution":
+        terms, wrong = {name: {} for name in true}, {}
+    else:
+        terms, wrong = ways(layer, arguments, dout, cache)
+        wrong = {sentences: {name: {"": value} for name, value in found.items()} for sentences, found in wrong.items()}
+    wrong = {**wrong, **{sentences: {name: {"": value} for name, value in of(other).items()}
+                         for sentences, other in other_douts(dout)}}
+    arrays = {name: value for name, value in [*arguments.items(), *arguments.get("p", {}).items()]
+              if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    return {name: Knowledge(
+        value, terms.get(name, {}),
+        {sentences: found[name] for sentences, found in wrong.items() if name in found},
+        {shown(other): gradient for other, gradient in true.items() if other != name}
+        | {dout_name(layer): np.asarray(dout), "the output": out} | arrays, case.sizes, REASONS)
+        for name, value in true.items()}
+
+
+def dout_name(layer):
+    return {"cross_entropy": "dloss", "binary_cross_entropy": "dloss", "output": "dlogits", "output_loss": "dloss",
+            "bag_loss": "dloss"}.get(layer, "dout")
+
+
+def shown(argument):
+    """A gradient's name: dx, or g["norm.weight"]."""
+    return f'g["{argument[2:-1]}"]' if argument.startswith("p[") else f"d{argument}"
+
+
+def false_friends(layer, arguments, dout):
+    """{sentences: {argument: terms}} of every change of the formula, alone and in pairs."""
+    words, found = WORDS.get(layer, {}), {}
+    for changes in [*combinations(words, 1), *combinations(words, 2)]:
+        pick = changed(*changes)
+        with np.errstate(all="ignore"):
+            terms = FORMULAS[layer](pick, **arguments, dout=dout)
+        if pick.used == set(changes):
+            found[tuple(words[change] for change in changes)] = terms
+    return found
+
+
+def other_douts(dout):
+    """What may be taken for dout: nothing, its sign lost, a part of it."""
+    what = "dloss" if np.ndim(dout) == 0 else "dout"
+    yield (f"{what} is left out: ones stand in its place",), np.ones_like(dout)
+    yield (f"{what} is multiplied in twice",), dout * dout
+    if np.ndim(dout) == 0:
+        return
+    yield ("the absolute value of dout stands in its place",), np.abs(dout)
+    for axis in range(np.ndim(dout) - 1):
+        for at, place in zip((0, -1), PLACES):
+            part = np.zeros_like(dout)
+            index = (slice(None),) * axis + (at,)
+            part[index] = dout[index]
+            what = "sequence or image of the batch" if axis == 0 else f"place along axis {axis}"
+            yield (f"only the {place} {what} counts; all of them must be summed",), part
