@@ -4,7 +4,7 @@ Where they fit exactly, their coefficients are the diagnosis: 0 is a missing ter
 Where they do not, the terms of every false friend are tried, one and two at a time. A finding is exact to 1e-8 or it is
 none; without one, nothing is said but where the gradient is wrong.
 """
-from itertools import combinations, product
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ EXACT = 1e-8
 class Knowledge(NamedTuple):
     """All that is known of one argument's right gradient."""
     true: np.ndarray
-    terms: dict                 # {name: addend}
+    terms: list                 # of {name: addend}, the coarser first
     variants: dict              # {sentence or sentences: terms of a wrong gradient}
     others: dict                # {name: array} that may stand in its place, be added to it, or multiply it
     sizes: dict                 # {name: number}, to name a factor by
@@ -34,28 +34,31 @@ def causes(got, known):
     factor = multiple(got, known.true)
     if factor is not None and name_of(factor, known.sizes)[1]:
         return [f"it {name_of(factor, known.sizes)[0]}"]
-    fitted = fit(got, known.terms)
-    if fitted is not None:
-        return told(fitted, known)
-    for name, other in known.others.items():
-        if close(got, other):
-            return [f"this is {name}"]
+    for terms in known.terms:
+        fitted = fit(got, terms)
+        if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
+            return told(fitted, known)
     for sentences, terms in known.variants.items():
         if close(got, sum(terms.values())):
             return list(sentences)
+    for name, other in known.others.items():
+        if close(got, other):
+            return [f"this is {name}"]
     for sentences, terms in known.variants.items():          # a false friend, and a factor or a missing term beside it
         wrong = multiple(got, sum(terms.values()))
         if wrong is not None and name_of(wrong, known.sizes)[1]:
             return [*sentences, f"besides, it {name_of(wrong, known.sizes)[0]}"]
         fitted = fit(got, terms)
-        if fitted is not None:
+        if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
             return [*sentences, *told(fitted, known)]
-    found = beside(got, known) or moved(got, known)
-    if found:
-        return found
+    return beside(got, known) or moved(got, known) or unnamed(got, known, factor) or places(got, known)
+
+
+def unnamed(got, known, factor):
+    """Factors for which there is no name."""
     if factor is not None:
         return [f"it {name_of(factor, known.sizes)[0]}"]
-    return places(got, known)
+    return next((told(fitted, known) for terms in known.terms if (fitted := fit(got, terms))), [])
 
 
 def multiple(got, of):
@@ -69,22 +72,23 @@ def multiple(got, of):
 
 def fit(got, terms):
     """{term: coefficient} if the terms add up to the gradient, and only in one way, else None."""
-    if len(terms) < 2 or any(np.shape(a) != got.shape or not np.isfinite(a).all() for a in terms.values()):
+    if len(terms) < 2 or not all(np.isfinite(a).all() for a in terms.values()):
         return None
-    columns = np.stack([np.ravel(a) for a in terms.values()], 1)
+    columns = np.stack([np.broadcast_to(a, got.shape).ravel() for a in terms.values()], 1)
     length = np.linalg.norm(columns, axis=0)
     if not length.all():
         return None
     c, _, rank, _ = np.linalg.lstsq(columns / length, got.ravel(), rcond=1e-9)
     exact = rank == len(length) and close((columns / length) @ c, got.ravel())
-    return dict(zip(terms, c / length)) if exact else None
+    c = np.where(np.abs(c) < 1e-6 * np.abs(c).max(), 0, c / length)
+    return dict(zip(terms, c)) if exact else None
 
 
 def told(fitted, known):
     """Sentences on the coefficients that are not 1."""
     found = []
     for term, c in fitted.items():
-        if abs(c) < 1e-6:
+        if c == 0:
             found.append(f"{term} is missing" + (f": {known.reasons[term]}" if term in known.reasons else ""))
         elif abs(c - 1) > 1e-6:
             found.append(f"{term} {name_of(c, known.sizes)[0]}")
@@ -96,7 +100,7 @@ def name_of(c, sizes):
     sign = "has the wrong sign and " if c < 0 else ""
     c = abs(c)
     if abs(c - 1) < 1e-6:
-        return "has the wrong sign", True
+        return sign.removesuffix(" and ") or "is right", True
     named = dict(sizes)
     named |= {f"{a} {b}": sizes[a] * sizes[b] for a, b in combinations(sizes, 2)}
     named |= {f"{a} {b} {d}": sizes[a] * sizes[b] * sizes[d] for a, b, d in combinations(sizes, 3)}
@@ -109,14 +113,17 @@ def name_of(c, sizes):
             return f"{sign}is {name}{value} times too large", True
         if abs(c * n - 1) < 1e-6:
             return f"{sign}is {name}{value} times too small", True
-    for (a, n), (b, m) in product(named.items(), repeat=2):
-        if abs(c - n / m) < 1e-6 * c:
-            return f"{sign}is divided by {b} = {m:.4g} where it must be by {a} = {n:.4g}", True
+    for name, n in named.items():
+        if "total" in sizes and abs(c - sizes["total"] / n) < 1e-6 * c:
+            return f"{sign}is divided by {name} = {n:.4g} where it must be by total = {sizes['total']}", True
     return f"{sign}is {c:.4g} times what it must be", False
 
 
 def beside(got, known):
     """The right gradient with something added to it, or multiplied or divided by something."""
+    for terms in known.terms:
+        if len(terms) == 2 and close(got, np.prod(list(terms.values()), 0)):
+            return [f"{' and '.join(terms)} are multiplied; they must be added"]
     for name, other in known.others.items():
         if np.shape(other) == got.shape:
             fitted = fit(got, {"": known.true, name: other})
@@ -126,6 +133,8 @@ def beside(got, known):
             if c is not None:
                 return [f"this is {name}, {c:.4g} times"]
         try:
+            if close(got - known.true, np.broadcast_to(other, got.shape)):
+                return [f"{name} itself is added to it"]
             if close(got, known.true * other):
                 return [f"{name} is multiplied in, which does not belong there"]
             if np.all(other) and close(got, known.true / other):
@@ -172,13 +181,15 @@ def shape_causes(got, known):
                             "right, but that", "right but that it")] if how is np.sum else [
                                 f"{said}: averaged over axes {axes}{note}, it is right{also}"]
     if got.ndim == true.ndim and sorted(got.shape) == sorted(true.shape) and got.ndim <= 5:
-        from itertools import permutations
         for order in permutations(range(got.ndim)):
             if got.transpose(order).shape == true.shape and close(got.transpose(order), true):
                 return [f"{said}: it is right, but transposed: its axes stand in the order {order}"]
     for name, other in known.others.items():
-        if close(got, other):
-            return [f"{said}: this is {name}"]
+        for k in range(np.ndim(other)):
+            for axes in combinations(range(np.ndim(other)), k):
+                if close(got, np.sum(other, axes)):
+                    how = f" summed over ax{'i' if k == 1 else 'e'}s {', '.join(map(str, axes))}" if axes else ""
+                    return [f"{said}: this is {name}{how}"]
     return cut(got, true, said) or [said]
 
 

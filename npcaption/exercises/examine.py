@@ -239,7 +239,7 @@ def worst(run, n, true):
 
 
 def listed(x):
-    return str(np.round(x, 4).tolist()) if x.size <= 24 else f"{x.size} numbers"
+    return str(np.round(np.squeeze(x), 4).tolist()) if x.size <= 24 else f"{x.size} numbers"
 
 
 def narrowed(case):

@@ -34,11 +34,15 @@ def knowledge(layer, case, dout):
     arrays = {name: value for name, value in [*arguments.items(), *arguments.get("p", {}).items()]
               if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
     return {name: Knowledge(
-        value, terms.get(name, {}),
+        value, listed(terms.get(name, {})),
         {sentences: found[name] for sentences, found in wrong.items() if name in found},
         {shown(other): gradient for other, gradient in true.items() if other != name}
         | {dout_name(layer): np.asarray(dout), "the output": out} | arrays, case.sizes, REASONS)
         for name, value in true.items()}
+
+
+def listed(terms):
+    return terms if isinstance(terms, list) else [terms] if terms else []
 
 
 def dout_name(layer):

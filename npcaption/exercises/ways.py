@@ -3,6 +3,7 @@
 A change replaces a backward that the sublayer calls: by one that is skipped, that keeps one of its results only, or that
 returns them in another order.
 """
+from itertools import permutations
 from types import FunctionType, SimpleNamespace
 
 import numpy as np
@@ -53,9 +54,8 @@ SKIPPED = {
     "the captions' weights are left out": {"cross_entropy_backward": lambda dloss, cache: L.cross_entropy_backward(
         dloss, (*cache[:2], cache[2] != 0, cache[3]))},
 }
-ORDERS = {f"dq, dk and dv stand in another order: {', '.join(np.array(['dq', 'dk', 'dv'])[list(order)])} in their places":
-          {"attention_backward": in_order(L.attention_backward, *order)}
-          for order in [(1, 0, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0), (2, 0, 1)]}
+ORDERS = {f"dq, dk, dv stand in the order {', '.join(('dq', 'dk', 'dv')[i] for i in order)}":
+          {"attention_backward": in_order(L.attention_backward, *order)} for order in list(permutations(range(3)))[1:]}
 PARTS = ("the way through the queries", "the way through the keys", "the way through the values")
 RESIDUAL = "mlp", "self_attention", "cross_attention"
 
@@ -74,7 +74,7 @@ def gradients(layer, backward, arguments, dout, cache):
 
 
 def ways(layer, arguments, dout, cache):
-    """{argument: {term: addend}} and {sentences: {argument: wrong gradient}} of a sublayer."""
+    """{argument: [{term: addend}]} and {sentences: {argument: wrong gradient}} of a sublayer."""
     backward = getattr(layers, f"{layer}_backward")
     true = gradients(layer, backward, arguments, dout, cache)
     changes = {**SKIPPED, **(ORDERS if "attention" in layer else {})}
@@ -97,9 +97,9 @@ def ways(layer, arguments, dout, cache):
 
 
 def terms(layer, backward, arguments, dout, cache, true):
-    found = {name: {} for name in true}
+    found = {name: [] for name in true}
     if layer in RESIDUAL:
-        found["x"] = {"the way around the branch": dout, "the way into the branch": true["x"] - dout}
+        found["x"].append({"the way around the branch": dout, "the way into the branch": true["x"] - dout})
     if "attention" in layer:
         parts = [gradients(layer, altered(backward, {"attention_backward": keeping(layers.attention_backward, i)}),
                            arguments, dout, cache) for i in range(3)]
@@ -108,7 +108,7 @@ def terms(layer, backward, arguments, dout, cache, true):
             named = around | {way: part[name] - (dout if name == "x" else 0) for way, part in zip(PARTS, parts)}
             named = {way: part for way, part in named.items() if np.any(part)}
             if np.allclose(sum(named.values()), true[name], rtol=0, atol=1e-9 * np.abs(true[name]).max()):
-                found[name] = named
+                found[name].append(named)
     return found
 
 

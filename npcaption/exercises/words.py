@@ -95,7 +95,7 @@ WORDS = {
         "middle": "only the middle of a window sends back: every place of it must",
         "averaged": "averaged over the windows that hold a pixel; it must be their sum",
         "corner": "the margin is cut off at one side only: the image is shifted",
-        "far_corner": "the margin is cut off at one side only: the image is shifted"},
+        "far_corner": "the margin is cut off at the first side only: the image is shifted"},
 }
 WORDS |= {"linear": WORDS["projection"], "merge_heads": WORDS["split_heads"]}
 
