@@ -20,15 +20,16 @@ class Knowledge(NamedTuple):
     others: dict                # {name: array} that may stand in its place, be added to it, or multiply it
     sizes: dict                 # {name: number}, to name a factor by
     reasons: dict               # {term: why it is there}
-    axes: tuple = ()            # what an index along each axis stands for
+    factors: dict               # {name: array} that a term may be multiplied or divided by
 
 
 def close(a, b):
-    return np.shape(a) == np.shape(b) and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
+    """Whether a is b, to rounding. Where b is not finite it is no explanation."""
+    return bool(np.isfinite(b).all()) and np.shape(a) == np.shape(b) and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
 
 
 def causes(got, known):
-    """Sentences on a gradient of the right shape but with wrong numbers; [] if no cause is found."""
+    """Sentences on the cause of wrong numbers in a gradient of the right shape; [] if none is found."""
     if not np.any(got):
         return ["it is zero everywhere"]
     factor = multiple(got, known.true)
@@ -51,14 +52,16 @@ def causes(got, known):
         fitted = fit(got, terms)
         if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
             return [*sentences, *told(fitted, known)]
-    return beside(got, known) or moved(got, known) or unnamed(got, known, factor) or places(got, known)
+    return multiplied(got, known) or added(got, known) or moved(got, known)
 
 
-def unnamed(got, known, factor):
-    """Factors for which there is no name."""
+def where(got, known):
+    """What can be said without a cause: a factor that has no name, or the few places that are wrong."""
+    factor = multiple(got, known.true)
     if factor is not None:
         return [f"it {name_of(factor, known.sizes)[0]}"]
-    return next((told(fitted, known) for terms in known.terms if (fitted := fit(got, terms))), [])
+    found = next((told(fitted, known) for terms in known.terms if (fitted := fit(got, terms))), [])
+    return found or places(got, known)
 
 
 def multiple(got, of):
@@ -105,7 +108,7 @@ def name_of(c, sizes):
     named |= {f"{a} {b}": sizes[a] * sizes[b] for a, b in combinations(sizes, 2)}
     named |= {f"{a} {b} {d}": sizes[a] * sizes[b] * sizes[d] for a, b, d in combinations(sizes, 3)}
     named |= {f"sqrt({a})": sizes[a] ** 0.5 for a in sizes} | {f"{a}^2": sizes[a] ** 2 for a in sizes}
-    named |= {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5, "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5,
+    named |= {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(8)": 8 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5, "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5,
               "127.5": 127.5, "127.5^2": 127.5 ** 2}
     for name, n in named.items():
         value = f" = {n:.4g}" if not name[0].isdigit() else ""
@@ -113,35 +116,64 @@ def name_of(c, sizes):
             return f"{sign}is {name}{value} times too large", True
         if abs(c * n - 1) < 1e-6:
             return f"{sign}is {name}{value} times too small", True
+    for (a, n), (b, m) in permutations([(name, n) for name, n in named.items() if name.startswith("sqrt(") and len(name) == 7], 2):
+        if abs(c - n / m) < 1e-6 * c:
+            return f"{sign}has {a} = {n:.4g} where {b} = {m:.4g} belongs, or the other way round", True
     for name, n in named.items():
         if "total" in sizes and abs(c - sizes["total"] / n) < 1e-6 * c:
             return f"{sign}is divided by {name} = {n:.4g} where it must be by total = {sizes['total']}", True
     return f"{sign}is {c:.4g} times what it must be", False
 
 
-def beside(got, known):
-    """The right gradient with something added to it, or multiplied or divided by something."""
+def multiplied(got, known):
+    """Terms multiplied or divided by something: by each other, or some of them by a factor of the formula."""
     for terms in known.terms:
         if len(terms) == 2 and close(got, np.prod(list(terms.values()), 0)):
             return [f"{' and '.join(terms)} are multiplied; they must be added"]
-    for name, other in known.others.items():
-        if np.shape(other) == got.shape:
-            fitted = fit(got, {"": known.true, name: other})
-            if fitted and abs(fitted[""] - 1) < 1e-6:
-                return [f"{name} itself is added to it"]
-            c = multiple(got, other)
-            if c is not None:
-                return [f"this is {name}, {c:.4g} times"]
-        try:
-            if close(got - known.true, np.broadcast_to(other, got.shape)):
-                return [f"{name} itself is added to it"]
-            if close(got, known.true * other):
-                return [f"{name} is multiplied in, which does not belong there"]
-            if np.all(other) and close(got, known.true / other):
-                return [f"it is divided by {name}, which does not belong there"]
-        except ValueError:                                   # shapes that do not go together
-            continue
+    for terms in known.terms or [{"": known.true}]:
+        for name, by in known.factors.items():
+            for some in (some for k in range(len(terms), 0, -1) for some in combinations(terms, k)):
+                rest = sum(value for term, value in terms.items() if term not in some)
+                for how, words in ((np.multiply, "multiplied in"), (np.divide, "divided by")):
+                    try:
+                        with np.errstate(all="ignore"):
+                            wrong = rest + sum(how(terms[term], by) for term in some)
+                    except ValueError:                       # shapes that do not go together
+                        continue
+                    if close(got, wrong):
+                        which = f"in {' and '.join(some)} " if len(some) < len(terms) else ""
+                        return [f"{which}{name} is {words if how is np.multiply else 'divided out'}, once too often"]
     return []
+
+
+def added(got, known):
+    """The right gradient, and something else added to it."""
+    rest = got - known.true
+    for name, other in known.others.items():
+        for kind, value in reduced(other, got.shape):
+            c = multiple(rest, value)
+            if c is not None:
+                times = "" if abs(c - 1) < 1e-6 else f" {c:.4g} times"
+                return [f"{name}{kind} is added to it{times}"]
+    for axis in range(got.ndim):
+        for how in ("sum", "mean"):
+            same = getattr(known.true, how)(axis, keepdims=True)
+            if got.shape[axis] > 1 and close(got, same + 0 * got):
+                return [f"along axis {axis} it is the same everywhere, the {how} over it; each place has its own"]
+    return []
+
+
+def reduced(other, shape):
+    """What an array may have been made to, to fit into a shape."""
+    other = np.asarray(other)
+    fits = [("", other)] + [(f" summed over axis {axis}", other.sum(axis, keepdims=True)) for axis in range(other.ndim)]
+    if other.ndim > 1 and len(shape) > 1 and other.shape[-2] > shape[-2]:
+        fits.append((" as far as it reaches", other[..., :shape[-2], :]))
+    for kind, value in fits:
+        try:
+            yield kind, np.broadcast_to(value, shape)
+        except ValueError:
+            continue
 
 
 def moved(got, known):

@@ -7,7 +7,7 @@ import numpy as np
 from .. import layers
 from ..gradcheck.numeric import TOLERANCE, numerical_gradient, numerical_gradients, relative_error
 from . import cases, others
-from .diagnose import causes, shape_causes
+from .diagnose import causes, shape_causes, where
 from .guard import Guard, same
 from .knowledge import knowledge, shown
 from .stub import UNWRITTEN
@@ -213,7 +213,7 @@ def require_right(runs):
         if n.startswith("p[") and said == ["it is zero everywhere"]:
             said = ["nothing was added to it"]
         rows.append(f"    {shown(n)}  WRONG {worst(first, n, known.true)}")
-        rows += [f"        {sentence[0].upper()}{sentence[1:]}." for sentence in said]
+        rows += [f"        {sentence[0].upper()}{sentence[1:]}." for sentence in said or where(first.found[n], known)]
         found += [f"{shown(n)}: {sentence}" for sentence in said]
     for other in runs[1:]:
         numeric = numerical_gradients(getattr(layers, f"{other.layer}_forward"), other.case.arguments, other.dout)

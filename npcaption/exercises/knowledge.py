@@ -6,7 +6,7 @@ import numpy as np
 from .. import layers
 from .diagnose import Knowledge
 from .terms import FORMULAS, changed, right
-from .ways import gradients, ways
+from .ways import RESIDUAL, gradients, ways
 from .words import REASONS, WORDS
 
 PLACES = "first", "last"
@@ -37,8 +37,22 @@ def knowledge(layer, case, dout):
         value, listed(terms.get(name, {})),
         {sentences: found[name] for sentences, found in wrong.items() if name in found},
         {shown(other): gradient for other, gradient in true.items() if other != name}
-        | {dout_name(layer): np.asarray(dout), "the output": out} | arrays, case.sizes, REASONS)
+        | {dout_name(layer): np.asarray(dout), "the output": out} | arrays, case.sizes, REASONS,
+        factors(layer, arguments, cache))
         for name, value in true.items()}
+
+
+def factors(layer, arguments, cache):
+    """What a term may be multiplied by once too often, or once too rarely, shaped to go with its array."""
+    if layer == "layernorm":
+        xhat, rstd, w = cache
+        return {"rstd": rstd, "xhat": xhat, "w": w}
+    if layer == "cross_entropy":
+        weights = arguments.get("weights", np.ones(1))[..., None, None]
+        return {"the weight of the caption": weights, "the softmax": np.exp(cache[0]), "logits": arguments["logits"]}
+    if layer in RESIDUAL:
+        return {"the dropout mask": cache[-1][0]} if cache[-1][0] is not None else {}
+    return {name: value for name, value in arguments.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
 
 
 def listed(terms):
@@ -63,7 +77,7 @@ def false_friends(layer, arguments, dout):
         with np.errstate(all="ignore"):
             terms = FORMULAS[layer](pick, **arguments, dout=dout)
         if pick.used == set(changes):
-            found[tuple(words[change] for change in changes)] = terms
+            found[tuple(dict.fromkeys(words[change] for change in changes))] = terms
     return found
 
 

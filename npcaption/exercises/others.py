@@ -28,7 +28,7 @@ def check_numerical_gradient(written, called):
     if np.abs(x - before).max() > 1e-12:
         said = "x is not put back: each entry must be what it was before the next one moves"
         raise examine.Failed(said, (), [said])
-    known = Knowledge(true, [], {}, {"x": before}, {}, REASONS)
+    known = Knowledge(true, [], {}, {"x": before}, {}, REASONS, {})
     if dx.shape != x.shape:
         said = f"dx: {shape_causes(dx, known)[0]}"
         raise examine.Failed(said, (), [said])
@@ -120,7 +120,7 @@ def check_decode_backward(written, called):
     rows, found = [], []
     for name, got, right in checked:
         known = Knowledge(right, [terms[name]] if name in terms else [], {s: {"": w[name]} for s, w in wrong.items()},
-                          {"dx": dx}, {"blocks": 3, "B": 3, "T": 5}, REASONS)
+                          {"dx": dx}, {"blocks": 3, "B": 3, "T": 5}, REASONS, {})
         title = "dsource" if name == "source" else f'g["{name[2:-1]}"]'
         if got.shape != right.shape:
             said = f"{title}: {shape_causes(got, known)[0]}"

@@ -34,15 +34,17 @@ def linear(pick, x, w, b, dout):
 
 def gelu(pick, x, dout):
     cdf, root = layers.gelu_forward(x)[1][1], np.sqrt(2 * np.pi)
-    pdf = pick(np.exp(-x * x / 2), exponent=np.exp(-x * x), growing=np.exp(np.minimum(x * x / 2, 300))) / root
-    logistic = 1 / (1 + np.exp(-1.702 * x))
+    pdf = pick(np.exp(-x * x / 2), exponent=np.exp(-x * x), growing=np.exp(np.minimum(x * x / 2, 300)),
+               of_root=np.exp(-x * x / 4)) / root
+    logistic, swish = 1 / (1 + np.exp(-1.702 * x)), 1 / (1 + np.exp(-x))
     tanh = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3))
     slope = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
     return {"x": {
         "the term of Phi": dout * pick(cdf, times_x=x * cdf, again=x * cdf, relu=x > 0, multiplied=cdf * pdf,
-                                       multiplied_x=cdf * x * pdf, logistic=logistic, tanh=0.5 * (1 + tanh)),
+                                       multiplied_x=cdf * x * pdf, logistic=logistic, swish=swish, tanh=0.5 * (1 + tanh)),
         "the term of phi, the density": dout * pick(x, no_x=1, again=0, relu=0, multiplied=0, multiplied_x=0) * pick(
-            pdf, logistic=1.702 * logistic * (1 - logistic), tanh=0.5 * (1 - tanh ** 2) * slope)}}
+            pdf, logistic=1.702 * logistic * (1 - logistic), swish=swish * (1 - swish),
+                tanh=0.5 * (1 - tanh ** 2) * slope)}}
 
 
 def cross_entropy(pick, logits, targets, total, dout, weights=None):
@@ -57,7 +59,7 @@ def cross_entropy(pick, logits, targets, total, dout, weights=None):
         "the softmax": share * pick(p, log=np.log(p), logits=logits, target_only=p * onehot, over_p=0 * p,
                                     elementwise=0 * p, all_ones=p),
         "the onehot of the target": -share * pick(
-            onehot, all_ones=1, over_p=onehot / p, elementwise=onehot * (1 - p),
+            onehot, all_ones=1, over_p=onehot / p, elementwise=onehot * (1 - p), at_target=p * onehot,
             later=np.roll(onehot, 1, -2), earlier=np.roll(onehot, -1, -2))}}
 
 
@@ -111,7 +113,7 @@ def layernorm(pick, x, w, b, dout):
 
 def attention(pick, q, k, v, causal, dout):
     _, (_, _, _, att, scale) = layers.attention_forward(q, k, v, causal)
-    datt = dout @ t(v)
+    datt = dout @ pick(t(v), k_for_v=t(k))
     weights = pick(att, plain_sum=1, plain_mean=1 / att.shape[-1], squared=att * att)
     axis = pick(-1, over_queries=-2)
     total = (datt * weights).sum(axis, keepdims=True)
@@ -119,7 +121,8 @@ def attention(pick, q, k, v, causal, dout):
     own = pick(front * datt, no_softmax=datt, diagonal=att * (1 - att) * datt, no_datt=att * (1 - att))
     other = pick(front * total, no_softmax=0, diagonal=0, no_datt=0)
     own, other = own * scale, -scale * (other + 0 * att)       # (..., H, T, S) each
-    return {"q": {"the term of datt itself": own @ k, "the term of the row's weighted mean": other @ k},
+    keys = pick(k, v_for_k=v)
+    return {"q": {"the term of datt itself": own @ keys, "the term of the row's weighted mean": other @ keys},
             "k": {"the term of datt itself": t(own) @ q, "the term of the row's weighted mean": t(other) @ q},
             "v": {"att^T dout": pick(t(att), softmax_in_dv=t(att * (1 - att))) @ pick(dout, out_for_dout=att @ v)}}
 
@@ -155,6 +158,7 @@ def patches(pick, image, size, dout):
 def windows(pick, image, size, stride, dout):
     (_, (shape, side, _, _)), margin = layers.windows_forward(image, size, stride), size // 2
     d = dout.reshape(*dout.shape[:-1], size, size, -1)
+    d = pick(d, window_turned=d.swapaxes(-3, -2))
     added, last, counts = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for y, x in np.ndindex(size, size):
         at = ..., slice(y, y + side, stride), slice(x, x + side, stride), slice(None)

@@ -5,12 +5,14 @@ WORDS = {
     "gelu": {
         "exponent": "phi has exp(-x^2) in place of exp(-x^2 / 2): the half in the exponent is left out",
         "growing": "phi grows: its exponent has the wrong sign",
+        "of_root": "phi is taken at x / sqrt(2), as erf is; phi(x) has x itself",
         "times_x": "Phi is multiplied by x: in this term x was differentiated, so x is gone",
         "again": "this is the forward's output times dout: nothing was differentiated",
         "relu": "this is the slope of ReLU, a step from 0 to 1",
         "multiplied": "Phi and phi are multiplied: a product's derivative is a sum of two terms",
         "multiplied_x": "the two terms are multiplied: a product's derivative is a sum of two terms",
         "logistic": "this is the slope of the approximation x sigmoid(1.702 x), not of x Phi(x)",
+        "swish": "this is the slope of x sigmoid(x), not of x Phi(x)",
         "tanh": "this is the slope of the tanh approximation, not of x Phi(x)",
         "no_x": "x is left out beside phi: in this term Phi was differentiated, so x is still there"},
     "cross_entropy": {
@@ -21,6 +23,7 @@ WORDS = {
         "target_only": "the softmax is there at the target only; every logit of the row moves its sum",
         "over_p": "this is the slope of -log p at the target, -1 / p: the way through the softmax is missing",
         "elementwise": "the softmax is differentiated elementwise, only the diagonal of its Jacobian: other logits move p too",
+        "at_target": "the target's entry is multiplied by 0; 1 must be subtracted from it",
         "all_ones": "1 is subtracted everywhere; only the target has the onehot's 1",
         "later": "the targets are shifted by one place: each row has the target of the row before",
         "earlier": "the targets are shifted by one place: each row has the target of the next row"},
@@ -75,6 +78,8 @@ WORDS = {
         "no_softmax": "the softmax's backward is left out: datt was taken for dscores",
         "diagonal": "only the diagonal of the softmax's Jacobian, att (1 - att), is there: the other scores of a row move it too",
         "no_datt": "datt is left out: att (1 - att) alone is the softmax's slope",
+        "k_for_v": "datt is made with k; out = att v, so v belongs there",
+        "v_for_k": "dq is made with v; the scores are q k^T, so k belongs there",
         "softmax_in_dv": "v is no part of the softmax: its gradient needs att, not a slope of it",
         "out_for_dout": "the output stands where dout belongs"},
     "dropout": {
@@ -92,6 +97,7 @@ WORDS = {
         "image_turned": "rows and columns of the image are exchanged"},
     "windows": {
         "last_window": "where windows overlap, only the last one counts: a pixel gets the sum",
+        "window_turned": "rows and columns inside a window are exchanged",
         "middle": "only the middle of a window sends back: every place of it must",
         "averaged": "averaged over the windows that hold a pixel; it must be their sum",
         "corner": "the margin is cut off at one side only: the image is shifted",
