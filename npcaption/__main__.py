@@ -9,7 +9,8 @@ from .support.settings import suggestion
 COMMANDS = {"train": ("training", "train a captioner, or resume its training"),
             "sample": ("captioning", "caption images"),
             "evaluate": ("evaluate", "score a model beside baselines"),
-            "gradcheck": ("gradcheck", "check every gradient against a numerical one")}
+            "gradcheck": ("gradcheck", "check every gradient against a numerical one"),
+            "exercises": ("exercises", "learn: write gradients yourself and be told what is wrong")}
 
 
 def run(name):
