@@ -4,6 +4,7 @@ Where they fit exactly, their coefficients are the diagnosis: 0 is a missing ter
 Where they do not, the terms of every false friend are tried, one and two at a time. A finding is exact to 1e-8 or it is
 none; without one, nothing is said but where the gradient is wrong.
 """
+from collections.abc import Callable
 from itertools import combinations, permutations
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ EXACT = 1e-8
 class Knowledge(NamedTuple):
     """All that is known of one argument's right gradient."""
     true: np.ndarray
-    terms: list                 # of {name: addend}, the coarser first
-    variants: dict              # {sentence or sentences: terms of a wrong gradient}
+    terms: Callable             # () -> [{name: addend}], the coarser first
+    variants: Callable          # () -> {sentences: terms of a wrong gradient}
     others: dict                # {name: array} that may stand in its place, be added to it, or multiply it
     sizes: dict                 # {name: number}, to name a factor by
     reasons: dict               # {term: why it is there}
@@ -35,17 +36,17 @@ def causes(got, known):
     factor = multiple(got, known.true)
     if factor is not None and name_of(factor, known.sizes)[1]:
         return [f"it {name_of(factor, known.sizes)[0]}"]
-    for terms in known.terms:
+    for terms in known.terms():
         fitted = fit(got, terms)
         if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
             return told(fitted, known)
-    for sentences, terms in known.variants.items():
+    for sentences, terms in known.variants().items():
         if close(got, sum(terms.values())):
             return list(sentences)
     for name, other in known.others.items():
         if close(got, other):
             return [f"this is {name}"]
-    for sentences, terms in known.variants.items():          # a false friend, and a factor or a missing term beside it
+    for sentences, terms in known.variants().items():          # a false friend, and a factor or a missing term beside it
         wrong = multiple(got, sum(terms.values()))
         if wrong is not None and name_of(wrong, known.sizes)[1]:
             return [*sentences, f"besides, it {name_of(wrong, known.sizes)[0]}"]
@@ -60,7 +61,7 @@ def where(got, known):
     factor = multiple(got, known.true)
     if factor is not None:
         return [f"it {name_of(factor, known.sizes)[0]}"]
-    found = next((told(fitted, known) for terms in known.terms if (fitted := fit(got, terms))), [])
+    found = next((told(fitted, known) for terms in known.terms() if (fitted := fit(got, terms))), [])
     return found or places(got, known)
 
 
@@ -127,10 +128,10 @@ def name_of(c, sizes):
 
 def multiplied(got, known):
     """Terms multiplied or divided by something: by each other, or some of them by a factor of the formula."""
-    for terms in known.terms:
+    for terms in known.terms():
         if len(terms) == 2 and close(got, np.prod(list(terms.values()), 0)):
             return [f"{' and '.join(terms)} are multiplied; they must be added"]
-    for terms in known.terms or [{"": known.true}]:
+    for terms in known.terms() or [{"": known.true}]:
         for name, by in known.factors.items():
             for some in (some for k in range(len(terms), 0, -1) for some in combinations(terms, k)):
                 rest = sum(value for term, value in terms.items() if term not in some)
@@ -199,19 +200,16 @@ def shape_causes(got, known):
     """Sentences on a gradient of a wrong shape: what would make it right."""
     true = known.true
     said = f"its shape is {got.shape}, it must be {true.shape}"
+    if not got.size:
+        return [f"{said}: it has no entries"]
     if got.size == true.size and close(got.reshape(true.shape), true):
         return [f"{said}: reshaped, it is right"]
-    for k in range(1, got.ndim + 1):
-        for axes in combinations(range(got.ndim), k):
-            for how in (np.sum, np.mean):
-                rest = how(got, axes)
-                for turned, note in ((rest, ""), (rest.T, " and transposed")):
-                    factor = multiple(turned, true) if turned.shape == true.shape else None
-                    if factor is not None:
-                        also = "" if abs(factor - 1) < 1e-6 else f", but that {name_of(factor, known.sizes)[0]}"
-                        return [f"{said}: summed over axes {axes}{note}, it is right{also}".replace(
-                            "right, but that", "right but that it")] if how is np.sum else [
-                                f"{said}: averaged over axes {axes}{note}, it is right{also}"]
+    for axes in (axes for k in range(1, got.ndim + 1) for axes in combinations(range(got.ndim), k)):
+        for turned, note in ((got.sum(axes), ""), (got.sum(axes).T, " and transposed")):
+            factor = multiple(turned, true) if turned.shape == true.shape else None
+            if factor is not None:
+                also = "" if abs(factor - 1) < 1e-6 else f", but that it {name_of(factor, known.sizes)[0]}"
+                return [f"{said}: summed over axes {axes}{note}, it is right{also}"]
     if got.ndim == true.ndim and sorted(got.shape) == sorted(true.shape) and got.ndim <= 5:
         for order in permutations(range(got.ndim)):
             if got.transpose(order).shape == true.shape and close(got.transpose(order), true):

@@ -16,7 +16,8 @@ import numpy as np
 from .. import layers
 from . import cases
 from .catalogue import EXERCISES
-from .examine import Failed, Verdict, at, called, examine
+from .examine import Verdict, examine
+from .run import Failed, at, called
 
 MEMORY = 4 << 30                # bytes of address space
 LARGE = 97                      # sequences of a batch on which the time is taken

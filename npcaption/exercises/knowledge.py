@@ -1,45 +1,63 @@
 """All that is known of the right gradients in a case, for the diagnosis: terms, false friends, and what else may be mistaken."""
+from functools import cache as cache_of
 from itertools import combinations
 
 import numpy as np
 
 from .. import layers
+from . import ways
 from .diagnose import Knowledge
 from .terms import FORMULAS, changed, right
-from .ways import RESIDUAL, gradients, ways
+from .ways import RESIDUAL, gradients
 from .words import REASONS, WORDS
 
 PLACES = "first", "last"
 
 
 def knowledge(layer, case, dout):
-    """{argument: Knowledge} of a pair of the textbook in a case."""
+    """{argument: Knowledge} of a pair of the textbook in a case. The false friends are made when they are asked for."""
     arguments = case.arguments
     out, cache = getattr(layers, f"{layer}_forward")(**arguments)
     backward = getattr(layers, f"{layer}_backward")
 
     def of(dout):
-        return gradients(layer, backward, arguments, dout, cache)
+        return gradients(backward, arguments, dout, cache)
 
     true = of(dout)
-    if layer in FORMULAS:
-        terms, wrong = FORMULAS[layer](right, **arguments, dout=dout), false_friends(layer, arguments, dout)
-    elif layer == "convolution":
-        terms, wrong = {name: {} for name in true}, {}
-    else:
-        terms, wrong = ways(layer, arguments, dout, cache)
-        wrong = {sentences: {name: {"": value} for name, value in found.items()} for sentences, found in wrong.items()}
-    wrong = {**wrong, **{sentences: {name: {"": value} for name, value in of(other).items()}
-                         for sentences, other in other_douts(dout)}}
+    terms = FORMULAS[layer](right, **arguments, dout=dout) if layer in FORMULAS else None
+
+    @cache_of
+    def ways_():
+        return ways.ways(layer, arguments, dout, cache)
+
+    @cache_of
+    def wrong():
+        own = false_friends(layer, arguments, dout) if terms else ways_()[1]
+        return own | {sentences: {name: {"": value} for name, value in of(other).items()}
+                      for sentences, other in other_douts(dout)}
+
     arrays = {name: value for name, value in [*arguments.items(), *arguments.get("p", {}).items()]
               if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
-    return {name: Knowledge(
-        value, listed(terms.get(name, {})),
-        {sentences: found[name] for sentences, found in wrong.items() if name in found},
-        {shown(other): gradient for other, gradient in true.items() if other != name}
-        | {dout_name(layer): np.asarray(dout), "the output": out} | arrays, case.sizes, REASONS,
-        factors(layer, arguments, cache))
-        for name, value in true.items()}
+
+    def known(name, value):
+        return Knowledge(
+            value, lambda: [terms[name]] if terms else ways_()[0].get(name, []),
+            lambda: {sentences: found[name] for sentences, found in wrong().items() if name in found},
+            {shown(other): gradient for other, gradient in true.items() if other != name}
+            | {dout_name(layer): np.asarray(dout), "the output": out} | arrays,
+            case.sizes, REASONS, factors(layer, arguments, cache))
+
+    return {name: known(name, value) for name, value in true.items()}
+
+
+def dout_name(layer):
+    return {"cross_entropy": "dloss", "binary_cross_entropy": "dloss", "output": "dlogits", "output_loss": "dloss",
+            "bag_loss": "dloss"}.get(layer, "dout")
+
+
+def shown(argument):
+    """A gradient's name: dx, or g["norm.weight"]."""
+    return f'g["{argument[2:-1]}"]' if argument.startswith("p[") else f"d{argument}"
 
 
 def factors(layer, arguments, cache):
@@ -53,20 +71,6 @@ def factors(layer, arguments, cache):
     if layer in RESIDUAL:
         return {"the dropout mask": cache[-1][0]} if cache[-1][0] is not None else {}
     return {name: value for name, value in arguments.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
-
-
-def listed(terms):
-    return terms if isinstance(terms, list) else [terms] if terms else []
-
-
-def dout_name(layer):
-    return {"cross_entropy": "dloss", "binary_cross_entropy": "dloss", "output": "dlogits", "output_loss": "dloss",
-            "bag_loss": "dloss"}.get(layer, "dout")
-
-
-def shown(argument):
-    """A gradient's name: dx, or g["norm.weight"]."""
-    return f'g["{argument[2:-1]}"]' if argument.startswith("p[") else f"d{argument}"
 
 
 def false_friends(layer, arguments, dout):

@@ -6,9 +6,9 @@ from ..config import ModelConfig
 from ..gradcheck.numeric import TOLERANCE, relative_error
 from ..model import wiring
 from ..model.parameters import Parameters, initialise
-from . import examine
 from .diagnose import Knowledge, causes, shape_causes
 from .guard import Guard
+from .run import Failed
 from .ways import decoding, named
 from .words import REASONS
 
@@ -23,30 +23,30 @@ def check_numerical_gradient(written, called):
     dx = called(written, f, x)
     if not isinstance(dx, np.ndarray):
         said = f"it returns a {type(dx).__name__}; return dx, an array of x's shape"
-        raise examine.Failed(said, (), [said])
+        raise Failed(said, (), [said])
     true, second = 3 * c * before ** 2, 6 * c * before
     if np.abs(x - before).max() > 1e-12:
         said = "x is not put back: each entry must be what it was before the next one moves"
-        raise examine.Failed(said, (), [said])
-    known = Knowledge(true, [], {}, {"x": before}, {}, REASONS, {})
+        raise Failed(said, (), [said])
+    known = Knowledge(true, list, dict, {"x": before}, {}, REASONS, {})
     if dx.shape != x.shape:
         said = f"dx: {shape_causes(dx, known)[0]}"
-        raise examine.Failed(said, (), [said])
+        raise Failed(said, (), [said])
     if relative_error(true, dx) > NUMERICAL_TOLERANCE:
         said = numerical_causes(dx, true, second, c, known)
         at = np.unravel_index(np.abs(dx - true).argmax(), true.shape)
         rows = [f"    dx  WRONG: dx[{at[0]}, {at[1]}] is {dx[at]:+.8g}, the slope is {true[at]:+.8g}",
                 *(f"        {s[0].upper()}{s[1:]}." for s in said)]
-        raise examine.Failed("the gradient is wrong", rows, [f"dx: {s}" for s in said])
+        raise Failed("the gradient is wrong", rows, [f"dx: {s}" for s in said])
     if abs(f.value() - at_once) > 1e-9:
-        raise examine.Failed("f gives another value afterwards: something was left moved", (), ["f was changed"])
+        raise Failed("f gives another value afterwards: something was left moved", (), ["f was changed"])
     one = np.array([[2.0]])                                  # one entry, not contiguous beside others
     wide = np.array([[1.0, 2.0, 3.0]]).repeat(2, 0)[:, ::2]
     for about, x in (("one entry", one), ("an array that is not contiguous", wide)):
         dx = called(written, Watched(x, np.ones_like(x)), x)
         if np.shape(dx) != x.shape or relative_error(3 * x ** 2, dx) > NUMERICAL_TOLERANCE:
             said = f"right so far; wrong for {about}"
-            raise examine.Failed(said, (), [said])
+            raise Failed(said, (), [said])
 
 
 class Watched:
@@ -110,21 +110,22 @@ def check_decode_backward(written, called):
     terms, wrong = decoding(dx, cache, zeros)
     if wrote := guard.changed():
         said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
-        raise examine.Failed(said, (), [said])
+        raise Failed(said, (), [said])
     if not isinstance(dsource, np.ndarray):
         said = f"it returns a {type(dsource).__name__}; return dsource, an array"
-        raise examine.Failed(said, (), [said])
+        raise Failed(said, (), [said])
     checked = [("source", dsource, true)] + [
         (f"g[{name}]", g[layer][name.removeprefix(f"{layer}.")] - before, value)
         for layer in true_g for name, value in named(layer, true_g[layer])]
     rows, found = [], []
     for name, got, right in checked:
-        known = Knowledge(right, [terms[name]] if name in terms else [], {s: {"": w[name]} for s, w in wrong.items()},
+        known = Knowledge(right, lambda: [terms[name]] if name in terms else [],
+                          lambda: {s: {"": w[name]} for s, w in wrong.items()},
                           {"dx": dx}, {"blocks": 3, "B": 3, "T": 5}, REASONS, {})
         title = "dsource" if name == "source" else f'g["{name[2:-1]}"]'
         if got.shape != right.shape:
             said = f"{title}: {shape_causes(got, known)[0]}"
-            raise examine.Failed(said, (), [said])
+            raise Failed(said, (), [said])
         if relative_error(right, got) >= TOLERANCE:
             said = ["nothing was added to it"] if np.abs(got).max() < 1e-12 else causes(got, known)
             rows += [f"    {title}  WRONG, by {relative_error(right, got):.0e} of its largest entry",
@@ -133,7 +134,7 @@ def check_decode_backward(written, called):
             if len(rows) > 8:
                 break
     if rows:
-        raise examine.Failed("the gradients are wrong", rows, found)
+        raise Failed("the gradients are wrong", rows, found)
 
 
 CHECKS = {"numerical_gradient": check_numerical_gradient, "decode_backward": check_decode_backward}

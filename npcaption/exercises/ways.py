@@ -3,8 +3,9 @@
 A change replaces a backward that the sublayer calls: by one that is skipped, that keeps one of its results only, or that
 returns them in another order.
 """
+from contextlib import suppress
 from itertools import permutations
-from types import FunctionType, SimpleNamespace
+from types import CodeType, FunctionType, SimpleNamespace
 
 import numpy as np
 
@@ -15,12 +16,18 @@ from ..model import wiring
 def altered(function, replaced):
     """The function with other functions in its reach, and in that of the package's functions that it calls."""
     around = dict(function.__globals__)
-    for name in function.__code__.co_names:
+    for name in reached(function.__code__):
         if name in replaced:
             around[name] = replaced[name]
         elif name.endswith("_backward") and isinstance(around.get(name), FunctionType):
             around[name] = altered(around[name], replaced)
     return FunctionType(function.__code__, around, function.__name__)
+
+
+def reached(code):
+    """The names that a function reads, in its comprehensions too."""
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in reached(part)]
+    return [*code.co_names, *inner]
 
 
 def keeping(function, kept):
@@ -60,10 +67,10 @@ PARTS = ("the way through the queries", "the way through the keys", "the way thr
 RESIDUAL = "mlp", "self_attention", "cross_attention"
 
 
-def gradients(layer, backward, arguments, dout, cache):
+def gradients(backward, arguments, dout, cache):
     """{argument: gradient} of one call, g beginning with zeros."""
-    names = [name for name, value in arguments.items() if getattr(value, "dtype", np.dtype(int)).kind == "f"
-             and name not in ("weights",)]
+    names = [name for name, value in arguments.items()
+             if isinstance(value, np.ndarray) and value.dtype.kind == "f" and name != "weights"]
     if "p" not in arguments:
         returned = backward(dout, cache)
         return dict(zip(names, returned if isinstance(returned, tuple) else (returned,)))
@@ -74,35 +81,35 @@ def gradients(layer, backward, arguments, dout, cache):
 
 
 def ways(layer, arguments, dout, cache):
-    """{argument: [{term: addend}]} and {sentences: {argument: wrong gradient}} of a sublayer."""
+    """{argument: [{term: addend}]} and {sentences: {argument: terms of a wrong gradient}} of a sublayer."""
     backward = getattr(layers, f"{layer}_backward")
-    true = gradients(layer, backward, arguments, dout, cache)
-    changes = {**SKIPPED, **(ORDERS if "attention" in layer else {})}
-    wrong = {}
-    for sentence, replaced in changes.items():
-        try:
-            wrong[sentence,] = gradients(layer, altered(backward, replaced), arguments, dout, cache)
-        except (ValueError, IndexError, TypeError):          # shapes that do not go together
-            continue
+
+    def run(function, cache=cache):
+        return gradients(function, arguments, dout, cache)
+
+    true, wrong = run(backward), {}
+    for sentence, replaced in {**SKIPPED, **(ORDERS if "attention" in layer else {})}.items():
+        with suppress(ValueError, IndexError, TypeError):    # shapes that do not go together
+            wrong[sentence] = run(altered(backward, replaced))
     if layer == "stem":
         blocks, = cache
         alone = [(conv, 2, *rest) for conv, _, *rest in blocks]
-        wrong["the way around the convolution of stride 1, its residual path, is missing",] = gradients(
-            layer, backward, arguments, dout, (alone,))
+        wrong["the way around the convolution of stride 1, its residual path, is missing"] = run(backward, (alone,))
     if layer == "bag_loss":
         first = np.zeros_like(true["source"])
         first[..., 0, :] = true["source"][..., 0, :] * cache[0]
-        wrong["only the first patch has the gradient; the mean is made of all",] = {"source": first}
-    return terms(layer, backward, arguments, dout, cache, true), wrong
+        wrong["only the first patch has the gradient; the mean is made of all"] = {"source": first}
+    wrong |= mistaken(layer, backward, run, dout, true)
+    made = {(sentence,): {name: {"": value} for name, value in found.items()} for sentence, found in wrong.items()}
+    return terms(layer, backward, run, dout, true), made
 
 
-def terms(layer, backward, arguments, dout, cache, true):
+def terms(layer, backward, run, dout, true):
     found = {name: [] for name in true}
     if layer in RESIDUAL:
         found["x"].append({"the way around the branch": dout, "the way into the branch": true["x"] - dout})
     if "attention" in layer:
-        parts = [gradients(layer, altered(backward, {"attention_backward": keeping(layers.attention_backward, i)}),
-                           arguments, dout, cache) for i in range(3)]
+        parts = [run(altered(backward, {"attention_backward": keeping(layers.attention_backward, i)})) for i in range(3)]
         for name in true:
             around = {"the way around the branch": dout} if name == "x" else {}
             named = around | {way: part[name] - (dout if name == "x" else 0) for way, part in zip(PARTS, parts)}
@@ -110,6 +117,45 @@ def terms(layer, backward, arguments, dout, cache, true):
             if np.allclose(sum(named.values()), true[name], rtol=0, atol=1e-9 * np.abs(true[name]).max()):
                 found[name].append(named)
     return found
+
+
+def mistaken(layer, backward, run, dout, true):
+    """{sentence: gradients}, one step's gradient having been taken for another's of the same shape."""
+    calls = []
+    run(altered(backward, watched(backward, calls)))
+    known = [("dout", dout)] + [(f"what {who}'s backward returns", back) for who, _, back in calls]
+    found = {}
+    for number, (who, given, _) in enumerate(calls):
+        for label, array in known[:number + 1]:
+            if array.shape == given.shape and array is not given and not np.array_equal(array, given):
+                with suppress(ValueError, IndexError, TypeError):
+                    found[f"{who}'s backward is given {label}; it must be given the gradient of its own output"] = run(
+                        altered(backward, watched(backward, [], number, array)))
+    if layer in RESIDUAL:
+        inner = true["x"] - dout
+        for label, array in known:
+            if array.shape == dout.shape:
+                found[f"{label} is added to dout; it must be what comes back at the branch's entry"] = {"x": dout + array}
+                found[f"{label} stands where dout belongs, on the way around the branch"] = {"x": array + inner}
+    return found
+
+
+def watched(backward, calls, number=None, dout=None):
+    """The backwards that a sublayer calls, noting (who, dout, result) in calls; call `number` is given another dout."""
+    def watching(name, function):
+        who = name.removesuffix("_backward")
+
+        def call(given, *rest):
+            given = dout if len(calls) == number else given
+            calls.append([who, given, None])
+            mine = calls[-1]
+            back = function(given, *rest)
+            mine[2] = back[0] if isinstance(back, tuple) else back
+            return back
+        return call
+
+    return {name: watching(name, backward.__globals__[name]) for name in reached(backward.__code__)
+            if name.endswith("_backward")}
 
 
 # --------------------------------------------------------------------------------------------------- decode_backward
