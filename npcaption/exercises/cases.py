@@ -26,7 +26,8 @@ def paper(layer):
         "linear": (dict(x=a([[[1., 0], [2, 1], [0, 3]]]), w=a([[1., 2, -1], [0, 1, 3]]), b=a([1., 0, 0])),
                    a([[[1., 1, 0], [0, 1, 1], [-1, -1, 2]]])),
         "gelu": (dict(x=a([[0., 1], [-1, 2]])), a([[1., 2], [1, -1]])),
-        "cross_entropy": (dict(logits=np.log(a([[[1., 2, 1, 4], [1, 1, 3, 3]]])), targets=a([[1, 2]]), total=2), np.float64(1)),
+        "cross_entropy": (dict(logits=np.log(a([[[1., 2, 1, 4], [1, 1, 3, 3]]])), targets=a([[1, 2]]), total=2),
+                          np.float64(1)),
         "embedding": (dict(ids=a([[1, 3, 3]]), w=a([[0., 0], [1, 2], [3, 4], [5, 6]])), a([[[1., 0], [2, 1], [0, 3]]])),
         "layernorm": (dict(x=a([[[7., 1, 1, -1], [3, 1, 3, 1]]]), w=a([3., 1, 2, 1]), b=np.zeros(4)),
                       a([[[1., 2, -1, 1], [1, -1, 0, 2]]])),
@@ -53,9 +54,15 @@ def random(layer, batch=None):
     def repeated(high, *shape):                              # every id several times, 0 too
         return np.resize(np.roll(np.arange(high), 1), shape)
 
+    def convolutions():
+        return {f"conv__{i}__{name}": shape for i, (inputs, outputs, _) in enumerate(STEM) for name, shape in {
+            "weight": (9 * inputs, outputs), "bias": outputs, **norm(outputs)}.items()}
+
     n = batch or 3
     keys = layers.fold_key(7, np.arange(n))
-    counted = {"the targets that count": int((repeated(4, n, 5) != 0).sum())}
+    each = rng.uniform(0.5, 2, n)                            # weights of the captions
+    counted = {"the targets that count": int((repeated(4, n, 5) != 0).sum()),
+               "the sum of the weights": float(((repeated(4, n, 5) != 0) * each[:, None]).sum())}
     drop = dict(rate=0.3, key=keys)
     small = dict(B=n, T=5, C=7)
     made = {
@@ -63,7 +70,7 @@ def random(layer, batch=None):
         "linear": lambda: (arrays(x=(n, 5, 7), w=(7, 11), b=11), dict(B=n, T=5, I=7, O=11)),
         "gelu": lambda: (arrays(x=(n, 5, 7)), small),
         "cross_entropy": lambda: (dict(logits=normal((n, 5, 7)), targets=repeated(4, n, 5), total=17,
-                                       weights=rng.uniform(0.5, 2, n)), dict(B=n, T=5, V=7, total=17) | counted),
+                                       weights=each), dict(B=n, T=5, V=7, total=17) | counted),
         "binary_cross_entropy": lambda: (dict(logits=normal((n, 5)), targets=rng.integers(0, 2, (n, 5)), total=7),
                                          dict(B=n, W=5, total=7)),
         "embedding": lambda: (dict(ids=repeated(7, n, 5), w=normal((11, 7))), small | dict(V=11)),
@@ -80,11 +87,12 @@ def random(layer, batch=None):
         "dropout": lambda: (dict(x=normal((n, 5, 7)), rate=0.3, key=keys), small),
         "mlp": lambda: (dict(x=normal((n, 5, 7)), p=p(**norm(7), up__weight=(7, 11), up__bias=11, down__weight=(11, 7),
                                                       down__bias=7), **drop), small | dict(F=11)),
-        "self_attention": lambda: (dict(x=normal((n, 5, 77)), p=p(**norm(77), qkv__weight=(77, 231), proj__weight=(77, 77),
-                                                                  proj__bias=77), heads=7, causal=True, **drop),
-                                   dict(B=n, T=5, H=7, D=11)),
+        "self_attention": lambda: (dict(x=normal((n, 5, 77)), p=p(
+            **norm(77), qkv__weight=(77, 231), proj__weight=(77, 77), proj__bias=77), heads=7, causal=True, **drop),
+            dict(B=n, T=5, H=7, D=11)),
         "cross_attention": lambda: (dict(x=normal((n, 5, 77)), source=normal((n, 13, 77)), p=p(
-            **norm(77), q__weight=(77, 77), kv__weight=(77, 154), proj__weight=(77, 77), proj__bias=77), heads=7, **drop),
+            **norm(77), q__weight=(77, 77), kv__weight=(77, 154), proj__weight=(77, 77), proj__bias=77), heads=7,
+            **drop),
             dict(B=n, T=5, S=13, H=7, D=11)),
         "token_embed": lambda: (dict(ids=repeated(7, n, 5), p=p(weight=(11, 7), position=(13, 7))), small | dict(V=11)),
         "output": lambda: (dict(x=normal((n, 5, 7)), p=p(**norm(7), linear__weight=(7, 11), linear__bias=11)),
@@ -96,15 +104,13 @@ def random(layer, batch=None):
                                   words=rng.integers(0, 2, (n, 11)), total=13), dict(B=n, P=5, C=7, W=11, total=13)),
         "patch_embed": lambda: (dict(image=rng.uniform(0, 255, (n, 10, 10, 3)), p=p(
             proj__weight=(75, 7), proj__bias=7, position=(4, 7)), patch_size=5, stem=()), dict(B=n, P=4, C=7)),
-        "stem": lambda: (dict(x=normal((n, 8, 8, 3)), p=p(**{key: shape for i, (a, b) in enumerate(STEM) for key, shape in {
-            f"conv__{i}__weight": (9 * a, b), f"conv__{i}__bias": b, f"conv__{i}__norm__weight": b,
-            f"conv__{i}__norm__bias": b}.items()}), stem=tuple((a, b, 1 if a == b else 2) for a, b in STEM)), dict(B=n)),
+        "stem": lambda: (dict(x=normal((n, 8, 8, 3)), p=p(**convolutions()), stem=STEM), dict(B=n)),
     }[layer]
     arguments, sizes = made()
     return Case("on random numbers", arguments, sizes)
 
 
-STEM = (3, 5), (5, 5), (5, 7)
+STEM = (3, 5, 2), (5, 5, 1), (5, 7, 2)  # inputs, outputs, stride
 
 
 def traps(layer):

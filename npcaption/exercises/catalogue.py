@@ -43,7 +43,8 @@ EXERCISES = {exercise.name: exercise for exercise in [
         "position_backward": "dout (..., T, C) -> dx (..., T, C), dw (L, C)"}, 15, "05"),
     Exercise("layernorm", {"layernorm_backward": "dout (..., C) -> dx (..., C), dw (C,), db (C,)"}, 40, "06"),
     Exercise("attention", {
-        "attention_backward": "dout (..., H, T, D) -> dq (..., H, T, D), dk (..., H, S, D), dv (..., H, S, D)"}, 60, "07"),
+        "attention_backward": "dout (..., H, T, D) -> dq (..., H, T, D), dk (..., H, S, D), dv (..., H, S, D)"},
+        60, "07"),
     Exercise("heads", {
         "split_heads_backward": "dout (..., H, T, D) -> dx (..., T, H*D)",
         "merge_heads_backward": "dout (..., T, H*D) -> dx (..., H, T, D)"}, 20, "08"),
@@ -74,7 +75,8 @@ LAST = "train"                  # the last exercise has no file: it trains with 
 
 def exercise_of(name):
     if name not in EXERCISES:
-        raise ConfigError(f"Unknown exercise '{name}'{suggestion(name, EXERCISES)} Without arguments the command lists all.")
+        raise ConfigError(f"Unknown exercise '{name}'{suggestion(name, EXERCISES)} "
+                          "Without arguments the command lists all.")
     return EXERCISES[name]
 
 

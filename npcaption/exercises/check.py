@@ -32,8 +32,9 @@ def check(exercise, path, seconds=SECONDS):
         found = Path(folder) / "found"
         words = [sys.executable, "-m", "npcaption.exercises.inside", exercise.name, str(path), str(found), str(seconds)]
         paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        around = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-                               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+        around = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1",
+                               "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
+                               "PYTHONIOENCODING": "utf-8:backslashreplace"}
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    env=around, start_new_session=True)
         printed = Printed(process.stdout)

@@ -46,7 +46,8 @@ def parser_for(action, about):
 
 
 def folder_flag(parser):
-    parser.add_argument("--dir", type=filename, metavar="DIR", default=FOLDER, help=f"folder of your files (default: {FOLDER})")
+    parser.add_argument("--dir", type=filename, metavar="DIR", default=FOLDER,
+                        help=f"folder of your files (default: {FOLDER})")
 
 
 def command_to(*words):
@@ -55,7 +56,7 @@ def command_to(*words):
 
 
 def start(words):
-    parser = parser_for("start", "Write the file of an exercise, to be filled in. A file that is there is never touched.")
+    parser = parser_for("start", "Write the file of an exercise, to be filled in. An existing file is never touched.")
     parser.add_argument("name", nargs="?", help="exercise (default: the first that has no file yet)")
     options = arguments(parser, words)
     folder = Path(options.dir)
@@ -158,7 +159,8 @@ def hunt(words):
             with open(path, "x", encoding="utf-8") as file:
                 file.write(puzzle.file())
         except FileExistsError:
-            raise ConfigError(f"{path} is there already, and it is yours. Check it, or choose another --seed.") from None
+            raise ConfigError(f"{path} is there already, and it is yours. Check it, or choose another "
+                              "--seed.") from None
         except OSError as error:
             raise DataError(f"{path} could not be written ({why(error)}). Choose another folder with --dir.") from error
         print(f"{path} is written. Repair it, then: {command_to(*same, '--check')}")
@@ -170,8 +172,8 @@ def hunt(words):
 
 def train(words):
     from . import train as training
-    parser = parser_for("train", "Train on generated scenes with every function of yours that is right, and compare with the "
-                                 "textbook.")
+    parser = parser_for("train", "Train on generated scenes with every function of yours that is right, beside the "
+                                 "textbook's.")
     add_option(parser, "epochs", int, "passes over the scenes", Range(1), default=training.EPOCHS)
     add_option(parser, "scenes", int, "scenes to generate", Range(100), default=20000)
     parser.add_argument("--out", type=filename, metavar="DIR", help="run directory (default: DIR/train)")

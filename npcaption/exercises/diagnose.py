@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 EXACT = 1e-8
+NUMBERS = {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(8)": 8 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5,
+           "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5, "127.5": 127.5, "127.5^2": 127.5 ** 2}  # of any formula
 
 
 class Knowledge(NamedTuple):
@@ -26,7 +28,8 @@ class Knowledge(NamedTuple):
 
 def close(a, b):
     """Whether a is b, to rounding. Where b is not finite it is no explanation."""
-    return bool(np.isfinite(b).all()) and np.shape(a) == np.shape(b) and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
+    fits = np.shape(a) == np.shape(b) and bool(np.isfinite(b).all())
+    return fits and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
 
 
 def causes(got, known):
@@ -46,7 +49,7 @@ def causes(got, known):
     for name, other in known.others.items():
         if close(got, other):
             return [f"this is {name}"]
-    for sentences, terms in known.variants().items():          # a false friend, and a factor or a missing term beside it
+    for sentences, terms in known.variants().items():        # a false friend, and a factor or a missing term beside it
         wrong = multiple(got, sum(terms.values()))
         if wrong is not None and name_of(wrong, known.sizes)[1]:
             return [*sentences, f"besides, it {name_of(wrong, known.sizes)[0]}"]
@@ -109,17 +112,16 @@ def name_of(c, sizes):
     named |= {f"{a} {b}": sizes[a] * sizes[b] for a, b in combinations(sizes, 2)}
     named |= {f"{a} {b} {d}": sizes[a] * sizes[b] * sizes[d] for a, b, d in combinations(sizes, 3)}
     named |= {f"sqrt({a})": sizes[a] ** 0.5 for a in sizes} | {f"{a}^2": sizes[a] ** 2 for a in sizes}
-    named |= {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(8)": 8 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5, "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5,
-              "127.5": 127.5, "127.5^2": 127.5 ** 2}
+    named |= NUMBERS
     for name, n in named.items():
         value = f" = {n:.4g}" if not name[0].isdigit() else ""
         if abs(c - n) < 1e-6 * n:
             return f"{sign}is {name}{value} times too large", True
         if abs(c * n - 1) < 1e-6:
             return f"{sign}is {name}{value} times too small", True
-    for (a, n), (b, m) in permutations([(name, n) for name, n in named.items() if name.startswith("sqrt(") and len(name) == 7], 2):
-        if abs(c - n / m) < 1e-6 * c:
-            return f"{sign}has {a} = {n:.4g} where {b} = {m:.4g} belongs, or the other way round", True
+    for a, b in permutations(sizes, 2):
+        if abs(c - (sizes[a] / sizes[b]) ** 0.5) < 1e-6 * c:
+            return f"{sign}has sqrt({a}) where sqrt({b}) belongs, or the other way round", True
     for name, n in named.items():
         if "total" in sizes and abs(c - sizes["total"] / n) < 1e-6 * c:
             return f"{sign}is divided by {name} = {n:.4g} where it must be by total = {sizes['total']}", True
@@ -153,9 +155,11 @@ def added(got, known):
     for name, other in known.others.items():
         for kind, value in reduced(other, got.shape):
             c = multiple(rest, value)
-            if c is not None:
+            if c is not None and (abs(abs(c) - 1) < 1e-6 or np.ptp(value)):
                 times = "" if abs(c - 1) < 1e-6 else f" {c:.4g} times"
                 return [f"{name}{kind} is added to it{times}"]
+    if np.ptp(rest) < EXACT * np.abs(got).max():
+        return [f"{rest.flat[0]:.4g} is added to every entry"]
     for axis in range(got.ndim):
         for how in ("sum", "mean"):
             same = getattr(known.true, how)(axis, keepdims=True)
@@ -193,49 +197,4 @@ def places(got, known):
         if along.sum() <= max(1, len(along) // 2):
             at = ", ".join(map(str, np.flatnonzero(along)[:5]))
             return [f"it is right but at {at} of its axis {axis}"]
-    return []
-
-
-def shape_causes(got, known):
-    """Sentences on a gradient of a wrong shape: what would make it right."""
-    true = known.true
-    said = f"its shape is {got.shape}, it must be {true.shape}"
-    if not got.size:
-        return [f"{said}: it has no entries"]
-    if got.size == true.size and close(got.reshape(true.shape), true):
-        return [f"{said}: reshaped, it is right"]
-    for axes in (axes for k in range(1, got.ndim + 1) for axes in combinations(range(got.ndim), k)):
-        for turned, note in ((got.sum(axes), ""), (got.sum(axes).T, " and transposed")):
-            factor = multiple(turned, true) if turned.shape == true.shape else None
-            if factor is not None:
-                also = "" if abs(factor - 1) < 1e-6 else f", but that it {name_of(factor, known.sizes)[0]}"
-                return [f"{said}: summed over axes {axes}{note}, it is right{also}"]
-    if got.ndim == true.ndim and sorted(got.shape) == sorted(true.shape) and got.ndim <= 5:
-        for order in permutations(range(got.ndim)):
-            if got.transpose(order).shape == true.shape and close(got.transpose(order), true):
-                return [f"{said}: it is right, but transposed: its axes stand in the order {order}"]
-    for name, other in known.others.items():
-        for k in range(np.ndim(other)):
-            for axes in combinations(range(np.ndim(other)), k):
-                if close(got, np.sum(other, axes)):
-                    how = f" summed over ax{'i' if k == 1 else 'e'}s {', '.join(map(str, axes))}" if axes else ""
-                    return [f"{said}: this is {name}{how}"]
-    return cut(got, true, said) or [said]
-
-
-def cut(got, true, said):
-    """A gradient that is a part of the right one, or has the right one as its part."""
-    if got.ndim != true.ndim:
-        return []
-    axis = [a for a in range(got.ndim) if got.shape[a] != true.shape[a]]
-    short, long = (got, true) if got.size < true.size else (true, got)
-    if any(short.shape[a] > long.shape[a] for a in axis):
-        return []
-    for start in ("first", "middle"):
-        part = tuple(slice((n - m) // 2 if start == "middle" else 0, None) for n, m in zip(long.shape, short.shape))
-        inside = long[part][tuple(slice(0, m) for m in short.shape)]
-        if close(inside, short):
-            if short is got:
-                return [f"{said}: these are the {start} rows of the right one; beyond them it is not given"]
-            return [f"{said}: it has a margin or rows that must be cut off"]
     return []

@@ -22,7 +22,8 @@ def examine(exercise, offered, path=""):
     """Verdict on the functions of a student's file.  offered: its names; path: the file, for its line numbers"""
     for name in exercise.functions:
         if not callable(offered.get(name)):
-            return Verdict("wrong", [f"There is no function {name}. Write it under this name."], [f"no function {name}"])
+            said = f"There is no function {name}. Write it under this name."
+            return Verdict("wrong", [said], [said])
         try:
             with np.errstate(all="ignore"):
                 if name in others.CHECKS:
@@ -120,6 +121,6 @@ def require_dtype(run):
     for n, part in [*zip(map(shown, run.names), as_parts(returned, run.names)),
                     *((f'g["{n}"]', after) for n, (_, after) in into_g.items())]:
         if part.dtype != np.float32:
-            said = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs the same type: "
-                    "a float64 array made inside widens all it meets")
+            said = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs the same "
+                    "type: a float64 array made inside widens all it meets")
             raise Failed(said, (), [said])

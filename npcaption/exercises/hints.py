@@ -1,4 +1,4 @@
-"""Three hints for each exercise: a question, the term or axis, the line before the answer. None holds an answer's line."""
+"""Three hints for each exercise: a question, the term or axis, the line before the answer. None is an answer."""
 
 HINTS = {
     "linear": (
@@ -6,16 +6,20 @@ HINTS = {
         "Write dw[i, o] as a sum over rows before you write any product of matrices. dx has no such sum.",
         "Join all axes in front of the channels to one axis of rows; then dw sums over that axis, and so does db."),
     "numerical_gradient": (
-        "Which number changes if one entry of x moves by a small h, and what remains of the error if you move it both ways?",
+        "Which number changes if one entry of x moves by a small h, and what remains of the error if you move "
+        "it both ways?",
         "Entry by entry: up by h, down by h, and the entry put back exactly as it was before the next one moves.",
-        "np.ndindex(x.shape) gives every index. Keep x[i] in a variable, and divide by how far apart the two points are."),
+        "np.ndindex(x.shape) gives every index. Keep x[i] in a variable, and divide by how far apart the two "
+        "points are."),
     "gelu": (
         "x stands in two places of x Phi(x). What does a product's derivative have, then?",
         "Two terms: Phi, and x times Phi's slope. That slope is the density of the normal distribution.",
-        "The density is exp of minus half the square, over the root of 2 pi. Then multiply all by what comes from above."),
+        "The density is exp of minus half the square, over the root of 2 pi. Then multiply all by what comes "
+        "from above."),
     "cross_entropy": (
         "-log softmax of the target is logsumexp(logits) - logit of the target. What is the slope of each part?",
-        "The slope of logsumexp is the softmax, and that of the target's logit is 1 at one place. Mind padding and weights.",
+        "The slope of logsumexp is the softmax, and that of the target's logit is 1 at one place. Mind padding "
+        "and weights.",
         "You have log_probs: the softmax is one exp away. At the target's place 1 less; then dloss, shares and total."),
     "binary_cross_entropy": (
         "log(1 + exp(z)) - t z: what is the slope of each part in z?",
@@ -24,7 +28,8 @@ HINTS = {
     "embedding": (
         "If a token stands at three places of the batch, how often did its row go into the output?",
         "Rows of a repeated id collect from each of their places; w_t was added once for each sequence.",
-        "dw[ids] += dout writes once for an id. Which function of np.add does not? For positions: rows beyond T stay 0."),
+        "dw[ids] += dout writes once for an id. Which function of np.add does not? For positions: rows beyond T "
+        "stay 0."),
     "layernorm": (
         "By how many ways does x_i reach xhat_j?",
         "Three: its own place, the mean of its row, the standard deviation of its row. Each is a term of dx.",
@@ -44,7 +49,8 @@ HINTS = {
     "windows": (
         "In how many windows does a pixel stand? What does it get back, then?",
         "A sum over the windows. What was sent to the margin is dropped, as no pixel stood there.",
-        "Begin with zeros of the padded shape; the forward's two loops with += and the sides exchanged; then cut the margin."),
+        "Begin with zeros of the padded shape; the forward's two loops with += and the sides exchanged; then "
+        "cut the margin."),
     "convolution": (
         "Which two steps is a convolution made of? Which of them was the last?",
         "The linear layer's backward first; what it returns for x belongs to the windows.",
@@ -55,12 +61,15 @@ HINTS = {
         "The mask already holds both the 0s and the 1 / (1 - rate)."),
     "mlp": (
         "x goes two ways to the output. What comes back, then?",
-        "One way is around the branch, the other into it: the branch's steps in reverse, each with its part of the cache.",
-        "dropout, down, gelu, up, norm. Add every parameter's gradient into g under its name; two gradients add up for x."),
+        "One way is around the branch, the other into it: the branch's steps in reverse, each with its part of "
+        "the cache.",
+        "dropout, down, gelu, up, norm. Add every parameter's gradient into g under its name; two gradients add "
+        "up for x."),
     "self_attention": (
         "q, k and v came from one product. How do their three gradients become one?",
         "As they were split along the last axis, they are joined along it, in the same order.",
-        "dropout, proj, merge, attention, split three times, join, projection, norm. And x had a way around all of that."),
+        "dropout, proj, merge, attention, split three times, join, projection, norm. And x had a way around all "
+        "of that."),
     "cross_attention": (
         "Which two arrays went in? By which ways does each of them reach the output?",
         "x goes around the branch and into the queries. The source goes into keys and values, which one product made.",
@@ -88,5 +97,6 @@ HINTS = {
     "decode_backward": (
         "Every block looked at the same source. What does the source get back?",
         "A sum over the blocks. dx goes from block to block, the last block first, the last sublayer of it first.",
-        "mlp, cross-attention, self-attention in each block; cross_attention_backward returns two. The embedding at the end."),
+        "mlp, cross-attention, self-attention in each block; cross_attention_backward returns two. The "
+        "embedding at the end."),
 }

@@ -1,7 +1,6 @@
-"""The hunt: a backward of the textbook with one mistake, of those that the mutation campaign has verified to be wrong."""
+"""The hunt: a backward of the textbook with one mistake, one of those that the gradient check finds to be wrong."""
 import ast
 import random
-import re
 
 from ..errors import ConfigError
 from ..gradcheck.mutants import FILES, backwards, judge, mutants
@@ -9,7 +8,11 @@ from ..support.settings import suggestion
 from .catalogue import EXERCISES
 from .stub import body_of
 
-FIRST_LINE = '"""Hunt: one line of {} is wrong. Repair it.\n\n    python -m npcaption.exercises hunt --layer {} --seed {} --check\n"""\n'
+HEADER = '''"""Hunt: one line of {} is wrong. Repair it.
+
+    python -m npcaption.exercises hunt {}--seed {} --check
+"""
+'''
 
 
 def layers_of_hunt():
@@ -25,7 +28,7 @@ class Puzzle:
         if layer is not None and layer not in names:
             raise ConfigError(f"Unknown layer '{layer}'{suggestion(layer, names)} Layers: {', '.join(names)}.")
         rng = random.Random(seed)
-        self.seed, self.layer = seed, layer or rng.choice(names)
+        self.seed, self.asked, self.layer = seed, layer, layer or rng.choice(names)
         path = next(path for path in FILES if path.stem == self.layer)
         found = list(mutants(path))
         rng.shuffle(found)
@@ -56,5 +59,5 @@ class Puzzle:
         whole = EXERCISES[self.layer]
         others = {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body
                   if isinstance(node, ast.FunctionDef) and node.name in whole.functions}
-        header = FIRST_LINE.format(self.mutant.function, self.layer, self.seed)
-        return header + body_of(whole, text, others | {self.mutant.function: re.sub(r"^\((.*)\) = cache", r"\1 = cache", source)})
+        header = HEADER.format(self.mutant.function, f"--layer {self.asked} " if self.asked else "", self.seed)
+        return header + body_of(whole, text, others | {self.mutant.function: source})

@@ -1,4 +1,4 @@
-"""All that is known of the right gradients in a case, for the diagnosis: terms, false friends, and what else may be mistaken."""
+"""Knowledge of the right gradients in a case, for the diagnosis: their terms, false friends, and possible factors."""
 from functools import cache as cache_of
 from itertools import combinations
 
@@ -36,8 +36,7 @@ def knowledge(layer, case, dout):
         return own | {sentences: {name: {"": value} for name, value in of(other).items()}
                       for sentences, other in other_douts(dout)}
 
-    arrays = {name: value for name, value in [*arguments.items(), *arguments.get("p", {}).items()]
-              if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    arrays = floats(arguments) | floats(arguments.get("p", {}))
 
     def known(name, value):
         return Knowledge(
@@ -48,6 +47,10 @@ def knowledge(layer, case, dout):
             case.sizes, REASONS, factors(layer, arguments, cache))
 
     return {name: known(name, value) for name, value in true.items()}
+
+
+def floats(named):
+    return {name: value for name, value in named.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
 
 
 def dout_name(layer):
@@ -70,7 +73,7 @@ def factors(layer, arguments, cache):
         return {"the weight of the caption": weights, "the softmax": np.exp(cache[0]), "logits": arguments["logits"]}
     if layer in RESIDUAL:
         return {"the dropout mask": cache[-1][0]} if cache[-1][0] is not None else {}
-    return {name: value for name, value in arguments.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    return floats(arguments)
 
 
 def false_friends(layer, arguments, dout):

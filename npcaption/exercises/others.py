@@ -6,9 +6,10 @@ from ..config import ModelConfig
 from ..gradcheck.numeric import TOLERANCE, relative_error
 from ..model import wiring
 from ..model.parameters import Parameters, initialise
-from .diagnose import Knowledge, causes, shape_causes
+from .diagnose import Knowledge, causes
 from .guard import Guard
 from .run import Failed
+from .shapes import shape_causes
 from .ways import decoding, named
 from .words import REASONS
 
@@ -67,7 +68,7 @@ def numerical_causes(dx, true, second, c, known):
     for sign, words in ((1, "up"), (-1, "down")):
         h = sign * 2 * float((off * second).sum() / (second * second).sum())
         if h > 1e-12 and np.abs(off - sign * h / 2 * second).max() < 0.02 * np.abs(off).max() and h < 0.01:
-            return [f"a one-sided difference: x moves {words} only. Move it both ways; then the error of first order cancels"]
+            return [f"a one-sided difference: x moves {words} only. Moved both ways, the error of first order cancels"]
     third = 6 * c
     h2 = 6 * float((off * third).sum() / (third * third).sum())
     if h2 > 0 and np.abs(off - h2 / 6 * third).max() < 0.02 * np.abs(off).max():
@@ -80,6 +81,9 @@ def numerical_causes(dx, true, second, c, known):
     rounded = np.round(np.median(dx / true), 6)
     if 0 < np.abs(off).max() < 0.3 * np.abs(true).max() and np.abs(rounded - 1) < 0.1:
         return ["it is nearly right: h is so small a step that rounding spoils the difference"]
+    c = float((dx * true).sum() / (true * true).sum())
+    if 0 < c < 0.05 and relative_error(c * true, dx) < NUMERICAL_TOLERANCE:
+        return [f"it is {c:.2g} times what it must be, as a difference is that was not divided by 2h"]
     for close_to in (2, 0.5, -1, -2, -0.5):
         if relative_error(close_to * true, dx) < NUMERICAL_TOLERANCE:
             return causes(close_to * true, known)
@@ -87,8 +91,8 @@ def numerical_causes(dx, true, second, c, known):
 
 
 def check_decode_backward(written, called):
-    config = ModelConfig(image_size=12, patch_size=4, channels=14, heads=7, hidden=11, encoder_blocks=1, decoder_blocks=3,
-                         max_length=7, vocabulary=13)
+    config = ModelConfig(image_size=12, patch_size=4, channels=14, heads=7, hidden=11, encoder_blocks=1,
+                         decoder_blocks=3, max_length=7, vocabulary=13)
     rng = np.random.default_rng(0)
     p = initialise(config, 0, np.float64)
     p.flat[...] = 0.5 * rng.standard_normal(p.flat.shape)

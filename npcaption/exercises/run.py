@@ -5,9 +5,9 @@ import numpy as np
 
 from .. import layers
 from ..gradcheck.numeric import TOLERANCE, relative_error
-from .diagnose import shape_causes
 from .guard import Guard, same
-from .knowledge import knowledge, shown
+from .knowledge import floats, knowledge, shown
+from .shapes import shape_causes
 from .stub import UNWRITTEN
 
 
@@ -42,23 +42,27 @@ class Run:
     """One case: what the student's pair makes of it, and what was asked of it."""
 
     def __init__(self, layer, forward, backward, case, dout, called):
+        """dout: None for random numbers; a number for that in every place"""
         self.layer, self.case, self.called, self.backward = layer, case, called, backward
         self.out, _ = getattr(layers, f"{layer}_forward")(**case.arguments)
         returned = called(lambda: forward(**case.arguments))
-        if not isinstance(returned, tuple) or len(returned) != 2 or not np.allclose(returned[0], self.out, equal_nan=True):
-            raise Failed(f"{layer}_forward gives another output than the textbook's; leave its output as it was", (),
-                         ["the forward was changed"])
+        if not (isinstance(returned, tuple) and len(returned) == 2
+                and np.shape(returned[0]) == np.shape(self.out)
+                and np.allclose(returned[0], self.out, equal_nan=True)):
+            said = f"{layer}_forward gives another output than the textbook's; leave its output as it was"
+            raise Failed(said, (), [said])
         self.cache = returned[1]
-        if dout is None:
-            dout = np.random.default_rng(1).standard_normal(np.shape(self.out)) if np.ndim(self.out) else np.float64(1.7)
-            dout = np.asfortranarray(dout) if np.ndim(dout) > 1 and not case.sizes else dout
-        elif np.ndim(dout) == 0 and np.ndim(self.out):
-            dout = np.ones_like(self.out)
-        self.dout = dout
-        self.known = None
-        self.names = [n for n, v in case.arguments.items() if n != "weights" and getattr(v, "dtype", dout.dtype
-                      if hasattr(dout, "dtype") else None) is not None and isinstance(v, np.ndarray) and v.dtype.kind == "f"]
-        self.found = {}
+        self.dout = self.random_dout() if dout is None else dout
+        if np.ndim(self.out) and np.ndim(self.dout) == 0:
+            self.dout = np.full_like(self.out, dout)
+        self.names = list(floats({name: value for name, value in case.arguments.items() if name != "weights"}))
+        self.known, self.found = None, {}
+
+    def random_dout(self):
+        if np.ndim(self.out) == 0:
+            return np.float64(1.7)
+        dout = np.random.default_rng(1).standard_normal(self.out.shape)
+        return dout if self.case.sizes else np.asfortranarray(dout)  # in the traps it is not contiguous
 
     def call(self, fill):
         """-> the gradients as they were returned, and what was added into g, which begins with random numbers"""
@@ -69,12 +73,12 @@ class Run:
         g = {n: v.copy() for n, v in before.items()}
         returned = self.called(self.backward, self.dout, self.cache, g)
         if g.keys() != before.keys():
-            raise Failed(f"g must keep the names {', '.join(before)}; now it has {', '.join(map(str, g))}", (),
-                         ["g has other names"])
+            said = f"g must keep the names {', '.join(before)}; now it has {', '.join(map(str, g)) or 'none'}"
+            raise Failed(said, (), [said])
         for n in g:
             if np.shape(g[n]) != before[n].shape:
-                raise Failed(f'g["{n}"] now has shape {np.shape(g[n])}, it must be {before[n].shape}: add a gradient of '
-                             "that shape", (), [f"shape of {n}"])
+                said = f'g["{n}"] now has shape {np.shape(g[n])}, it must be {before[n].shape}: add such a gradient'
+                raise Failed(said, (), [said])
         return returned, {n: (before[n], np.asarray(g[n])) for n in g}
 
     def knowledge(self):
@@ -91,7 +95,8 @@ class Run:
         named = ", ".join(shown(n) for n in names)
         for n, part in zip(names, parts):
             if not isinstance(part, (np.ndarray, np.floating)):
-                raise Failed(f"{shown(n)} is a {type(part).__name__}; return an array", (), ["type"])
+                said = f"{shown(n)} is a {type(part).__name__}; return an array"
+                raise Failed(said, (), [said])
         parts = [np.array(part) for part in parts]            # copies: they may be dout itself
         order = [next((m for m in names if np.shape(part) == known[m].true.shape and
                        relative_error(known[m].true, part) < TOLERANCE), None) for part in parts]
@@ -112,7 +117,8 @@ class Run:
             raise Failed(said, (), [said])
         again, into_again = self.call(2)
         if not all(same(a, b) for a, b in zip(parts, as_parts(again, names))):
-            raise Failed("called again with the same dout and cache, it returns other gradients", (), ["not the same twice"])
+            said = "called again with the same dout and cache, it returns other gradients"
+            raise Failed(said, (), [said])
         for n, (before, after) in into_g.items():
             self.require_added(n, before, after, *into_again[n])
         self.found = dict(zip(names, parts)) | {f"p[{n}]": part for n, part in added.items()}

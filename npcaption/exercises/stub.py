@@ -1,4 +1,4 @@
-"""Stubs: the textbook's file with the backward passes cut out. No solution is stored: they are made from its syntax tree."""
+"""Stubs: the textbook's file with the backward passes cut out, made from its syntax tree. No solution is stored."""
 import ast
 
 from .catalogue import PACKAGE
@@ -16,7 +16,7 @@ def exercise_header(exercise):
     names = " and ".join(exercise.functions)
     look = exercise.path.relative_to(PACKAGE.parent).as_posix()
     return (f'"""Exercise: write {names}.\n\n'
-            f"    npcaption exercises check {exercise.name}\n\n"
+            f"    python -m npcaption.exercises check {exercise.name}\n\n"
             f"The textbook's version is in {look}: look after, not before.\n"
             '"""\n')
 

@@ -25,7 +25,17 @@ def rows_sum(x):
 def projection(pick, x, w, dout):
     rows, drows = x.reshape(-1, x.shape[-1]), dout.reshape(-1, dout.shape[-1])
     return {"x": {"dout w^T": dout @ w.T},
-            "w": {"x^T dout": pick(rows.T @ drows, outer=np.outer(rows.sum(0), drows.sum(0)))}}
+            "w": {"x^T dout": pick(rows.T @ drows, outer=np.outer(rows.sum(0), drows.sum(0)),
+                                        **outers(x, dout))}}
+
+
+def outers(x, dout):
+    """One axis of the rows summed before the product, the others kept apart."""
+    found = {}
+    for axis, name in ((0, "batch_first"), (-2, "tokens_first")):
+        if x.ndim > 2:
+            found[name] = np.tensordot(x.sum(axis), dout.sum(axis), (tuple(range(x.ndim - 2)),) * 2)
+    return found
 
 
 def linear(pick, x, w, b, dout):
@@ -40,8 +50,9 @@ def gelu(pick, x, dout):
     tanh = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x ** 3))
     slope = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
     return {"x": {
-        "the term of Phi": dout * pick(cdf, times_x=x * cdf, again=x * cdf, relu=x > 0, multiplied=cdf * pdf,
-                                       multiplied_x=cdf * x * pdf, logistic=logistic, swish=swish, tanh=0.5 * (1 + tanh)),
+        "the term of Phi": dout * pick(
+            cdf, tail=1 - cdf, times_x=x * cdf, again=x * cdf, relu=x > 0, multiplied=cdf * pdf,
+            multiplied_x=cdf * x * pdf, logistic=logistic, swish=swish, tanh=0.5 * (1 + tanh)),
         "the term of phi, the density": dout * pick(x, no_x=1, again=0, relu=0, multiplied=0, multiplied_x=0) * pick(
             pdf, logistic=1.702 * logistic * (1 - logistic), swish=swish * (1 - swish),
                 tanh=0.5 * (1 - tanh ** 2) * slope)}}
@@ -51,22 +62,25 @@ def cross_entropy(pick, logits, targets, total, dout, weights=None):
     p = np.exp(logits - logits.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     v = np.arange(logits.shape[-1])
+    columns = np.exp(np.log(p) - np.log(p).max())
     onehot = (targets[..., None] == v) * 1.0
     each = np.ones(targets.shape[:-1]) if weights is None else weights
     counts = pick(targets != 0, padding=np.ones(targets.shape))
     share = (counts * pick(each, no_weights=np.ones_like(each))[..., None])[..., None] * dout / total
     return {"logits": {
         "the softmax": share * pick(p, log=np.log(p), logits=logits, target_only=p * onehot, over_p=0 * p,
-                                    elementwise=0 * p, all_ones=p),
+                                    elementwise=0 * p, over_tokens=columns / columns.sum(-2, keepdims=True)),
         "the onehot of the target": -share * pick(
             onehot, all_ones=1, over_p=onehot / p, elementwise=onehot * (1 - p), at_target=p * onehot,
-            later=np.roll(onehot, 1, -2), earlier=np.roll(onehot, -1, -2))}}
+            later=np.roll(onehot, 1, -2), earlier=np.roll(onehot, -1, -2),
+            id_higher=np.roll(onehot, 1, -1), id_lower=np.roll(onehot, -1, -1))}}
 
 
 def binary_cross_entropy(pick, logits, targets, total, dout):
     p = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
     slope = pick(1, own_slope=p * (1 - p), to_p=1 / (p * (1 - p)), present=targets, absent=1 - targets) * dout / total
-    return {"logits": {"the sigmoid": pick(p, no_sigmoid=logits) * slope, "the target": -targets * slope}}
+    p = pick(p, no_sigmoid=logits, hard=logits > 0, tanh=np.tanh(logits))
+    return {"logits": {"the sigmoid": p * slope, "the target": -targets * slope}}
 
 
 def embedding(pick, ids, w, dout):
@@ -101,10 +115,11 @@ def layernorm(pick, x, w, b, dout):
     inner = pick(first, w_first_only=dout, w_outside=dout)
     outer = pick(1, w_outside=w)
     before = pick(rstd, no_rstd=1, rstd_twice=rstd ** 2, over_rstd=1 / rstd)
-    inside = pick(xhat, centred_in=centred, x_in=x)
+    inside = pick(xhat, centred_in=centred, x_in=x, xhat_squared=xhat * xhat)
     outside = pick(xhat, centred_out=centred, x_out=x, no_xhat=1)
-    third = outside * pick(average(inner * inside), means_apart=average(inner) * average(inside), no_xhat_in=average(inner))
-    return {"x": {"x's own term": before * first, "the term of the row's mean": -before * outer * average(inner),
+    third = outside * pick(average(pick(inner, no_w_third=dout) * inside), no_xhat_in=average(inner))
+    second = average(pick(inner, no_w_second=dout))
+    return {"x": {"x's own term": before * first, "the term of the row's mean": -before * outer * second,
                   "the term of the row's standard deviation": -before * outer * third},
             "w": {"the sum of dout xhat": rows_sum(
                 pick(dout, w_in_dw=d) * pick(xhat, x_for_xhat=x, centred_for_xhat=centred, rstd_in_dw=xhat * rstd))},
@@ -117,9 +132,11 @@ def attention(pick, q, k, v, causal, dout):
     weights = pick(att, plain_sum=1, plain_mean=1 / att.shape[-1], squared=att * att)
     axis = pick(-1, over_queries=-2)
     total = (datt * weights).sum(axis, keepdims=True)
+    total = pick(total, over_matrix=(datt * att).sum((-1, -2), keepdims=True))
     front = pick(att, no_att=1)
-    own = pick(front * datt, no_softmax=datt, diagonal=att * (1 - att) * datt, no_datt=att * (1 - att))
-    other = pick(front * total, no_softmax=0, diagonal=0, no_datt=0)
+    own = pick(front * datt, no_att_first=datt, no_softmax=datt, diagonal=att * (1 - att) * datt,
+               no_datt=att * (1 - att))
+    other = pick(front * total, no_att_second=total, no_softmax=0, diagonal=0, no_datt=0)
     own, other = own * scale, -scale * (other + 0 * att)       # (..., H, T, S) each
     keys = pick(k, v_for_k=v)
     return {"q": {"the term of datt itself": own @ keys, "the term of the row's weighted mean": other @ keys},
@@ -130,7 +147,9 @@ def attention(pick, q, k, v, causal, dout):
 def dropout(pick, x, rate, key, dout):
     mask = layers.dropout_forward(np.ones_like(x), rate, key)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {"x": {"dout * mask": dout * pick(mask, no_mask=1, unscaled=mask > 0, mask_twice=mask ** 2, over_mask=1 / mask)}}
+        return {"x": {"dout * mask": dout * pick(
+            mask, no_mask=1, unscaled=mask > 0, mask_twice=mask ** 2, over_mask=1 / mask, undropped=mask.max(),
+            other_mask=1 - mask)}}
 
 
 def split_heads(pick, x, heads, dout):
@@ -150,7 +169,8 @@ def patches(pick, image, size, dout):
     n = side // size
     tiles = dout.reshape(*front, n, n, c, size, size)
     last = dout.reshape(*front, n, n, size, size, c)
-    tiles = pick(np.moveaxis(tiles, -3, -1), channels_last=last, pixels_turned=np.moveaxis(tiles, -3, -1).swapaxes(-3, -2))
+    tiles = np.moveaxis(tiles, -3, -1)
+    tiles = pick(tiles, channels_last=last, pixels_turned=tiles.swapaxes(-3, -2))
     made = tiles.swapaxes(-4, -3).reshape(image.shape)
     return {"image": {"dout": pick(made, only_reshape=dout.reshape(image.shape), image_turned=made.swapaxes(-3, -2))}}
 
@@ -158,7 +178,7 @@ def patches(pick, image, size, dout):
 def windows(pick, image, size, stride, dout):
     (_, (shape, side, _, _)), margin = layers.windows_forward(image, size, stride), size // 2
     d = dout.reshape(*dout.shape[:-1], size, size, -1)
-    d = pick(d, window_turned=d.swapaxes(-3, -2))
+    d = pick(d, window_turned=d.swapaxes(-3, -2), window_reversed=d[..., ::-1, ::-1, :])
     added, last, counts = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for y, x in np.ndindex(size, size):
         at = ..., slice(y, y + side, stride), slice(x, x + side, stride), slice(None)

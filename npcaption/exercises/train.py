@@ -18,9 +18,9 @@ NOT_USED = ("numerical_gradient",)                           # training has no u
 
 
 def own_functions(folder):
-    """{name: function} of every exercise in the folder that is right, forwards too, as a cache may be the student's own.
+    """-> {name: function} of every exercise in the folder that is right, and the names of those begun but not right
 
-    -> them, and the names of the exercises that are begun but not right
+    Forwards too, as a cache may be the student's own.
     """
     found, not_right = {}, []
     for exercise in EXERCISES.values():
@@ -47,7 +47,7 @@ def loaded(path):
 
 @contextmanager
 def in_place(functions):
-    """The functions wherever the package calls the textbook's of that name: in every module of the layers, and the wiring.
+    """The functions wherever the package calls the textbook's of that name, in all modules of layers and the wiring.
 
     Attributes of modules, not code objects, so that each function keeps its own imports. They are put back. -> how many
     """

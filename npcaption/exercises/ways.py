@@ -1,7 +1,7 @@
 """Ways through a sublayer: its gradient's terms, and wrong ones, made by running the textbook's backward with a change.
 
-A change replaces a backward that the sublayer calls: by one that is skipped, that keeps one of its results only, or that
-returns them in another order.
+A change replaces a backward that the sublayer calls: by one that is skipped, keeps only one of its results, returns
+them in another order, or is given another gradient.
 """
 from contextlib import suppress
 from itertools import permutations
@@ -109,7 +109,7 @@ def terms(layer, backward, run, dout, true):
     if layer in RESIDUAL:
         found["x"].append({"the way around the branch": dout, "the way into the branch": true["x"] - dout})
     if "attention" in layer:
-        parts = [run(altered(backward, {"attention_backward": keeping(layers.attention_backward, i)})) for i in range(3)]
+        parts = [run(altered(backward, {"attention_backward": keeping(L.attention_backward, i)})) for i in range(3)]
         for name in true:
             around = {"the way around the branch": dout} if name == "x" else {}
             named = around | {way: part[name] - (dout if name == "x" else 0) for way, part in zip(PARTS, parts)}
@@ -135,7 +135,7 @@ def mistaken(layer, backward, run, dout, true):
         inner = true["x"] - dout
         for label, array in known:
             if array.shape == dout.shape:
-                found[f"{label} is added to dout; it must be what comes back at the branch's entry"] = {"x": dout + array}
+                found[f"{label} is added to dout; what comes back at the branch's entry must be"] = {"x": dout + array}
                 found[f"{label} stands where dout belongs, on the way around the branch"] = {"x": array + inner}
     return found
 
@@ -183,9 +183,8 @@ def decoding(dx, cache, zeros):
 
     turned = wiring.decode_backward.__globals__ | {"reversed": iter}
     forwards = FunctionType(wiring.decode_backward.__code__, turned)
-    wrong = {("the blocks come in the forward's order; the last block is the first on the way back: reverse them",): run(forwards),
-             ("self-attention comes before cross-attention; the order of the sublayers must be reversed, too",):
-                 run(exchanged)}
+    wrong = {("the blocks come in the forward's order; the last block is the first on the way back",): run(forwards),
+             ("self-attention comes before cross-attention; the sublayers' order must be reversed",): run(exchanged)}
     return {"source": {f"the dsource of block {i}": block(i) for i in range(len(blocks))}}, wrong
 
 

@@ -1,11 +1,17 @@
 """Words for the changes of a formula, and the reasons for its terms. They say what is wrong, never the line."""
 
 WORDS = {
-    "projection": {"outer": "the rows are summed before they are multiplied; each row must be multiplied first, then summed"},
+    "projection": {"outer": "the rows are summed before they are multiplied; each row must be multiplied first, "
+    "then summed",
+                   "batch_first": "the batch is summed before the product; each row must be multiplied first, "
+                                  "then summed",
+                   "tokens_first": "the tokens are summed before the product; each row must be multiplied "
+                                   "first, then summed"},
     "gelu": {
         "exponent": "phi has exp(-x^2) in place of exp(-x^2 / 2): the half in the exponent is left out",
         "growing": "phi grows: its exponent has the wrong sign",
         "of_root": "phi is taken at x / sqrt(2), as erf is; phi(x) has x itself",
+        "tail": "1 - Phi stands in Phi's place",
         "times_x": "Phi is multiplied by x: in this term x was differentiated, so x is gone",
         "again": "this is the forward's output times dout: nothing was differentiated",
         "relu": "this is the slope of ReLU, a step from 0 to 1",
@@ -22,16 +28,23 @@ WORDS = {
         "logits": "the logits stand where the softmax belongs",
         "target_only": "the softmax is there at the target only; every logit of the row moves its sum",
         "over_p": "this is the slope of -log p at the target, -1 / p: the way through the softmax is missing",
-        "elementwise": "the softmax is differentiated elementwise, only the diagonal of its Jacobian: other logits move p too",
+        "elementwise": "the softmax is differentiated elementwise, only the diagonal of its Jacobian: other "
+                       "logits move p too",
         "at_target": "the target's entry is multiplied by 0; 1 must be subtracted from it",
+        "over_tokens": "the softmax runs over the tokens' axis; it runs over the vocabulary, the last one",
+        "id_higher": "the onehot stands one id too high",
+        "id_lower": "the onehot stands one id too low",
         "all_ones": "1 is subtracted everywhere; only the target has the onehot's 1",
         "later": "the targets are shifted by one place: each row has the target of the row before",
         "earlier": "the targets are shifted by one place: each row has the target of the next row"},
     "binary_cross_entropy": {
-        "own_slope": "the sigmoid's slope p (1 - p) is multiplied in once more; together with the logarithm's it cancels",
+        "own_slope": "the sigmoid's slope p (1 - p) is multiplied in once more; together with the logarithm's "
+                     "it cancels",
         "to_p": "this is the gradient with respect to p: the sigmoid's slope p (1 - p) is left out",
         "present": "only the words that are there (t = 1) have a gradient; the absent ones must have one too",
         "absent": "only the words that are absent (t = 0) have a gradient; those that are there must have one too",
+        "hard": "a hard decision, logits > 0, stands where the sigmoid belongs",
+        "tanh": "tanh of the logits stands where the sigmoid belongs",
         "no_sigmoid": "the logits stand where the sigmoid belongs"},
     "embedding": {
         "last_id": "a repeated id keeps only its last place: its row must collect from all places",
@@ -62,7 +75,9 @@ WORDS = {
         "centred_out": "x - mean stands for xhat in front of the standard deviation's mean: rstd is left out there",
         "x_out": "x stands for xhat in front of the standard deviation's mean",
         "no_xhat": "xhat is left out in front of the standard deviation's mean",
-        "means_apart": "in the standard deviation's term the means are taken apart: the mean of a product is no product of means",
+        "xhat_squared": "xhat is squared inside the standard deviation's mean",
+        "no_w_second": "in the term of the row's mean w is left out: dout stands where dxhat belongs",
+        "no_w_third": "in the term of the row's standard deviation w is left out: dout stands where dxhat belongs",
         "no_xhat_in": "xhat is left out inside the standard deviation's mean",
         "w_in_dw": "w is multiplied in: dxhat stands where dout belongs",
         "x_for_xhat": "x stands where xhat belongs",
@@ -73,10 +88,15 @@ WORDS = {
         "plain_sum": "the row's sum of datt is not weighted by att",
         "plain_mean": "the row's mean of datt is a plain mean; it must be weighted by att",
         "squared": "the row's mean of datt is weighted by att squared; the weight is att",
-        "over_queries": "the mean is over the queries, the last axis but one; each query's row of sources has its own mean",
+        "over_queries": "the mean is over the queries, the last axis but one; each query's row of sources has "
+                        "its own mean",
+        "over_matrix": "the mean is over the whole matrix; each row, of one query, has its own",
+        "no_att_first": "att is left out in the term of datt itself",
+        "no_att_second": "att in front is left out in the term of the row's weighted mean",
         "no_att": "att in front of the softmax's backward is left out",
         "no_softmax": "the softmax's backward is left out: datt was taken for dscores",
-        "diagonal": "only the diagonal of the softmax's Jacobian, att (1 - att), is there: the other scores of a row move it too",
+        "diagonal": "only the diagonal of the softmax's Jacobian, att (1 - att), is there: the other scores of "
+                    "a row move it too",
         "no_datt": "datt is left out: att (1 - att) alone is the softmax's slope",
         "k_for_v": "datt is made with k; out = att v, so v belongs there",
         "v_for_k": "dq is made with v; the scores are q k^T, so k belongs there",
@@ -86,6 +106,8 @@ WORDS = {
         "no_mask": "the mask is left out: what was dropped has no gradient",
         "unscaled": "the scale 1 / (1 - rate) of what was kept is left out",
         "mask_twice": "the mask is multiplied in twice: kept entries are scaled twice",
+        "undropped": "all is scaled by 1 / (1 - rate), but nothing dropped: the mask has 0s, too",
+        "other_mask": "1 - mask stands where the mask belongs",
         "over_mask": "divided by the mask where it must be multiplied"},
     "split_heads": {
         "no_swap": "reshaped without the swap of the token and head axes",
@@ -98,6 +120,7 @@ WORDS = {
     "windows": {
         "last_window": "where windows overlap, only the last one counts: a pixel gets the sum",
         "window_turned": "rows and columns inside a window are exchanged",
+        "window_reversed": "the places of a window are in reverse order",
         "middle": "only the middle of a window sends back: every place of it must",
         "averaged": "averaged over the windows that hold a pixel; it must be their sum",
         "corner": "the margin is cut off at one side only: the image is shifted",
