@@ -110,10 +110,16 @@ def tell(exercise, path, timed, compare):
         if outcome.slow:
             print(outcome.slow)
         if compare:
-            print(f"\nThe textbook's version, for comparison, in {exercise.path.name}:\n\n{table.textbook(exercise)}")
+            print(f"\nThe textbook's version, for comparison, {shortest(exercise.path)}:\n\n"
+                  f"{table.textbook(exercise)}")
     elif outcome.state == "wrong":
         print(f"Read {lesson_of(exercise)}. A hint: {command_to('hint', exercise.name)}")
     return outcome.state == "right"
+
+
+def shortest(path):
+    """A path as one would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def hint(words):

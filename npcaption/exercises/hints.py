@@ -33,7 +33,7 @@ HINTS = {
     "layernorm": (
         "By how many ways does x_i reach xhat_j?",
         "Three: its own place, the mean of its row, the standard deviation of its row. Each is a term of dx.",
-        "With dxhat = dout * w: the second term is a mean of dxhat, the third has xhat outside and inside its mean."),
+        "Call w times dout dxhat: the second term is a mean of dxhat, the third has xhat outside and inside its mean."),
     "attention": (
         "A row of att sums to 1. If one score rises, what happens to the other weights of its row?",
         "The gradient of a row of scores is att times (datt less one number a row), a mean weighted by att.",

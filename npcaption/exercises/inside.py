@@ -36,8 +36,8 @@ def main(name, path, found, seconds):
             verdict = examine(exercise, offered, path)
         except Failed as failed:
             verdict = Verdict("wrong", failed.lines, failed.causes)
-        except SystemExit as end:
-            verdict = Verdict("wrong", ["The file ends Python (sys.exit). Remove that.", *at(end, path)])
+        except (SystemExit, KeyboardInterrupt) as end:
+            verdict = Verdict("wrong", [f"The file ends Python ({type(end).__name__}). Remove that.", *at(end, path)])
         slow = slower(exercise, offered, path) if verdict.state == "right" else ""
         sys.stdout.flush()
         Path(found).write_text(json.dumps({"state": verdict.state, "lines": verdict.lines, "slow": slow}))

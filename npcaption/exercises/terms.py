@@ -68,7 +68,7 @@ def cross_entropy(pick, logits, targets, total, dout, weights=None):
     counts = pick(targets != 0, padding=np.ones(targets.shape))
     share = (counts * pick(each, no_weights=np.ones_like(each))[..., None])[..., None] * dout / total
     return {"logits": {
-        "the softmax": share * pick(p, log=np.log(p), logits=logits, target_only=p * onehot, over_p=0 * p,
+        "the softmax": share * pick(p, log=np.log(p), logits=logits, over_p=0 * p,
                                     elementwise=0 * p, over_tokens=columns / columns.sum(-2, keepdims=True)),
         "the onehot of the target": -share * pick(
             onehot, all_ones=1, over_p=onehot / p, elementwise=onehot * (1 - p), at_target=p * onehot,
@@ -115,8 +115,8 @@ def layernorm(pick, x, w, b, dout):
     inner = pick(first, w_first_only=dout, w_outside=dout)
     outer = pick(1, w_outside=w)
     before = pick(rstd, no_rstd=1, rstd_twice=rstd ** 2, over_rstd=1 / rstd)
-    inside = pick(xhat, centred_in=centred, x_in=x, xhat_squared=xhat * xhat)
-    outside = pick(xhat, centred_out=centred, x_out=x, no_xhat=1)
+    inside = pick(xhat, no_rstd_third=centred, x_in=x, xhat_squared=xhat * xhat)
+    outside = pick(xhat, x_out=x, no_xhat=1)
     third = outside * pick(average(pick(inner, no_w_third=dout) * inside), no_xhat_in=average(inner))
     second = average(pick(inner, no_w_second=dout))
     return {"x": {"x's own term": before * first, "the term of the row's mean": -before * outer * second,

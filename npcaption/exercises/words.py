@@ -26,10 +26,9 @@ WORDS = {
         "no_weights": "the captions' weights are left out",
         "log": "log-probabilities stand where the softmax belongs: exp is left out",
         "logits": "the logits stand where the softmax belongs",
-        "target_only": "the softmax is there at the target only; every logit of the row moves its sum",
         "over_p": "this is the slope of -log p at the target, -1 / p: the way through the softmax is missing",
-        "elementwise": "the softmax is differentiated elementwise, only the diagonal of its Jacobian: other "
-                       "logits move p too",
+        "elementwise": "the softmax is differentiated elementwise, at the target only: only the diagonal of its "
+                       "Jacobian; every logit of the row moves p",
         "at_target": "the target's entry is multiplied by 0; 1 must be subtracted from it",
         "over_tokens": "the softmax runs over the tokens' axis; it runs over the vocabulary, the last one",
         "id_higher": "the onehot stands one id too high",
@@ -70,9 +69,8 @@ WORDS = {
         "no_rstd": "rstd, one over the standard deviation, is left out",
         "rstd_twice": "rstd is multiplied in twice",
         "over_rstd": "divided by rstd where it must be multiplied: rstd is already one over the standard deviation",
-        "centred_in": "x - mean stands for xhat inside the standard deviation's mean: rstd is left out there",
+        "no_rstd_third": "x - mean stands for one xhat in the standard deviation's term: rstd is left out there",
         "x_in": "x stands for xhat inside the standard deviation's mean",
-        "centred_out": "x - mean stands for xhat in front of the standard deviation's mean: rstd is left out there",
         "x_out": "x stands for xhat in front of the standard deviation's mean",
         "no_xhat": "xhat is left out in front of the standard deviation's mean",
         "xhat_squared": "xhat is squared inside the standard deviation's mean",
