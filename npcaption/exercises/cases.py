@@ -110,9 +110,16 @@ def random(layer, batch=None):
     return Case("on random numbers", arguments, sizes)
 
 
+BATCHED = "x", "source", "image", "ids", "logits", "targets", "weights", "words", "key", "q", "k", "v"  # arguments
 STEM = (3, 5, 2), (5, 5, 1), (5, 7, 2)  # inputs, outputs, stride
 
 
 def traps(layer):
-    """The odd cases of the gradient checks: no batch, not contiguous, padding, other lengths, dropout."""
-    return [Case(case.about, case.arguments, {}) for case in cases() if case.layer == layer]
+    """A case without a batch axis, and the odd ones of the gradient checks.
+
+    They are not contiguous, or have padding, repeated ids, other lengths, dropout.
+    """
+    alone = random(layer)
+    alone = Case("no batch axis", {name: value[0] if name in BATCHED else value for name, value in alone.arguments.items()},
+                 {})
+    return [alone] + [Case(case.about, case.arguments, {}) for case in cases() if case.layer == layer]

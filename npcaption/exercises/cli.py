@@ -11,6 +11,7 @@ Each of them has --help. Nothing is stored but your files.
 """
 import sys
 import time
+from itertools import chain, count
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, why
@@ -182,10 +183,20 @@ def train(words):
                                  "textbook's.")
     add_option(parser, "epochs", int, "passes over the scenes", Range(1), default=training.EPOCHS)
     add_option(parser, "scenes", int, "scenes to generate", Range(100), default=20000)
-    parser.add_argument("--out", type=filename, metavar="DIR", help="run directory (default: DIR/train)")
+    parser.add_argument("--out", type=filename, metavar="DIR",
+                        help="run directory (default: a new one, such as mine/train)")
     options = arguments(parser, words)
     folder = Path(options.dir)
-    training.train(folder, Path(options.out or folder / "train"), options.epochs, options.scenes)
+    out = Path(options.out or unused(folder / "train"))
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty. Name another folder with --out.")
+    training.train(folder, out, options.epochs, options.scenes)
+
+
+def unused(folder):
+    """The folder, or folder-2, folder-3 and so on: the first that does not exist."""
+    names = (folder.with_name(f"{folder.name}-{n}") for n in count(2))
+    return next(path for path in chain([folder], names) if not path.exists())
 
 
 ACTIONS = {"start": start, "check": check_files, "hint": hint, "hunt": hunt, "train": train}

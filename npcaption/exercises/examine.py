@@ -69,7 +69,7 @@ def require_right(runs):
     for n, known in first.knowledge().items():
         error = relative_error(known.true, first.found[n])
         if error < TOLERANCE:
-            rows.append(f"    {shown(n)}  right, to {error:.0e}")
+            rows.append(f"    {shown(n)}  right" + f", to {error:.0e}" * bool(error))
             continue
         wrong.add(n)
         said = causes(first.found[n], known)
@@ -80,11 +80,15 @@ def require_right(runs):
         found += [f"{shown(n)}: {sentence}" for sentence in said]
     for other in runs[1:]:
         numeric = numerical_gradients(getattr(layers, f"{other.layer}_forward"), other.case.arguments, other.dout)
-        for n, dx in numeric.items():
-            if relative_error(dx, other.found[n]) >= TOLERANCE:
-                wrong.add(n)
-                rows += [f"    {shown(n)} on paper's numbers, {other.layer} in its lesson:",
-                         f"        yours      {listed(other.found[n])}", f"        numerical  {listed(dx)}"]
+        differ = [n for n, dx in numeric.items() if relative_error(dx, other.found[n]) >= TOLERANCE]
+        wrong |= set(differ)
+        if differ:
+            given = {**other.case.arguments, "dout": other.dout}
+            rows.append("    On paper: " + ", ".join(f"{n} = {listed(a)}" for n, a in given.items()
+                                                     if isinstance(a, (np.ndarray, np.floating)) and np.any(a)))
+        for n in differ:
+            rows += [f"        {shown(n)}  yours      {listed(other.found[n])}",
+                     f"        {'':<{len(shown(n))}}  numerical  {listed(numeric[n])}"]
     if wrong:
         raise Failed("the gradient is wrong" if len(wrong) == 1 else "the gradients are wrong", rows, found)
 
@@ -102,7 +106,8 @@ def worst(run, n, true):
 
 
 def listed(x):
-    return str(np.round(np.squeeze(x), 4).tolist()) if x.size <= 24 else f"{x.size} numbers"
+    rounded = np.round(np.squeeze(x), 4)
+    return str(rounded.astype(int).tolist() if np.all(rounded == rounded.astype(int)) else rounded.tolist())
 
 
 def narrowed(case):

@@ -2,6 +2,7 @@
 import csv
 import importlib.util
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +19,11 @@ NOT_USED = ("numerical_gradient",)                           # training has no u
 
 
 def own_functions(folder):
-    """-> {name: function} of every exercise in the folder that is right, and the names of those begun but not right
+    """-> {name: function} of the exercises that are right, their modules, and the names of those begun but not right
 
     Forwards too, as a cache may be the student's own.
     """
-    found, not_right = {}, []
+    found, own, not_right = {}, [], []
     for exercise in EXERCISES.values():
         path = folder / f"{exercise.name}.py"
         if exercise.name in NOT_USED or not path.is_file():
@@ -30,11 +31,11 @@ def own_functions(folder):
         if check(exercise, path).state != "right":
             not_right.append(exercise.name)
             continue
-        module = loaded(path)
+        own.append(loaded(path))
         for name in exercise.functions:
             pair = [name, name.replace("_backward", "_forward")]
-            found |= {each: getattr(module, each) for each in pair if hasattr(module, each)}
-    return found, not_right
+            found |= {each: getattr(own[-1], each) for each in pair if hasattr(own[-1], each)}
+    return found, own, not_right
 
 
 def loaded(path):
@@ -46,20 +47,28 @@ def loaded(path):
 
 
 @contextmanager
-def in_place(functions):
-    """The functions wherever the package calls the textbook's of that name, in all modules of layers and the wiring.
+def in_place(functions, own):
+    """The functions wherever the textbook's of that name are called: in all modules of layers, the wiring, and `own`.
 
-    Attributes of modules, not code objects, so that each function keeps its own imports. They are put back. -> how many
+    Attributes of modules are set, not code objects, so that each function keeps its own imports; they are put back.
+    -> a Counter of the calls
     """
     modules = [module for name, module in sys.modules.items() if name.split(".")[:2] == ["npcaption", "layers"]]
-    kept = []
-    for name, function in functions.items():
+    calls, kept = Counter(), []
+
+    def counted(name, function):
+        def call(*given, **named):
+            calls[name] += 1
+            return function(*given, **named)
+        return call
+
+    for name in functions:
         textbook = getattr(layers, name, None) or getattr(wiring, name)
-        kept += [(module, name, textbook) for module in [*modules, wiring] if vars(module).get(name) is textbook]
+        kept += [(module, name, textbook) for module in [*modules, wiring, *own] if vars(module).get(name) is textbook]
     try:
         for module, name, _ in kept:
-            setattr(module, name, functions[name])
-        yield len(kept)
+            setattr(module, name, counted(name, functions[name]))
+        yield calls
     finally:
         for module, name, textbook in kept:
             setattr(module, name, textbook)
@@ -67,7 +76,7 @@ def in_place(functions):
 
 def train(folder, out, epochs, scenes, say=print):
     """Train with the functions of the folder's files, and with the textbook's, and print both curves."""
-    functions, not_right = own_functions(folder)
+    functions, own, not_right = own_functions(folder)
     names = sorted(name for name in functions if name.endswith("_backward"))
     if not names:
         raise ConfigError(f"No exercise in {folder} is right yet, so there is nothing to train with. "
@@ -75,21 +84,30 @@ def train(folder, out, epochs, scenes, say=print):
     if not_right:
         say(f"Not right yet, so the textbook's are taken: {', '.join(not_right)}.")
     settings = configs.override(configs.preset("shapes"), engine="numpy", epochs=epochs, scenes=scenes)
-    with in_place(functions) as places:
-        say(f"Yours, in {places} places: {', '.join(names)}.\n")
+    say(f"Training with {len(names)} backward passes of yours.\n")
+    with in_place(functions, own) as calls:
         loop.train(settings, out / "yours", say=say)
-    say("\nNow the textbook's, for comparison.\n")
+    say("\nNow with the textbook's, for comparison.\n")
     loop.train(settings, out / "textbook", say=lambda line: line.startswith("epoch") and say(line))
-    say("\n" + compared(out) + f"\nYours were {len(names)} backward passes: {', '.join(names)}.")
+    say(f"\n{compared(out)}\n\n{whose(names, calls)}")
+
+
+def whose(names, calls):
+    """Sentences on the functions that were the student's."""
+    used = [f"{name} ({calls[name]:,} calls)" for name in names if calls[name]]
+    idle = [name for name in names if not calls[name]]
+    return (f"Yours were: {', '.join(used) or 'none'}.\n"
+            + f"Yours, but not used by this model: {', '.join(idle)}.\n" * bool(idle)
+            + "All others were the textbook's.")
 
 
 def compared(out):
     """The table of both logs."""
     rows = {name: rows_of(out / name / "log.csv") for name in ("yours", "textbook")}
-    lines = ["loss, nats a token     yours: train     val     textbook's: train     val"]
+    lines = ["{:<20}{:>14}{:>8}{:>20}{:>8}".format("nats a token", "yours: train", "val", "textbook: train", "val")]
     for own, other in zip(rows["yours"], rows["textbook"]):
-        lines.append(f"epoch {own['epoch']:>3}{'':>15}{float(own['train']):>10.4f}{float(own['val']):>9.4f}"
-                     f"{float(other['train']):>20.4f}{float(other['val']):>8.4f}")
+        losses = [float(row[split]) for row in (own, other) for split in ("train", "val")]
+        lines.append("epoch {:>3}{:>25.4f}{:>8.4f}{:>20.4f}{:>8.4f}".format(own["epoch"], *losses))
     return "\n".join(lines)
 
 

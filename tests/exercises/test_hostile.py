@@ -71,7 +71,8 @@ def test_a_file_that_cannot_be_used_gets_a_sentence(source, said, tmp_path):
     ("g['norm.bias'] = g['norm.bias'][:2]; return dout", "now has shape (2,)"),
 ])
 def test_what_is_done_to_g_gets_a_sentence(body, said, tmp_path):
-    outcome, told = checked(tmp_path, solved("mlp", mlp_backward=f"def mlp_backward(dout, cache, g):\n    {body}"), "mlp")
+    source = solved("mlp", mlp_backward=f"def mlp_backward(dout, cache, g):\n    {body}")
+    outcome, told = checked(tmp_path, source, "mlp")
     assert outcome.state == "wrong" and said in told, told
 
 
@@ -93,11 +94,13 @@ def test_what_it_prints_cannot_command_the_terminal(tmp_path):
 
 
 def test_a_process_that_it_leaves_behind_does_not_hold_the_check(tmp_path):
-    source = solved("gelu") + "\nimport subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    sleep = "import time; time.sleep(60)"
+    source = solved("gelu") + f"\nimport subprocess, sys\nsubprocess.Popen([sys.executable, '-c', '{sleep}'])\n"
     outcome, _ = checked(tmp_path, source)
     assert outcome.state == "right"
 
 
 def test_a_check_is_one_process_that_imports_numpy_alone(tmp_path):
-    (tmp_path / "gelu.py").write_text(solved("gelu") + "\nimport sys\nprint(sorted({'PIL', 'numba', 'tqdm'} & set(sys.modules)))\n")
+    asks = "\nimport sys\nprint(sorted({'PIL', 'numba', 'tqdm'} & set(sys.modules)))\n"
+    (tmp_path / "gelu.py").write_text(solved("gelu") + asks)
     assert check(EXERCISES["gelu"], tmp_path / "gelu.py").printed == ["[]"]
