@@ -119,7 +119,6 @@ def traps(layer):
 
     They are not contiguous, or have padding, repeated ids, other lengths, dropout.
     """
-    alone = random(layer)
-    alone = Case("no batch axis", {name: value[0] if name in BATCHED else value for name, value in alone.arguments.items()},
-                 {})
+    arguments = random(layer).arguments
+    alone = Case("no batch axis", {n: value[0] if n in BATCHED else value for n, value in arguments.items()}, {})
     return [alone] + [Case(case.about, case.arguments, {}) for case in cases() if case.layer == layer]

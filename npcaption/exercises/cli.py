@@ -91,7 +91,7 @@ def check_files(words):
     right = [tell(exercise, path, check_timed(exercise, path), bool(options.name)) for path, exercise in paths.items()]
     if options.watch:
         print("\nWatching. Ctrl-C ends.")
-        watch(list(paths), lambda path: print() or tell(paths[path], path, check_timed(paths[path], path), True))
+        watch(list(paths), lambda path: tell(paths[path], path, check_timed(paths[path], path), True))
     return 0 if all(right) else 1
 
 

@@ -137,7 +137,8 @@ def multiplied(got, known):
         for name, by in known.factors.items():
             for some in (some for k in range(len(terms), 0, -1) for some in combinations(terms, k)):
                 rest = sum(value for term, value in terms.items() if term not in some)
-                for how, words in ((np.multiply, "multiplied in"), (np.divide, "divided by")):
+                for how, words in ((np.multiply, "is multiplied in once too often"),
+                                   (np.divide, "is left out, or divided by once too often")):
                     try:
                         with np.errstate(all="ignore"):
                             wrong = rest + sum(how(terms[term], by) for term in some)
@@ -145,7 +146,7 @@ def multiplied(got, known):
                         continue
                     if close(got, wrong):
                         which = f"in {' and '.join(some)} " if len(some) < len(terms) else ""
-                        return [f"{which}{name} is {words if how is np.multiply else 'divided out'}, once too often"]
+                        return [f"{which}{name} {words}"]
     return []
 
 

@@ -11,8 +11,6 @@ from .terms import FORMULAS, changed, right
 from .ways import RESIDUAL, gradients
 from .words import REASONS, WORDS
 
-PLACES = "first", "last"
-
 
 def knowledge(layer, case, dout):
     """{argument: Knowledge} of a pair of the textbook in a case. The false friends are made when they are asked for."""
@@ -97,7 +95,7 @@ def other_douts(dout):
         return
     yield ("the absolute value of dout stands in its place",), np.abs(dout)
     for axis in range(np.ndim(dout) - 1):
-        for at, place in zip((0, -1), PLACES):
+        for at, place in ((0, "first"), (-1, "last")):
             part = np.zeros_like(dout)
             index = (slice(None),) * axis + (at,)
             part[index] = dout[index]

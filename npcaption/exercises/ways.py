@@ -49,28 +49,33 @@ def last_wins(dout, cache):
     return dw
 
 
-L = layers
 SKIPPED = {
     "dropout's backward is skipped": {"dropout_backward": lambda dout, cache: dout},
     "gelu's backward is skipped": {"gelu_backward": lambda dout, cache: dout},
     "layernorm's backward is skipped on the way to dx": {
-        "layernorm_backward": lambda dout, cache: (dout, *L.layernorm_backward(dout, cache)[1:])},
+        "layernorm_backward": lambda dout, cache: (dout, *layers.layernorm_backward(dout, cache)[1:])},
     "a repeated id keeps only its last place: its row must collect from all places": {"embedding_backward": last_wins},
-    "padding counts too": {"cross_entropy_backward": lambda dloss, cache: L.cross_entropy_backward(
+    "padding counts too": {"cross_entropy_backward": lambda dloss, cache: layers.cross_entropy_backward(
         dloss, (*cache[:2], np.ones_like(cache[2]), cache[3]))},
-    "the captions' weights are left out": {"cross_entropy_backward": lambda dloss, cache: L.cross_entropy_backward(
+    "the captions' weights are left out": {"cross_entropy_backward": lambda dloss, cache: layers.cross_entropy_backward(
         dloss, (*cache[:2], cache[2] != 0, cache[3]))},
 }
 ORDERS = {f"dq, dk, dv stand in the order {', '.join(('dq', 'dk', 'dv')[i] for i in order)}":
-          {"attention_backward": in_order(L.attention_backward, *order)} for order in list(permutations(range(3)))[1:]}
+          {"attention_backward": in_order(layers.attention_backward, *order)}
+          for order in list(permutations(range(3)))[1:]}
 PARTS = ("the way through the queries", "the way through the keys", "the way through the values")
 RESIDUAL = "mlp", "self_attention", "cross_attention"
 
 
+def differentiable(arguments):
+    """Names of the arguments whose gradient a backward returns. The captions' weights have none."""
+    return [name for name, value in arguments.items()
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and name != "weights"]
+
+
 def gradients(backward, arguments, dout, cache):
     """{argument: gradient} of one call, g beginning with zeros."""
-    names = [name for name, value in arguments.items()
-             if isinstance(value, np.ndarray) and value.dtype.kind == "f" and name != "weights"]
+    names = differentiable(arguments)
     if "p" not in arguments:
         returned = backward(dout, cache)
         return dict(zip(names, returned if isinstance(returned, tuple) else (returned,)))
@@ -109,7 +114,8 @@ def terms(layer, backward, run, dout, true):
     if layer in RESIDUAL:
         found["x"].append({"the way around the branch": dout, "the way into the branch": true["x"] - dout})
     if "attention" in layer:
-        parts = [run(altered(backward, {"attention_backward": keeping(L.attention_backward, i)})) for i in range(3)]
+        parts = [run(altered(backward, {"attention_backward": keeping(layers.attention_backward, i)}))
+                 for i in range(3)]
         for name in true:
             around = {"the way around the branch": dout} if name == "x" else {}
             named = around | {way: part[name] - (dout if name == "x" else 0) for way, part in zip(PARTS, parts)}

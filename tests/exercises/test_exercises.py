@@ -2,6 +2,7 @@
 import ast
 import importlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -223,6 +224,20 @@ def test_checking_without_a_name_checks_all_that_are_begun(tmp_path):
 def test_bad_input_is_one_sentence(words, said, tmp_path):
     found = run(*words, folder=tmp_path)
     assert found.returncode == 2 and said in found.stderr and "Traceback" not in found.stderr
+
+
+def test_watching_checks_again_when_the_file_is_saved(tmp_path):
+    write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
+    words = [sys.executable, "-u", "-m", "npcaption.exercises", "check", "gelu", "--watch"]
+    process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert next(process.stdout) == "gelu_backward: not written yet.\n"
+        assert "Watching" in next(process.stdout) + next(process.stdout)
+        write(tmp_path, "gelu", solved("gelu"))
+        assert next(process.stdout).startswith("gelu_backward: right.")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
 
 
 def test_hints_come_one_at_a_time(tmp_path):
