@@ -20,6 +20,7 @@ class Verdict(NamedTuple):
 
 def examine(exercise, offered, path=""):
     """Verdict on the functions of a student's file.  offered: its names; path: the file, for its line numbers"""
+    right = []
     for name in exercise.functions:
         if not callable(offered.get(name)):
             said = f"There is no function {name}. Write it under this name."
@@ -32,9 +33,10 @@ def examine(exercise, offered, path=""):
                     examine_pair(name, offered, path)
         except Failed as failed:
             if UNWRITTEN in failed.lines[0]:
-                return Verdict("unwritten", [f"{name}: {UNWRITTEN}."])
-            return Verdict("wrong", [f"{name}: {failed.lines[0]}", *failed.lines[1:]], failed.causes)
-    return Verdict("right", [f"{name}: right." for name in exercise.functions])
+                return Verdict("unwritten", [*right, f"{name}: {UNWRITTEN}."])
+            return Verdict("wrong", [*right, f"{name}: {failed.lines[0]}", *failed.lines[1:]], failed.causes)
+        right.append(f"{name}: right.")
+    return Verdict("right", right)
 
 
 def examine_pair(name, offered, path):

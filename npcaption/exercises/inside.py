@@ -38,6 +38,8 @@ def main(name, path, found, seconds):
             verdict = Verdict("wrong", failed.lines, failed.causes)
         except (SystemExit, KeyboardInterrupt) as end:
             verdict = Verdict("wrong", [f"The file ends Python ({type(end).__name__}). Remove that.", *at(end, path)])
+        except Exception as error:
+            verdict = Verdict("wrong", [f"The check cannot judge the file: {type(error).__name__}: {error}."])
         slow = slower(exercise, offered, path) if verdict.state == "right" else ""
         sys.stdout.flush()
         Path(found).write_text(json.dumps({"state": verdict.state, "lines": verdict.lines, "slow": slow}))

@@ -110,6 +110,9 @@ class Run:
                 raise Failed(said, (), [said])
         added = {n: after - before for n, (before, after) in into_g.items()}
         for n, part in [*zip(map(shown, names), parts), *((f'g["{n}"]', part) for n, part in added.items())]:
+            if part.dtype.kind != "f":
+                said = f"{n} holds numbers of type {part.dtype}; it must be {np.asarray(self.dout).dtype}"
+                raise Failed(said, (), [said])
             if not np.isfinite(part).all():
                 said = f"{n} is not finite: a division by 0, an overflow, or the logarithm of a negative number"
                 raise Failed(said, (), [said])
