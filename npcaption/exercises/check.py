@@ -106,12 +106,14 @@ class Printed:
         return told + [f"... {self.count:,} lines in all"] * (self.count > len(lines))
 
 
-def watch(paths, changed, every=0.5):
-    """Call changed(path) whenever a file's time or size changes, until Ctrl-C. Polled: works on every file system."""
-    seen = {path: stamp(path) for path in paths}
+def watch(seen, changed, every=0.5):
+    """Call changed(path) whenever a file's time or size changes, until Ctrl-C. Polled: works on every file system.
+
+    seen: {path: its stamp}, taken before the file was last read, so that no change is missed
+    """
     while True:
         time.sleep(every)
-        for path in paths:
+        for path in seen:
             if (now := stamp(path)) != seen[path]:
                 seen[path] = now
                 changed(path)

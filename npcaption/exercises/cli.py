@@ -20,7 +20,7 @@ from ..support.flags import add_option, filename
 from ..support.settings import Range, suggestion
 from . import table
 from .catalogue import exercise_of, lesson_of
-from .check import check, watch
+from .check import check, stamp, watch
 from .hints import HINTS
 from .stub import stub
 
@@ -88,10 +88,11 @@ def check_files(words):
             raise ConfigError(f"There is no {path}. Write it with: {command_to('start', exercise.name)}")
     if not chosen:
         raise ConfigError(f"No exercise is begun in {folder}. Begin with: {command_to('start')}")
+    seen = {path: stamp(path) for path in paths}
     right = [tell(exercise, path, check_timed(exercise, path), bool(options.name)) for path, exercise in paths.items()]
     if options.watch:
         print("\nWatching. Ctrl-C ends.")
-        watch(list(paths), lambda path: tell(paths[path], path, check_timed(paths[path], path), True))
+        watch(seen, lambda path: tell(paths[path], path, check_timed(paths[path], path), True))
     return 0 if all(right) else 1
 
 

@@ -64,14 +64,15 @@ def in_place(functions, own):
 
     for name in functions:
         textbook = getattr(layers, name, None) or getattr(wiring, name)
-        kept += [(module, name, textbook) for module in [*modules, wiring, *own] if vars(module).get(name) is textbook]
+        kept += [(module, name, found) for module in [*modules, wiring, *own]
+                 if (found := vars(module).get(name)) in (textbook, functions[name]) and found]
     try:
         for module, name, _ in kept:
             setattr(module, name, counted(name, functions[name]))
         yield calls
     finally:
-        for module, name, textbook in kept:
-            setattr(module, name, textbook)
+        for module, name, found in kept:
+            setattr(module, name, found)
 
 
 def train(folder, out, epochs, scenes, say=print):

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,8 @@ def test_watching_checks_again_when_the_file_is_saved(tmp_path):
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
     words = [sys.executable, "-u", "-m", "npcaption.exercises", "check", "gelu", "--watch"]
     process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    too_long = threading.Timer(60, process.kill)             # then its output ends
+    too_long.start()
     try:
         assert next(process.stdout) == "gelu_backward: not written yet.\n"
         assert "Watching" in next(process.stdout) + next(process.stdout)
@@ -238,6 +241,7 @@ def test_watching_checks_again_when_the_file_is_saved(tmp_path):
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
+        too_long.cancel()
 
 
 def test_hints_come_one_at_a_time(tmp_path):
@@ -272,16 +276,17 @@ def test_every_layer_has_a_hunt_whose_file_can_be_checked(path):
 
 
 def test_training_takes_the_functions_that_are_right_everywhere_and_puts_the_textbooks_back(tmp_path):
-    for name in ("layernorm", "mlp", "decode_backward", "dropout"):
+    for name in ("layernorm", "mlp", "decode_backward", "dropout", "output"):
         write(tmp_path, name, solved(name))
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
     functions, own, not_right = train.own_functions(tmp_path / "mine")
-    assert not_right == ["gelu"] and len(own) == 4
+    assert not_right == ["gelu"] and len(own) == 5
     before = {name: getattr(layers, name) for name in dir(layers)}
     with train.in_place(functions, own) as calls:
         assert layers.layernorm_backward is not before["layernorm_backward"]
         assert all(error < TOLERANCE for _, error in whole_model.check_model(0, entries=1).values())
     assert calls["layernorm_backward"] == 11 and calls["decode_backward"] == 1 and calls["mlp_backward"] == 4
+    assert calls["output_backward"] == 1                     # by the student's own output_loss_backward
     assert {name: getattr(layers, name) for name in dir(layers)} == before
     assert "Yours were: layernorm_backward (11 calls)." in train.whose(["layernorm_backward"], calls)
 
