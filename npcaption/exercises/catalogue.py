@@ -33,7 +33,8 @@ EXERCISES = {exercise.name: exercise for exercise in [
         "projection_backward": "dout (..., O) -> dx (..., I), dw (I, O)",
         "linear_backward": "dout (..., O) -> dx (..., I), dw (I, O), db (O,)"}, 20, "01"),
     Exercise("numerical_gradient", {
-        "numerical_gradient": "f() -> float reads the array x: move its entries, put them back -> dx, of x's shape"}, 20, "02",
+        "numerical_gradient": "f() -> float reads the array x: move its entries, put them back -> dx, of x's shape"},
+        20, "02",
         source="gradcheck/numeric.py", kept=()),
     Exercise("gelu", {"gelu_backward": "dout (...) -> dx (...)"}, 15, "03"),
     Exercise("cross_entropy", {"cross_entropy_backward": "dloss scalar -> dlogits (..., T, V)"}, 30, "04"),
