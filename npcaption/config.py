@@ -186,7 +186,7 @@ PRESETS = {
     "frozen": Config(
         ModelConfig(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=3, max_length=32, dropout=0.3,
                     tied=True, feature_norm=True, feature_position=True, feature_dropout=0.2),
-        TrainingConfig(**OURS, epochs=12, batch_size=64, tokenizer="bpe", flip=True)),
+        TrainingConfig(**OURS, epochs=8, batch_size=32, captions="all", tokenizer="bpe", flip=True, average=400)),
     # Ours for photographs: docs/log.md has the experiments behind it. The model that ships was trained by it.
     "flickr8k": Config(
         ModelConfig(patch_size=2, convolutions=(16, 32, 64), hidden=256, max_length=32, dropout=0.1, tied=True),

@@ -1,0 +1,201 @@
+"""Diagnosis: which mistake makes a wrong gradient. The right one's named addends are fitted to it by least squares.
+
+Where they fit exactly, their coefficients are the diagnosis: 0 is a missing term, -1 a wrong sign, C a sum for a mean.
+Where they do not, the terms of every false friend are tried, one and two at a time. A finding is exact to 1e-8 or it is
+none; without one, nothing is said but where the gradient is wrong.
+"""
+from collections.abc import Callable
+from itertools import combinations, permutations
+from typing import NamedTuple
+
+import numpy as np
+
+EXACT = 1e-8
+NUMBERS = {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(8)": 8 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5,
+           "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5, "127.5": 127.5, "127.5^2": 127.5 ** 2}  # of any formula
+
+
+class Knowledge(NamedTuple):
+    """All that is known of one argument's right gradient."""
+    true: np.ndarray
+    terms: Callable             # () -> [{name: addend}], the coarser first
+    variants: Callable          # () -> {sentences: terms of a wrong gradient}
+    others: dict                # {name: array} that may stand in its place, be added to it, or multiply it
+    sizes: dict                 # {name: number}, to name a factor by
+    reasons: dict               # {term: why it is there}
+    factors: dict               # {name: array} that a term may be multiplied or divided by
+
+
+def close(a, b):
+    """Whether a is b, to rounding. Where b is not finite it is no explanation."""
+    fits = np.shape(a) == np.shape(b) and bool(np.isfinite(b).all())
+    return fits and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
+
+
+def causes(got, known):
+    """Sentences on the cause of wrong numbers in a gradient of the right shape; [] if none is found."""
+    if not np.any(got):
+        return ["it is zero everywhere"]
+    factor = multiple(got, known.true)
+    if factor is not None and name_of(factor, known.sizes)[1]:
+        return [f"it {name_of(factor, known.sizes)[0]}"]
+    for terms in known.terms():
+        fitted = fit(got, terms)
+        if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
+            return told(fitted, known)
+    for sentences, terms in known.variants().items():
+        if close(got, sum(terms.values())):
+            return list(sentences)
+    for name, other in known.others.items():
+        if close(got, other):
+            return [f"this is {name}"]
+    for sentences, terms in known.variants().items():        # a false friend, and a factor or a missing term beside it
+        wrong = multiple(got, sum(terms.values()))
+        if wrong is not None and name_of(wrong, known.sizes)[1]:
+            return [*sentences, f"besides, it {name_of(wrong, known.sizes)[0]}"]
+        fitted = fit(got, terms)
+        if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
+            return [*sentences, *told(fitted, known)]
+    return multiplied(got, known) or added(got, known) or moved(got, known)
+
+
+def where(got, known):
+    """What can be said without a cause: a factor that has no name, or the few places that are wrong."""
+    factor = multiple(got, known.true)
+    if factor is not None:
+        return [f"it {name_of(factor, known.sizes)[0]}"]
+    found = next((told(fitted, known) for terms in known.terms() if (fitted := fit(got, terms))), [])
+    return found or places(got, known)
+
+
+def multiple(got, of):
+    """c if got = c of, else None."""
+    square = float((of * of).sum())
+    if not square or not np.isfinite(square):
+        return None
+    c = float((got * of).sum()) / square
+    return c if c and close(c * of, got) else None
+
+
+def fit(got, terms):
+    """{term: coefficient} if the terms add up to the gradient, and only in one way, else None."""
+    if len(terms) < 2 or not all(np.isfinite(a).all() for a in terms.values()):
+        return None
+    columns = np.stack([np.broadcast_to(a, got.shape).ravel() for a in terms.values()], 1)
+    length = np.linalg.norm(columns, axis=0)
+    if not length.all():
+        return None
+    c, _, rank, _ = np.linalg.lstsq(columns / length, got.ravel(), rcond=1e-9)
+    exact = rank == len(length) and close((columns / length) @ c, got.ravel())
+    c = np.where(np.abs(c) < 1e-6 * np.abs(c).max(), 0, c / length)
+    return dict(zip(terms, c)) if exact else None
+
+
+def told(fitted, known):
+    """Sentences on the coefficients that are not 1."""
+    found = []
+    for term, c in fitted.items():
+        if c == 0:
+            found.append(f"{term} is missing" + (f": {known.reasons[term]}" if term in known.reasons else ""))
+        elif abs(c - 1) > 1e-6:
+            found.append(f"{term} {name_of(c, known.sizes)[0]}")
+    return found
+
+
+def name_of(c, sizes):
+    """A factor in words, and whether a name was found for it."""
+    sign = "has the wrong sign and " if c < 0 else ""
+    c = abs(c)
+    if abs(c - 1) < 1e-6:
+        return sign.removesuffix(" and ") or "is right", True
+    named = dict(sizes)
+    named |= {f"{a} {b}": sizes[a] * sizes[b] for a, b in combinations(sizes, 2)}
+    named |= {f"{a} {b} {d}": sizes[a] * sizes[b] * sizes[d] for a, b, d in combinations(sizes, 3)}
+    named |= {f"sqrt({a})": sizes[a] ** 0.5 for a in sizes} | {f"{a}^2": sizes[a] ** 2 for a in sizes}
+    named |= NUMBERS
+    for name, n in named.items():
+        value = f" = {n:.4g}" if not name[0].isdigit() else ""
+        if abs(c - n) < 1e-6 * n:
+            return f"{sign}is {name}{value} times too large", True
+        if abs(c * n - 1) < 1e-6:
+            return f"{sign}is {name}{value} times too small", True
+    for a, b in permutations(sizes, 2):
+        if abs(c - (sizes[a] / sizes[b]) ** 0.5) < 1e-6 * c:
+            return f"{sign}has sqrt({a}) where sqrt({b}) belongs, or the other way round", True
+    for name, n in named.items():
+        if "total" in sizes and abs(c - sizes["total"] / n) < 1e-6 * c:
+            return f"{sign}is divided by {name} = {n:.4g} where it must be by total = {sizes['total']}", True
+    return f"{sign}is {c:.4g} times what it must be", False
+
+
+def multiplied(got, known):
+    """Terms multiplied or divided by something: by each other, or some of them by a factor of the formula."""
+    for terms in known.terms():
+        if len(terms) == 2 and close(got, np.prod(list(terms.values()), 0)):
+            return [f"{' and '.join(terms)} are multiplied; they must be added"]
+    for terms in known.terms() or [{"": known.true}]:
+        for name, by in known.factors.items():
+            for some in (some for k in range(len(terms), 0, -1) for some in combinations(terms, k)):
+                rest = sum(value for term, value in terms.items() if term not in some)
+                for how, words in ((np.multiply, "is multiplied in once too often"),
+                                   (np.divide, "is left out, or divided by once too often")):
+                    try:
+                        with np.errstate(all="ignore"):
+                            wrong = rest + sum(how(terms[term], by) for term in some)
+                    except ValueError:                       # shapes that do not go together
+                        continue
+                    if close(got, wrong):
+                        which = f"in {' and '.join(some)} " if len(some) < len(terms) else ""
+                        return [f"{which}{name} {words}"]
+    return []
+
+
+def added(got, known):
+    """The right gradient, and something else added to it."""
+    rest = got - known.true
+    for name, other in known.others.items():
+        for kind, value in reduced(other, got.shape):
+            c = multiple(rest, value)
+            if c is not None and (abs(abs(c) - 1) < 1e-6 or np.ptp(value)):
+                times = "" if abs(c - 1) < 1e-6 else f" {c:.4g} times"
+                return [f"{name}{kind} is added to it{times}"]
+    if np.ptp(rest) < EXACT * np.abs(got).max():
+        return [f"{rest.flat[0]:.4g} is added to every entry"]
+    for axis in range(got.ndim):
+        for how in ("sum", "mean"):
+            same = getattr(known.true, how)(axis, keepdims=True)
+            if got.shape[axis] > 1 and close(got, same + 0 * got):
+                return [f"along axis {axis} it is the same everywhere, the {how} over it; each place has its own"]
+    return []
+
+
+def reduced(other, shape):
+    """What an array may have been made to, to fit into a shape."""
+    other = np.asarray(other)
+    fits = [("", other)] + [(f" summed over axis {axis}", other.sum(axis, keepdims=True)) for axis in range(other.ndim)]
+    if other.ndim > 1 and len(shape) > 1 and other.shape[-2] > shape[-2]:
+        fits.append((" as far as it reaches", other[..., :shape[-2], :]))
+    for kind, value in fits:
+        try:
+            yield kind, np.broadcast_to(value, shape)
+        except ValueError:
+            continue
+
+
+def moved(got, known):
+    if got.size > 1 and np.ptp(known.true) and close(np.sort(got.ravel()), np.sort(known.true.ravel())):
+        return ["all numbers are right, but stand at other places: look at the order of the axes"]
+    if got.size > 1 and close(np.abs(got), np.abs(known.true)):
+        return ["only signs are wrong: an absolute value, or a sign at some places"]
+    return []
+
+
+def places(got, known):
+    """Where it is wrong, if that is a few places along one axis."""
+    wrong = np.abs(got - known.true) > EXACT * np.abs(known.true).max()
+    for axis in range(got.ndim):
+        along = wrong.any(tuple(a for a in range(got.ndim) if a != axis))
+        if along.sum() <= max(1, len(along) // 2):
+            at = ", ".join(map(str, np.flatnonzero(along)[:5]))
+            return [f"it is right but at {at} of its axis {axis}"]
+    return []

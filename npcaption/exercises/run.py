@@ -1,0 +1,158 @@
+"""One case of a check: what the student's pair makes of it, and the contract of a pair."""
+import traceback
+
+import numpy as np
+
+from .. import layers
+from ..gradcheck.numeric import TOLERANCE, relative_error
+from .guard import Guard, same
+from .knowledge import knowledge, shown
+from .shapes import shape_causes
+from .stub import UNWRITTEN
+from .ways import differentiable
+
+
+class Failed(Exception):
+    """A stage that fails, with what is to be said."""
+
+    def __init__(self, first, rows=(), causes=()):
+        super().__init__(first)
+        self.lines, self.causes = [first, *rows], list(causes)
+
+
+def called(path, function, *arguments):
+    """Call a student's function.  Failed with the line of the student's file if it raises"""
+    try:
+        return function(*arguments)
+    except NotImplementedError:
+        raise Failed(UNWRITTEN) from None
+    except MemoryError as error:
+        raise Failed(f"it asks for too much memory ({error or 'none left'})", at(error, path), ["memory"]) from None
+    except Exception as error:
+        said = f"it raises {type(error).__name__}: {error}"
+        raise Failed(said, at(error, path), [said]) from None
+
+
+def at(error, path):
+    """The last line of the student's file on the way to an error."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return [f"    {path}:{own[-1].lineno}: {own[-1].line}"] if own else []
+
+
+class Run:
+    """One case: what the student's pair makes of it, and what was asked of it."""
+
+    def __init__(self, layer, forward, backward, case, dout, called):
+        """dout: None for random numbers; a number for that in every place"""
+        self.layer, self.case, self.called, self.backward = layer, case, called, backward
+        self.out, _ = getattr(layers, f"{layer}_forward")(**case.arguments)
+        returned = called(lambda: forward(**case.arguments))
+        if not (isinstance(returned, tuple) and len(returned) == 2
+                and np.shape(returned[0]) == np.shape(self.out)
+                and np.allclose(returned[0], self.out, equal_nan=True)):
+            said = f"{layer}_forward gives another output than the textbook's; leave its output as it was"
+            raise Failed(said, (), [said])
+        self.cache = returned[1]
+        self.dout = self.random_dout() if dout is None else dout
+        if np.ndim(self.out) and np.ndim(self.dout) == 0:
+            self.dout = np.full_like(self.out, dout)
+        self.names = differentiable(case.arguments)
+        self.known, self.found = None, {}
+
+    def random_dout(self):
+        if np.ndim(self.out) == 0:
+            return np.float64(1.7)
+        dout = np.random.default_rng(1).standard_normal(self.out.shape)
+        return dout if self.case.sizes else np.asfortranarray(dout)  # in the traps it is not contiguous
+
+    def call(self, fill):
+        """-> the gradients as they were returned, and what was added into g, which begins with random numbers"""
+        if "p" not in self.case.arguments:
+            return self.called(self.backward, self.dout, self.cache), {}
+        rng = np.random.default_rng(fill)
+        before = {n: rng.standard_normal(v.shape).astype(v.dtype) for n, v in self.case.arguments["p"].items()}
+        g = {n: v.copy() for n, v in before.items()}
+        returned = self.called(self.backward, self.dout, self.cache, g)
+        if g.keys() != before.keys():
+            said = f"g must keep the names {', '.join(before)}; now it has {', '.join(map(str, g)) or 'none'}"
+            raise Failed(said, (), [said])
+        for n in g:
+            if np.shape(g[n]) != before[n].shape:
+                said = f'g["{n}"] now has shape {np.shape(g[n])}, it must be {before[n].shape}: add such a gradient'
+                raise Failed(said, (), [said])
+        return returned, {n: (before[n], np.asarray(g[n])) for n in g}
+
+    def knowledge(self):
+        if self.known is None:
+            self.known = knowledge(self.layer, self.case, self.dout)
+        return self.known
+
+    def require_contract(self):
+        """Number, order, shapes, finite, and nothing written to but g."""
+        guard = Guard({**self.case.arguments, "dout": self.dout, "the cache": self.cache})
+        returned, into_g = self.call(1)
+        known, names = self.knowledge(), self.names
+        parts = as_parts(returned, names)
+        named = ", ".join(shown(n) for n in names)
+        for n, part in zip(names, parts):
+            if not isinstance(part, (np.ndarray, np.floating)):
+                said = f"{shown(n)} is a {type(part).__name__}; return an array"
+                raise Failed(said, (), [said])
+        parts = [np.array(part) for part in parts]            # copies: they may be dout itself
+        order = [next((m for m in names if np.shape(part) == known[m].true.shape and
+                       relative_error(known[m].true, part) < TOLERANCE), None) for part in parts]
+        if None not in order and order != names and sorted(order) == sorted(names):
+            said = f"the gradients are right, but in the order {', '.join(map(shown, order))}; return {named}"
+            raise Failed(said, (), [said])
+        for n, part in zip(names, parts):
+            if np.shape(part) != known[n].true.shape:
+                said = f"{shown(n)}: {shape_causes(part, known[n])[0]}"
+                raise Failed(said, (), [said])
+        added = {n: after - before for n, (before, after) in into_g.items()}
+        for n, part in [*zip(map(shown, names), parts), *((f'g["{n}"]', part) for n, part in added.items())]:
+            if part.dtype.kind != "f":
+                said = f"{n} holds numbers of type {part.dtype}; it must be {np.asarray(self.dout).dtype}"
+                raise Failed(said, (), [said])
+            if not np.isfinite(part).all():
+                said = f"{n} is not finite: a division by 0, an overflow, or the logarithm of a negative number"
+                raise Failed(said, (), [said])
+        if wrote := guard.changed():
+            said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
+            raise Failed(said, (), [said])
+        again, into_again = self.call(2)
+        if not all(same(a, b) for a, b in zip(parts, as_parts(again, names))):
+            said = "called again with the same dout and cache, it returns other gradients"
+            raise Failed(said, (), [said])
+        for n, (before, after) in into_g.items():
+            self.require_added(n, before, after, *into_again[n])
+        self.found = dict(zip(names, parts)) | {f"p[{n}]": part for n, part in added.items()}
+
+    def require_added(self, n, before, after, before_again, after_again):
+        if np.allclose(after - before, after_again - before_again, rtol=1e-9, atol=1e-9):
+            return
+        said = (f'g["{n}"] is replaced; other uses have added to it before: add your gradient to what is there'
+                if np.allclose(after, after_again, rtol=1e-9, atol=1e-9) else
+                f'what comes into g["{n}"] depends on what was in it; add your gradient to it')
+        raise Failed(said, (), [said])
+
+
+def as_parts(returned, names):
+    """The gradients that were returned, as many as there are names."""
+    named = ", ".join(shown(n) for n in names)
+    if not names:
+        if returned is None:
+            return []
+        said = "it returns something, but there is no gradient to return: integers have none"
+    elif len(names) == 1 and not isinstance(returned, (tuple, list)) and returned is not None:
+        return [returned]
+    elif isinstance(returned, tuple) and len(returned) == len(names) > 1:
+        return list(returned)
+    elif returned is None:
+        said = f"it returns None; return {named}"
+    elif isinstance(returned, list):
+        said = f"it returns a list; return {named}, as in the last line of the textbook's functions: return a, b"
+    else:
+        count = len(returned) if isinstance(returned, tuple) else 1
+        said = (f"{len(names)} gradient{'s are' if len(names) > 1 else ' is'} asked for, {named}, in this order; "
+                f"{count} came back")
+    raise Failed(said, (), [said])

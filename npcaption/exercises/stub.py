@@ -1,0 +1,67 @@
+"""Stubs: the textbook's file with the backward passes cut out, made from its syntax tree. No solution is stored."""
+import ast
+
+from .catalogue import PACKAGE
+
+UNWRITTEN = "not written yet"
+
+
+def stub(exercise):
+    """Source of the student's file: imports, forwards, and of each backward the shapes and the cache's contents."""
+    text = exercise.path.read_text(encoding="utf-8")
+    return exercise_header(exercise) + body_of(exercise, text)
+
+
+def exercise_header(exercise):
+    names = " and ".join(exercise.functions)
+    look = exercise.path.relative_to(PACKAGE.parent).as_posix()
+    return (f'"""Exercise: write {names}.\n\n'
+            f"    python -m npcaption.exercises check {exercise.name}\n\n"
+            f"The textbook's version is in {look}: look after, not before.\n"
+            '"""\n')
+
+
+def body_of(exercise, text, written=None):
+    """The textbook's file without its docstring, for another folder.
+
+    written: {function: source} to stand in the cut functions' place; by default they are stubs.
+    """
+    tree, lines = ast.parse(text), text.splitlines()
+    imports, parts = [], []
+    for node in tree.body[1:]:                               # the first is the docstring, which may tell too much
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        source = "\n".join(lines[first - 1:node.end_lineno])
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            if exercise.kept is None or ast.unparse(node) == "import numpy as np":
+                imports.append(absolute(node, exercise.path) if getattr(node, "level", 0) else source)
+        elif isinstance(node, ast.FunctionDef) and node.name in exercise.functions:
+            parts.append((written or {}).get(node.name) or unwritten(node, exercise, lines))
+        elif isinstance(node, ast.FunctionDef):
+            parts += [source] * (exercise.kept is None or node.name in exercise.kept)
+        elif exercise.kept is None:
+            parts.append(source)
+    if "import numpy as np" not in imports:
+        imports.insert(0, "import numpy as np")
+    outer = [line for line in imports if "npcaption" not in line]
+    inner = [line for line in [*imports, *exercise.needed] if "npcaption" in line]
+    head = "\n".join(outer) + ("\n\n" + "\n".join(inner) if inner else "")
+    return head + "\n\n\n" + "\n\n\n".join(parts) + "\n"
+
+
+def absolute(node, path):
+    """A relative import as it reads from any folder."""
+    package = ["npcaption", *path.relative_to(PACKAGE).parent.parts]
+    base = package[:len(package) - node.level + 1]
+    return f"from {'.'.join([*base, *([node.module] if node.module else [])])} import " + ", ".join(
+        alias.name for alias in node.names)
+
+
+def unwritten(function, exercise, lines):
+    """The stub of one function: its signature, its shapes, what lies in its cache."""
+    if function.name == "numerical_gradient":                # the textbook's takes a list of entries
+        signature = "def numerical_gradient(f, x):"
+    else:
+        signature = lines[function.lineno - 1]
+    known = [lines[step.lineno - 1] for step in function.body if ast.unparse(step).endswith(" = cache")]
+    return "\n".join([signature, f'    """{exercise.functions[function.name]}"""', *known,
+                      f'    raise NotImplementedError("{UNWRITTEN}")'])
