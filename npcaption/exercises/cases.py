@@ -104,13 +104,15 @@ def random(layer, batch=None):
                                   words=rng.integers(0, 2, (n, 11)), total=13), dict(B=n, P=5, C=7, W=11, total=13)),
         "patch_embed": lambda: (dict(image=rng.uniform(0, 255, (n, 10, 10, 3)), p=p(
             proj__weight=(75, 7), proj__bias=7, position=(4, 7)), patch_size=5, stem=()), dict(B=n, P=4, C=7)),
+        "feature_embed": lambda: (dict(features=normal((n, 5, 11)), p=p(
+            **norm(11), proj__weight=(11, 7), proj__bias=7, position=(5, 7)), **drop), dict(B=n, P=5, I=11, C=7)),
         "stem": lambda: (dict(x=normal((n, 8, 8, 3)), p=p(**convolutions()), stem=STEM), dict(B=n)),
     }[layer]
     arguments, sizes = made()
     return Case("on random numbers", arguments, sizes)
 
 
-BATCHED = "x", "source", "image", "ids", "logits", "targets", "weights", "words", "key", "q", "k", "v"  # arguments
+BATCHED = "x", "source", "image", "features", "ids", "logits", "targets", "weights", "words", "key", "q", "k", "v"  # arguments
 STEM = (3, 5, 2), (5, 5, 1), (5, 7, 2)  # inputs, outputs, stride
 
 

@@ -90,6 +90,10 @@ HINTS = {
         "Which steps lie between the pixels and the output? Which of them have parameters?",
         "position, proj, patches, stem, and the scale of the pixels, which is a factor as any other.",
         "Four backwards in reverse. The last step of all: the forward's scale; and None for an image of integers."),
+    "feature_embed": (
+        "Two of the steps are there only where p has their parameters. How does the cache say so?",
+        "Positions, the linear layer, dropout, the norm: in reverse, each with its part of the cache.",
+        "What is None in the cache was not done: then dx passes as it is, and g has no name for it either."),
     "stem": (
         "Only some of the convolutions have a way around them. Which, and what does that change for dx?",
         "The last convolution first. With stride 1, x goes around the block too, and dx is a sum.",

@@ -33,8 +33,8 @@ EQUIVALENT = {
     "projection_backward: dx = (drows @ w.T).reshape(x.shape) -> dx = (dout @ w.T).reshape(x.shape)": ROWS,
     "patch_embed_backward: dpatches, dw, db = linear_backward(dprojected, proj)"
     " -> dpatches, dw, db = linear_backward(dout, proj)": SAME,
-    "token_embed_backward: g['weight'] += embedding_backward(dtokens, lookup)"
-    " -> g['weight'] += embedding_backward(dout, lookup)": SAME,
+    "token_embed_backward: dtokens, dw, db = linear_backward(dtokens, proj)"
+    " -> dtokens, dw, db = linear_backward(dout, proj)": SAME,
 }
 
 
