@@ -6,7 +6,7 @@ from ..errors import ConfigError
 from ..pretrained import load_encoder
 from ..support.flags import add_flag
 from ..support.settings import setting_of
-from .feature_file import FeatureFile
+from .feature_file import ELSEWHERE, FeatureFile
 
 
 def frozen_encoder(weights=None, features=None, activation=None):
@@ -44,8 +44,9 @@ def check_encoder(config, encoder):
         return
     wanted = f"{config.encoder_name}, SHA-256 {config.encoder_sha256[:12]}..."
     if encoder is None:
-        raise ConfigError(f"The model reads features of a frozen encoder ({wanted}). Pass the encoder's weights with --encoder "
-                          f"FILE.")
+        remedy = ("that file with --features" if config.encoder_name.startswith(ELSEWHERE) else
+                  "the encoder's weights with --encoder FILE")
+        raise ConfigError(f"The model reads features of a frozen encoder ({wanted}). Pass {remedy}.")
     if (encoder.name, encoder.sha256) != (config.encoder_name, config.encoder_sha256):
         raise ConfigError(f"The model reads features of another encoder ({wanted}), and this is {encoder.name}, SHA-256 "
                           f"{encoder.sha256[:12]}... Pass the one that it was trained with.")

@@ -10,6 +10,9 @@ from ..pretrained.encoders import sha256_of
 from ..pretrained.tensors import read_tensors
 
 
+ELSEWHERE = "features of "                                   # how its name begins
+
+
 class FeatureFile:
     """Precomputed features, offered as a frozen encoder offers those that it computes: see pretrained.encoders.Encoder.
 
@@ -29,7 +32,7 @@ class FeatureFile:
         self.mirrored = rows_of(twin) if twin.exists() else None
         if self.mirrored is not None and self.mirrored.shape != self.rows.shape:
             raise DataError(f"{twin} is {self.mirrored.shape}, and {path} is {self.rows.shape}. Compute both of the same images.")
-        self.name, self.sha256, self.shape = f"features of {path.name}", sha256_of(path), self.rows.shape[1:]
+        self.name, self.sha256, self.shape = f"{ELSEWHERE}{path.name}", sha256_of(path), self.rows.shape[1:]
         tokens = self.shape[0]
         self.class_token = math.isqrt(tokens) ** 2 != tokens and math.isqrt(tokens - 1) ** 2 == tokens - 1
         self.numbers = {name: number for number, name in enumerate(self.names)}
@@ -39,7 +42,7 @@ class FeatureFile:
         names = [os.path.basename(os.fspath(path)) for path in paths]
         for name in names:
             if name not in self.numbers:
-                raise DataError(f"There are no features of {printable(name)} in the {self.name}, which has those of {len(self.names):,} "
+                raise DataError(f"There are no features of {printable(name)} in the {self.name}, which have those of {len(self.names):,} "
                                 f"images. Add its name and features, or remove it from the data.")
         return np.array([self.numbers[name] for name in names], np.int64)
 

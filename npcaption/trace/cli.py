@@ -9,6 +9,7 @@
 
 By the textbook in float64, without dropout. The exit status is 1 if a measured slope disagrees with its gradient.
 """
+from ..errors import ConfigError
 from ..model import checkpoint as checkpoints
 from ..support.command import arguments, parser_of
 from ..support.files import check_writable, write_whole
@@ -34,6 +35,9 @@ def main(words=None):
         check_writable(options.html, [options.photo, path])
 
     checkpoint = checkpoints.load(path)
+    if checkpoint.config.model.encoder_name:
+        raise ConfigError(f"The trace begins at the pixels, and this model reads features of {checkpoint.config.model.encoder_name}. "
+                          f"Name a model that reads pixels.")
     entry = None if options.number is None else entry_of(options.number, checkpoint.parameters)
     subject = subject_of(checkpoint, options.photo, options.caption)
     recording = record(checkpoint.config.model, checkpoint.parameters, subject.batch, subject.objectives)

@@ -16,6 +16,7 @@ from npcaption.data.feature_store import open_features
 from npcaption.data.features import with_features
 from npcaption.errors import CheckpointError, ConfigError, DataError, NpcaptionError
 from npcaption.model import checkpoint as checkpoints
+from npcaption.trace.cli import main as trace
 from npcaption.training import loop, preparation
 from tests.helpers.toy_encoder import ToyEncoder
 
@@ -242,6 +243,16 @@ def test_a_missing_or_another_encoder_is_told(photos, toy, tmp_path):
     toy.sha256 = "e" * 64
     with pytest.raises(ConfigError, match="another encoder"):
         loop.train(small(photos, epochs=2), tmp_path / "run", resume=True, **SAYING_NOTHING)
+
+
+def test_the_trace_and_a_features_file_say_what_they_need(photos, toy, tmp_path, monkeypatch):
+    loop.train(small(photos, epochs=1), tmp_path / "run", **SAYING_NOTHING)
+    with pytest.raises(ConfigError, match="begins at the pixels, and this model reads features of toy encoder"):
+        trace([str(photos / "00.png"), "--checkpoint", str(tmp_path / "run" / "best.npz")])
+    file = write_features(tmp_path, np.ones((24, 4, 3), np.float32), [f"{i:02}.png" for i in range(24)])
+    loop.train(small(photos, epochs=1, encoder="", features=str(file)), tmp_path / "other", **SAYING_NOTHING)
+    with pytest.raises(ConfigError, match="features of f.npy, .*Pass that file with --features"):
+        Captioner.load(tmp_path / "other" / "best.npz")
 
 
 def test_settings_that_contradict_features_are_refused():
