@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from npcaption.__main__ import COMMANDS
 from npcaption.model import checkpoint as checkpoints
 
 ROOT = Path(__file__).parent.parent
@@ -82,7 +83,7 @@ def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
 @pytest.mark.parametrize("call, usage", [
     (["train.py"], "train.py"), (["sample.py"], "sample.py"), (["-m", "npcaption"], "python -m npcaption"),
     (["-m", "npcaption", "gradcheck"], "python -m npcaption gradcheck"),
-    *((["-m", f"npcaption.{name}"], f"python -m npcaption.{name}") for name in ("train", "sample", "evaluate", "gradcheck"))])
+    *((["-m", f"npcaption.{name}"], f"python -m npcaption.{name}") for name in COMMANDS)])
 def test_help_shows_the_usage_as_the_command_was_called(call, usage, tmp_path):
     result = run(*call, "--help", cwd=tmp_path)
     python = Path(sys.executable).name
