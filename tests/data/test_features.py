@@ -146,6 +146,21 @@ def test_features_of_a_file_go_to_the_images_of_their_names(photos, tmp_path):
     assert (file.shape, file.class_token) == ((4, 3), False)
 
 
+def test_features_may_come_as_safetensors_with_one_tensor(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float16)
+    (tmp_path / "f.txt").write_text("a\nb\n")
+
+    def write(*names):
+        header = json.dumps({name: {"dtype": "F16", "shape": rows.shape, "data_offsets": [i * rows.nbytes, (i + 1) * rows.nbytes]}
+                             for i, name in enumerate(names)}).encode()
+        (tmp_path / "f.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + rows.tobytes() * len(names))
+    write("features")
+    assert np.array_equal(FeatureFile(tmp_path / "f.safetensors").rows, rows)
+    write("features", "more")
+    with pytest.raises(NpcaptionError, match="holds 2 tensors"):
+        FeatureFile(tmp_path / "f.safetensors")
+
+
 @pytest.mark.parametrize("tokens, class_token", [(50, True), (49, False), (1, False), (7, False), (10, True)])
 def test_one_token_more_than_a_square_is_a_class_token(tmp_path, tokens, class_token):
     file = FeatureFile(write_features(tmp_path, np.ones((2, tokens, 3), np.float16), "ab"))
