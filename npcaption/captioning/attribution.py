@@ -47,8 +47,8 @@ def fitting(captioner, image, ids):
 def attention(captioner, image, ids, layer=None, head=None):
     """Where the decoder looked while it wrote each word.  ids (T,) -> list of Looks
 
-    A map (n, n) holds the share of each patch, summing to 1, a frozen encoder's class token left out: the mean over the word's tokens, over the heads and over the
-    decoder's blocks, unless `layer` or `head` (counted from 0) chooses one.
+    A map (n, n) holds the share of each patch, summing to 1, a frozen encoder's class token left out: the mean over the
+    word's tokens, the heads and the decoder's blocks, unless `layer` or `head` (counted from 0) chooses one.
     """
     config, p = captioner.config, captioner.parameters.sublayer
     for name, chosen, count in [("layer", layer, config.decoder_blocks), ("head", head, config.heads)]:

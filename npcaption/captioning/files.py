@@ -80,7 +80,7 @@ def is_image(file):
 
 
 def captioned(captioner, paths, decode):
-    """For each path in turn (path, the image as the model reads it, its Sentences), or (path, None, the DataError that it gave)"""
+    """For each path in turn (path, the image as the model reads it, its Sentences), or (path, None, its DataError)"""
     group = []
     watched = progress(paths, len(paths), "captioning", "images") if len(paths) > GROUP else paths
     for number, path in enumerate(watched, 1):

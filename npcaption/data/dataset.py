@@ -37,7 +37,9 @@ class Split(NamedTuple):
 
     def only(self, keep):
         """The images of these numbers, an array"""
-        return Split(*(part if part is None else [part[i] for i in keep] if isinstance(part, list) else part[keep] for part in self))
+        def chosen(part):
+            return [part[i] for i in keep] if isinstance(part, list) else part if part is None else part[keep]
+        return Split(*map(chosen, self))
 
 
 class Dataset(NamedTuple):

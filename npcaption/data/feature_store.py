@@ -26,7 +26,8 @@ def open_features(paths, encoder, mirrored=False, folder=None):
 
 
 def contents(encoder, mirrored):
-    key = f"{VERSION} {PIL.__version__} {encoder.sha256} {encoder.name} {encoder.preprocessing} {encoder.shape} {mirrored} {max_pixels()}"
+    key = (f"{VERSION} {PIL.__version__} {max_pixels()} {encoder.sha256} {encoder.name} {encoder.shape} {mirrored} "
+           f"{encoder.preprocessing}")
     noun = f"feature store{' of mirrored images' * mirrored}"
     tokens, width = encoder.shape
 

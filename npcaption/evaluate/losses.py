@@ -21,7 +21,10 @@ class Losses(NamedTuple):
 
 
 def losses(captioner, images, sequences, label="validation"):
-    """Of all captions of all images.  images (N, A, A, 3) uint8, or features (N, P, D) -> Losses; shuffled is nan for a single image."""
+    """Of all captions of all images.  images (N, A, A, 3) uint8, or features (N, P, D) -> Losses
+
+    shuffled is nan for a single image.
+    """
     nats, shuffled = nats_of(captioner, images, sequences, label)
     tokens = int((sequences.ids[:, 1:] != PADDING).sum())
     characters = sum(len(captioner.tokenizer.decode(row)) + 1 for row in sequences.ids)

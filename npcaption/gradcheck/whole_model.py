@@ -27,7 +27,8 @@ def example(config, captions=1, dtype=np.float64, seed=0):
     One caption is shorter than the others, one all padding. Several captions have weights, one of them negative.
     """
     rng = np.random.default_rng(seed)
-    image = rng.uniform(-1 if config.encoder_name else 0, 1 if config.encoder_name else 255, (3, *config.input_shape)).astype(dtype)
+    low, high = (-1, 1) if config.encoder_name else (0, 255)
+    image = rng.uniform(low, high, (3, *config.input_shape)).astype(dtype)
     ids = rng.integers(3, config.vocabulary, (3, captions, config.max_length))
     ids[..., 0], ids[1, 0, 5:], ids[2, 0], ids[0, 1:, 6:] = 1, 0, 0, 0
     weights = rng.uniform(0.2, 1.5, (3, captions)) if captions > 1 else None

@@ -209,7 +209,9 @@ def paths_in(text):
 
 
 def expected_shapes(model, members):
-    """{name: shape} of the arrays that a model has, with what AdamW and averaging keep, if there is any.  ValueError if others are there.
+    """{name: shape} of the arrays that a model has, with what AdamW and averaging keep, if there is any.
+
+    ValueError if others are there.
 
     Blocks are counted first, as a configuration may claim more of them than there is memory to name.
     """

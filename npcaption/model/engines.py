@@ -74,7 +74,8 @@ def no_text(config, captions, dtype):
 def compile_engine(name):
     """Begin to compile what the engine needs, beside what follows -> a Future, done when the engine can be made
 
-    Optional: an engine waits for it, or compiles what it needs itself.  ConfigError at once for an engine that does not exist, or that cannot be used here.
+    Optional: an engine waits for it, or compiles what it needs itself.  ConfigError at once for an engine that does not
+    exist, or that cannot be used here.
     """
     check_name(name)
     if name == "numpy":

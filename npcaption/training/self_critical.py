@@ -1,9 +1,9 @@
 """Self-critical training: sampled captions, each weighed by its reward less that of the image's other samples.
 
-The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the captions that people wrote. Its
-advantage is r_k minus the mean of the other rewards, and the likelihood with the advantages for weights has, on average over
-the samples, the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019; captions: Rennie et al. 2017,
-Luo 2020). docs/lessons/e-self-critical.md derives it.
+The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the captions that people
+wrote. Its advantage is r_k minus the mean of the other rewards, and the likelihood with the advantages for weights has,
+on average over the samples, the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019;
+captions: Rennie et al. 2017, Luo 2020).
 """
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
