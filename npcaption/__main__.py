@@ -10,7 +10,8 @@ COMMANDS = {"train": ("training", "train a captioner, or resume its training"),
             "sample": ("captioning", "caption images"),
             "evaluate": ("evaluate", "score a model beside baselines"),
             "gradcheck": ("gradcheck", "check every gradient against a numerical one"),
-            "trace": ("trace", "follow one photograph from the pixels to the loss and back")}
+            "trace": ("trace", "follow one photograph from the pixels to the loss and back"),
+            "export": ("export", "write a model for other programs")}
 
 
 def run(name):

@@ -1,0 +1,84 @@
+"""The check of exported models: ONNX Runtime against the textbook in float64, on random images and captions."""
+import numpy as np
+
+from .. import layers
+from ..model import checkpoint as checkpoints
+from ..model import wiring
+from ..model.parameters import Parameters
+from ..tokenizers import PADDING, START
+
+IMAGES, CAPTIONS = 2, 2                                      # captions of each image
+
+
+def runner(model):
+    """A function from {input's name: array} to {output's name: array}.  model ModelProto"""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3                           # else a line on stderr for each parameter of the gradient
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(None, inputs)))
+
+
+def errors(models, checkpoint):
+    """Largest errors of ONNX Runtime -> {output's name: error relative to the largest number of that output}
+
+    models: those of onnx_models.models_of for the checkpoint.
+    """
+    checkpoint = checkpoints.to_caption(checkpoint)
+    config, rng = checkpoint.config.model, np.random.default_rng(0)
+    p = Parameters(config, np.float64, checkpoint.parameters.flat.astype(np.float64))
+    shape = IMAGES, *config.input_shape
+    images = rng.standard_normal(shape, np.float32) if config.encoder_name else rng.integers(0, 256, shape, np.uint8)
+    ids = rng.integers(0, config.vocabulary, (IMAGES * CAPTIONS, config.max_length))
+    ids[:, 0], ids[0, config.max_length // 2 + 1:] = START, PADDING  # (R, L), one caption shorter than the others
+    found, expected = decoded(models, config, images, ids), textbook_decoded(config, p, images, ids)
+    first = ids[::CAPTIONS]                                  # one caption of each image
+    found |= runner(models["gradient.onnx"])({name_of(config): images.astype(np.float32), "ids": first[:, :-1],
+                                              "targets": first[:, 1:]})
+    expected |= textbook_gradients(config, p, images, first)
+    assert found.keys() == expected.keys()
+    return {name: relative(found[name], expected[name]) for name in expected}
+
+
+def name_of(config):
+    return "features" if config.encoder_name else "image"
+
+
+def decoded(models, config, images, ids):
+    """All captions token by token -> logits (R, L - 1, V) and maps (R, L - 1, H, P), by their outputs' names"""
+    images_kv, decoder = runner(models["encoder.onnx"])({name_of(config): images}), runner(models["decoder.onnx"])
+    empty = np.zeros((len(ids), 0, 2 * config.channels), np.float32)
+    text = {f"text_kv.{i}": empty for i in range(config.decoder_blocks)}
+    steps = []
+    for place in range(ids.shape[1] - 1):
+        step = decoder({"ids": ids[:, place], **text, **images_kv})
+        text = {name: step.pop(f"new_{name}") for name in text}
+        steps.append(step)
+    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
+
+
+def textbook_decoded(config, p, images, ids):
+    source, _ = wiring.encode_forward(layers, config, p.sublayer, images)
+    x, (_, blocks) = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source.repeat(CAPTIONS, 0))
+    maps = {f"attention.{i}": layers.cross_attention_map(cross).swapaxes(1, 2) for i, (_, cross, _) in enumerate(blocks)}
+    return {"logits": layers.output_forward(x, p.sublayer["output"])[0]} | maps
+
+
+def textbook_gradients(config, p, images, ids):
+    g, total = Parameters(config, np.float64), int((ids[:, 1:] != PADDING).sum())
+    source, encoder = wiring.encode_forward(layers, config, p.sublayer, images.astype(np.float64))
+    x, decoder = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source)
+    loss, output = layers.output_loss_forward(x, p.sublayer["output"], ids[:, 1:], total)
+    dx = layers.output_loss_backward(1.0, output, g.sublayer["output"])
+    dsource = wiring.decode_backward(layers, dx, decoder, g.sublayer)
+    dimage = wiring.encode_backward(layers, dsource, encoder, g.sublayer)
+    return {"loss": loss, f"grad.{name_of(config)}": dimage} | {f"grad.{name}": g.named[name] for name in g.named}
+
+
+def relative(found, expected):
+    """Largest difference, relative to the largest number expected; nan for a wrong shape.  0 apart from 0 is 0"""
+    if np.shape(found) != np.shape(expected):
+        return np.nan
+    apart, largest = np.abs(found - expected).max(), np.abs(expected).max()
+    return float(apart / largest) if largest else float(apart)
