@@ -17,7 +17,7 @@ from ..support.flags import add_option, filename
 from .cli import format_parser
 
 LARGEST = 2 ** 31 - 2 ** 24  # bytes of parameters: a file of protocol buffers ends at 2^31
-AGREED = 1e-3                # relative error that no rounding of float32 explains
+AGREED = 1e-3                # relative error
 
 
 def main(words=None):
@@ -81,9 +81,9 @@ def comparison(models, checkpoint):
         return "Not compared with NumPy: onnxruntime is not installed (pip install 'npcaption[onnx]')."
     from .onnx_check import errors
     found = errors(models, checkpoint)
-    if wrong := [name for name, error in found.items() if not error <= AGREED]:
+    if wrong := [name for name, error in found.items() if not error.within(AGREED)]:
         raise NpcaptionError(f"ONNX Runtime {printable(onnxruntime.__version__)} and the textbook disagree on {wrong[0]} by "
-                             f"{found[wrong[0]]:.1e}, so nothing is written. Try another onnxruntime, and report it.")
-    gradients = max(error for name, error in found.items() if name.startswith("grad."))
-    return (f"ONNX Runtime {onnxruntime.__version__} agrees with the NumPy textbook in float64: logits to {found['logits']:.0e}, "
-            f"gradients to {gradients:.0e} of the largest.")
+                             f"{found[wrong[0]].runtime:.1e}; nothing is written. Try another onnxruntime, and report it.")
+    gradients = max(error.runtime for name, error in found.items() if name.startswith("grad."))
+    return (f"ONNX Runtime {onnxruntime.__version__} agrees with the NumPy textbook in float64: logits to "
+            f"{found['logits'].runtime:.0e}, gradients to {gradients:.0e} of the largest.")

@@ -11,7 +11,8 @@ from onnx import TypeProto, checker, defs, helper, numpy_helper, shape_inference
 OPSET, IR_VERSION = 18, 8                                    # of 2022: onnx 1.13, ONNX Runtime 1.14 and later
 IMPORTS = [helper.make_opsetid("", OPSET)]
 OPTIONAL = {"LayerNormalization"}                            # operators whose last outputs a node may leave out
-UFUNCS = {np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.true_divide: "Div", np.matmul: "MatMul", np.exp: "Exp"}
+UFUNCS = {np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.true_divide: "Div", np.matmul: "MatMul", np.exp: "Exp",
+          np.sqrt: "Sqrt"}
 
 
 class Node(NamedTuple):

@@ -14,6 +14,7 @@ from ..model import wiring
 from ..model.memory import Memory, decode_step, remember
 from ..model.parameters import sublayers
 from ..tokenizers import END, PADDING, START
+from ..tokenizers.word import NOT_WRITTEN
 from .onnx_graph import Graph, op
 from .onnx_layers import engine_on
 
@@ -27,11 +28,13 @@ def models_of(checkpoint):
 
 
 def metadata_of(checkpoint):
-    """What a program needs beside the model, as JSON: ONNX has texts only."""
-    return {"npcaption_version": __version__,
-            "model": json.dumps(asdict(checkpoint.config.model)),
-            "tokenizer": json.dumps(checkpoint.tokenizer.to_json()),
-            "special_ids": json.dumps({"padding": PADDING, "start": START, "end": END})}
+    """What a program needs beside the model, as JSON: ONNX has texts only.  Special ids, and of words the spaces between
+    them that nobody writes, are told too, so that no program has to know our code."""
+    tokenizer = checkpoint.tokenizer.to_json()
+    if "words" in tokenizer:
+        tokenizer["not_written"] = NOT_WRITTEN(" ".join(tokenizer["words"])).pattern
+    return {"npcaption_version": __version__, "model": json.dumps(asdict(checkpoint.config.model)),
+            "tokenizer": json.dumps(tokenizer), "special_ids": json.dumps({"padding": PADDING, "start": START, "end": END})}
 
 
 def parameters_on(graph, checkpoint):

@@ -52,16 +52,20 @@ def embedding_backward(dout, cache):
 
 
 def position_forward(x, w):
+    if x.shape[-2] == w.shape[0]:                             # of an image: the whole table
+        return x + w, (w,)
     length = op("Shape", x, start=-2, end=-1)                # [T]
-    return x + op("Slice", w, [0], length, [0]), (w,)
+    return x + op("Slice", w, [0], length, [0]).known_as(x.shape[-2], w.shape[1]), (w,)
 
 
 def position_backward(dout, cache):
     """Behind the places of the sequence dw is 0."""
     w, = cache
     dw = dout.sum(0)                                         # (T, C)
-    missing = op("Shape", w, end=1) - op("Shape", dw, end=1)  # [L - T]
-    return dout, op("Pad", dw, op("Concat", [0, 0], missing, [0], axis=0))
+    if dw.shape != w.shape:
+        missing = op("Shape", w, end=1) - op("Shape", dw, end=1)  # [L - T]
+        dw = op("Pad", dw, op("Concat", [0, 0], missing, [0], axis=0)).known_as(*w.shape)
+    return dout, dw
 
 
 def convolution_forward(x, w, b, stride):
