@@ -2,8 +2,8 @@
 
     python -m benchmarks.onnx_runtime
 
-Each time is the median of alternating rounds in one process. A caption is greedy, one image at a time, encoding included, of
-random pixels; a gradient is that of one image and 13 target tokens, by every parameter and by the pixels. Needs the extra
+Each time is the median of alternating rounds in one process. A caption is greedy, of one image of random pixels, with
+encoding; a gradient is that of one image and 13 target tokens, by every parameter and by the pixels. Needs the extra
 `onnx`.
 """
 import os

@@ -1,4 +1,5 @@
 """The check of exported models: ONNX Runtime against the textbook in float64, on random images and captions."""
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,12 @@ from ..model import checkpoint as checkpoints
 from ..model import wiring
 from ..model.batch import target_tokens
 from ..model.parameters import Parameters
+from ..support.progress import progress
 from ..tokenizers import PADDING, START
 
 IMAGES, CAPTIONS = 2, 2     # captions of each image
 FEW = 10
+DTYPES = np.float32, np.float64
 
 
 def runner(model):
@@ -39,11 +42,12 @@ def errors(models, checkpoint):
     checkpoint = checkpoints.to_caption(checkpoint)
     config = checkpoint.config.model
     images, ids = example(config)
-    found = decoded(models, config, images, ids)
-    found |= runner(models["gradient.onnx"])({name_of(config): images.astype(np.float32), "ids": ids[::CAPTIONS, :-1],
-                                              "targets": ids[::CAPTIONS, 1:]})
-    rounded, exact = (textbook(config, Parameters(config, dtype, checkpoint.parameters.flat.astype(dtype)), images, ids)
-                      for dtype in (np.float32, np.float64))
+
+    def textbook_in(dtype):
+        p = Parameters(config, dtype, checkpoint.parameters.flat.astype(dtype))
+        return textbook(config, p, images, ids)
+    ways = [partial(runtime, models, config, images, ids), *(partial(textbook_in, dtype) for dtype in DTYPES)]
+    found, rounded, exact = [way() for way in progress(ways, len(ways), "comparing with NumPy", "ways")]
     assert found.keys() == exact.keys()
     return {name: Error(relative(found[name], exact[name]), relative(rounded[name], exact[name])) for name in exact}
 
@@ -61,6 +65,13 @@ def name_of(config):
     return "features" if config.encoder_name else "image"
 
 
+def runtime(models, config, images, ids):
+    """As `textbook`, by ONNX Runtime"""
+    first = ids[::CAPTIONS]
+    inputs = {name_of(config): images.astype(np.float32), "ids": first[:, :-1], "targets": first[:, 1:]}
+    return decoded(models, config, images, ids) | runner(models["gradient.onnx"])(inputs)
+
+
 def decoded(models, config, images, ids):
     """All captions token by token -> logits (R, L - 1, V) and maps (R, L - 1, H, P), by their outputs' names"""
     images_kv, decoder = runner(models["encoder.onnx"])({name_of(config): images}), runner(models["decoder.onnx"])
@@ -75,19 +86,21 @@ def decoded(models, config, images, ids):
 
 
 def textbook(config, p, images, ids):
-    """What the three models give, by the names of their outputs; the gradients are those of an image's first caption."""
+    """What the three models give, by their outputs' names; the gradients are those of an image's first caption."""
     g, dtype, first = Parameters(config, p.flat.dtype), p.flat.dtype, ids[::CAPTIONS]
     source, encoder = wiring.encode_forward(layers, config, p.sublayer, images.astype(dtype))
     x, (_, blocks) = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source.repeat(CAPTIONS, 0))
     found = {"logits": layers.output_forward(x, p.sublayer["output"])[0]}
-    found |= {f"attention.{i}": layers.cross_attention_map(cross).swapaxes(1, 2) for i, (_, cross, _) in enumerate(blocks)}
+    maps = [layers.cross_attention_map(cross).swapaxes(1, 2) for _, cross, _ in blocks]  # (R, T, H, P) each
+    found |= {f"attention.{i}": of_block for i, of_block in enumerate(maps)}
 
     x, decoder = wiring.decode_forward(layers, config, p.sublayer, first[:, :-1], source)
     loss, output = layers.output_loss_forward(x, p.sublayer["output"], first[:, 1:], target_tokens(first))
     dx = layers.output_loss_backward(1.0, output, g.sublayer["output"])
     dsource = wiring.decode_backward(layers, dx, decoder, g.sublayer)
     dimage = wiring.encode_backward(layers, dsource, encoder, g.sublayer)
-    return found | {"loss": loss, f"grad.{name_of(config)}": dimage} | {f"grad.{name}": g.named[name] for name in g.named}
+    gradients = {name_of(config): dimage} | g.named
+    return found | {"loss": loss} | {f"grad.{name}": gradient for name, gradient in gradients.items()}
 
 
 def relative(found, expected):

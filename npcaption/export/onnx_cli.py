@@ -1,10 +1,10 @@
 """Export a model to ONNX: encoder.onnx, decoder.onnx and gradient.onnx in a folder.
 
-    npcaption export onnx DIR                                   the model that ships with the package
-    npcaption export onnx DIR --checkpoint runs/x/best.npz      a model that npcaption train wrote
+    npcaption export onnx DIR                                the model that ships with the package
+    npcaption export onnx DIR --checkpoint runs/x/best.npz   a model that npcaption train wrote
 
-The folder is made if there is none; files of these names in it are replaced. ONNX Runtime, if it is installed, compares
-each with the NumPy textbook before it is written. docs/onnx.md describes the three, with a program that captions by them.
+The folder is made if there is none; files of these names in it are replaced. If ONNX Runtime is installed, all three
+are compared with the NumPy textbook before they are written. docs/onnx.md describes them, with a program that captions.
 """
 import os
 from pathlib import Path
@@ -30,8 +30,8 @@ def main(words=None):
     check_folder(folder, onnx_models.NAMES)
     checkpoint = checkpoints.load(checkpoints.SHIPPED if options.checkpoint is None else options.checkpoint)
     if checkpoint.parameters.flat.nbytes > LARGEST:
-        raise ConfigError(f"The model has {checkpoint.parameters.flat.nbytes / 1e9:.1f} GB of parameters; an ONNX file holds at "
-                          f"most 2.1 GB. Export a smaller one.")
+        raise ConfigError(f"The model has {checkpoint.parameters.flat.nbytes / 1e9:.1f} GB of parameters; an ONNX file "
+                          "holds at most 2.1 GB. Export a smaller one.")
 
     models = onnx_models.models_of(checkpoint)
     compared = comparison(models, checkpoint)
@@ -39,7 +39,7 @@ def main(words=None):
     for name, model in models.items():
         content = model.SerializeToString(deterministic=True)
         write_whole(folder / name, content)
-        print(f"{folder / name}: {len(content):,} bytes, {len(model.graph.node)} nodes, opset {model.opset_import[0].version}")
+        print(f"{folder / name}: {len(content):,} bytes, {len(model.graph.node)} nodes")
     print(compared)
 
 
@@ -48,7 +48,8 @@ def required():
     try:
         import onnx  # noqa: F401
     except ImportError as error:
-        raise ConfigError("ONNX export takes the package onnx, which is not installed: pip install 'npcaption[onnx]'.") from error
+        raise ConfigError("ONNX export needs the package onnx, which is not installed. Run pip install "
+                          "'npcaption[onnx]'.") from error
     from . import onnx_models
     return onnx_models
 
@@ -81,9 +82,10 @@ def comparison(models, checkpoint):
         return "Not compared with NumPy: onnxruntime is not installed (pip install 'npcaption[onnx]')."
     from .onnx_check import errors
     found = errors(models, checkpoint)
+    runtime = f"ONNX Runtime {printable(onnxruntime.__version__)}"
     if wrong := [name for name, error in found.items() if not error.within(AGREED)]:
-        raise NpcaptionError(f"ONNX Runtime {printable(onnxruntime.__version__)} and the textbook disagree on {wrong[0]} by "
-                             f"{found[wrong[0]].runtime:.1e}; nothing is written. Try another onnxruntime, and report it.")
+        raise NpcaptionError(f"{runtime} and the textbook disagree on {wrong[0]} by {found[wrong[0]].runtime:.1e}; "
+                             "nothing is written. Try another onnxruntime, and report it.")
     gradients = max(error.runtime for name, error in found.items() if name.startswith("grad."))
-    return (f"ONNX Runtime {onnxruntime.__version__} agrees with the NumPy textbook in float64: logits to "
+    return (f"{runtime} agrees with the NumPy textbook in float64: logits to "
             f"{found['logits'].runtime:.0e}, gradients to {gradients:.0e} of the largest.")

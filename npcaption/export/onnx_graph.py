@@ -1,23 +1,22 @@
 """The graph: ONNX nodes, and values that record what is computed with them.
 
-A Value stands for an array that only a runtime will know. It has an array's shape and dtype, as ONNX infers them, and the
-operators and methods that the textbook uses, each of which adds nodes to the value's Graph.
+A Value stands for an array that only a runtime will know. It has an array's shape and dtype, as ONNX infers them, and
+the operators and methods that the textbook uses, each of which adds nodes to the value's Graph.
 """
 from typing import NamedTuple
 
 import numpy as np
-from onnx import TypeProto, checker, defs, helper, numpy_helper, shape_inference
+from onnx import checker, defs, helper, numpy_helper, shape_inference
 
 OPSET, IR_VERSION = 18, 8                                    # of 2022: onnx 1.13, ONNX Runtime 1.14 and later
 IMPORTS = [helper.make_opsetid("", OPSET)]
 OPTIONAL = {"LayerNormalization"}                            # operators whose last outputs a node may leave out
-UFUNCS = {np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.true_divide: "Div", np.matmul: "MatMul", np.exp: "Exp",
-          np.sqrt: "Sqrt"}
+UFUNCS = {np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.true_divide: "Div", np.exp: "Exp"}
 
 
 class Node(NamedTuple):
     kind: str
-    path: str                   # the functions that were at work, outermost first
+    path: tuple                 # names of the functions that were at work, outermost first
     inputs: list                # Values
     outputs: list
     attributes: dict
@@ -51,8 +50,9 @@ class Value:
         return self if dtype == self.dtype else op("Cast", self, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def reshape(self, *shape):
-        """An axis that only the runtime knows must stay in its place; ONNX writes that as 0."""
-        known = [0 if isinstance(axis, str) and axis == self.shape[i] else axis for i, axis in enumerate(shape)]
+        """An axis that only the runtime knows must have a name and stay in its place; ONNX writes that as 0."""
+        known = [0 if axis and isinstance(axis, str) and axis == self.shape[i] else axis
+                 for i, axis in enumerate(shape)]
         if any(isinstance(axis, str) for axis in known):
             raise ValueError(f"An array {self.shape} cannot become {shape}: an axis without a number would move.")
         return op("Reshape", self, known)
@@ -93,6 +93,17 @@ class Value:
                 return op("Gather", self, np.array(i), axis=1)
         raise TypeError(f"A value of a graph cannot be indexed by {index!r}.")
 
+    def __eq__(self, other):
+        """A value is only itself: whether it equals a number cannot be known now, and False would be a wrong answer."""
+        if isinstance(other, Value):
+            return self is other
+        raise TypeError("A value of a graph cannot be compared while the graph is made.")
+
+    def __bool__(self):
+        raise TypeError("A value of a graph is neither true nor false while the graph is made.")
+
+    __hash__ = object.__hash__
+
     def __add__(self, other):
         return op("Add", self, other)
 
@@ -120,8 +131,10 @@ class Value:
         return op("Neg", self)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **settings):
-        """NumPy hands over its functions of a Value, and its scalars' operators.  NotImplemented: it raises TypeError"""
-        return op(UFUNCS[ufunc], *inputs) if method == "__call__" and ufunc in UFUNCS and not settings else NotImplemented
+        """NumPy hands over its functions of a Value, and its scalars' operators."""
+        if method == "__call__" and ufunc in UFUNCS and not settings:
+            return op(UFUNCS[ufunc], *inputs)
+        return NotImplemented                                # it raises TypeError then
 
     def __array_function__(self, function, types, arguments, settings):
         if function is np.concatenate:
@@ -185,10 +198,10 @@ class Graph:
         types = {names[id(value)]: value.type for value in inputs}
         data = {names[id(value)]: numpy_helper.from_array(value.constant) for value in inputs
                 if value.constant is not None and value.constant.ndim < 2}
-        found = shape_inference.infer_node_outputs(defs.get_schema(kind, OPSET), node, types, data, opset_imports=IMPORTS,
-                                                   ir_version=IR_VERSION)
+        found = shape_inference.infer_node_outputs(
+            defs.get_schema(kind, OPSET), node, types, data, opset_imports=IMPORTS, ir_version=IR_VERSION)
         values = [Value(self, found[name]) for name in made]
-        self.nodes.append(Node(kind, "/".join(self.calls), inputs, values, attributes))
+        self.nodes.append(Node(kind, tuple(self.calls), inputs, values, attributes))
         return values[0] if outputs == 1 else values
 
     def model(self, outputs, metadata, overridable=False):
@@ -205,27 +218,27 @@ class Graph:
         stored = [value for value in [*self.parameters.values(), *self.constants.values()] if value in needed]
         given = [*self.inputs, *(self.parameters.values() if overridable else ())]
         inputs = [helper.make_value_info(value.name, value.type) for value in given if value in needed]
-        graph = helper.make_graph(
-            [helper.make_node(node.kind, [value.name for value in node.inputs], made, f"{node.path}/{node.kind}_{number}",
-                              **node.attributes) for number, (node, made) in enumerate(nodes)],
-            "npcaption", inputs, results, [numpy_helper.from_array(value.constant, value.name) for value in stored])
+        arrays = [numpy_helper.from_array(value.constant, value.name) for value in stored]
+        graph = helper.make_graph(nodes, "npcaption", inputs, results, arrays)
         model = helper.make_model(graph, opset_imports=IMPORTS, ir_version=IR_VERSION, producer_name="npcaption")
         helper.set_model_props(model, metadata)
         checker.check_model(model, full_check=True)
         return model
 
     def _needed(self, names):
-        """-> [(node, its outputs' names)] of what the named values need, and the set of the values needed"""
+        """-> NodeProtos of what the named values need, and the set of the values needed"""
         kept, needed = [], set()
         for node in reversed(self.nodes):
             wanted = [value in needed or value.name in names for value in node.outputs]
             if any(wanted):
                 needed.update(node.inputs)
                 kept.append((node, wanted))
-        nodes = []
+        protos = []
         for number, (node, wanted) in enumerate(reversed(kept)):
+            name = "/".join([*node.path, f"{node.kind}_{number}"])
             for i, value in enumerate(node.outputs):
-                value.name = value.name or f"{node.path}/{node.kind}_{number}" + f".{i}" * bool(i)
-            last = max(i for i, want in enumerate(wanted) if want) + 1 if node.kind in OPTIONAL else None
-            nodes.append((node, [value.name for value in node.outputs[:last]]))
-        return nodes, needed
+                value.name = value.name or name + f".{i}" * bool(i)
+            last = len(wanted) - wanted[::-1].index(True) if node.kind in OPTIONAL else None
+            inputs, outputs = ([value.name for value in values] for values in (node.inputs, node.outputs[:last]))
+            protos.append(helper.make_node(node.kind, inputs, outputs, name, **node.attributes))
+        return protos, needed

@@ -13,6 +13,7 @@ from ..model import checkpoint as checkpoints
 from ..model import wiring
 from ..model.memory import Memory, decode_step, remember
 from ..model.parameters import sublayers
+from ..support.progress import progress
 from ..tokenizers import END, PADDING, START
 from ..tokenizers.word import NOT_WRITTEN
 from .onnx_graph import Graph, op
@@ -24,23 +25,27 @@ NAMES = "encoder.onnx", "decoder.onnx", "gradient.onnx"
 def models_of(checkpoint):
     """{file's name: ModelProto}.  The bag of words, which only training has, is left out."""
     checkpoint = checkpoints.to_caption(checkpoint)
-    return dict(zip(NAMES, (make(checkpoint) for make in (encoder_of, decoder_of, gradient_of))))
+    makers = progress((encoder_of, decoder_of, gradient_of), len(NAMES), "exporting", "models")
+    return dict(zip(NAMES, (make(checkpoint) for make in makers)))
 
 
 def metadata_of(checkpoint):
-    """What a program needs beside the model, as JSON: ONNX has texts only.  Special ids, and of words the spaces between
-    them that nobody writes, are told too, so that no program has to know our code."""
+    """What a program needs beside the model, as JSON: ONNX has texts only.
+
+    Among it is what our code knows: the special ids, and an expression for the spaces between words that nobody writes.
+    """
     tokenizer = checkpoint.tokenizer.to_json()
     if "words" in tokenizer:
         tokenizer["not_written"] = NOT_WRITTEN(" ".join(tokenizer["words"])).pattern
-    return {"npcaption_version": __version__, "model": json.dumps(asdict(checkpoint.config.model)),
-            "tokenizer": json.dumps(tokenizer), "special_ids": json.dumps({"padding": PADDING, "start": START, "end": END})}
+    special = {"padding": PADDING, "start": START, "end": END}
+    told = {"model": asdict(checkpoint.config.model), "tokenizer": tokenizer, "special_ids": special}
+    return {"npcaption_version": __version__} | {name: json.dumps(value) for name, value in told.items()}
 
 
 def parameters_on(graph, checkpoint):
     """{sublayer's name: {parameter's name in it: Value}}"""
-    p = {layer: {name: graph.parameter(f"{layer}.{name}", checkpoint.parameters.sublayer[layer][name]) for name in names}
-         for layer, names in sublayers(checkpoint.config.model).items()}
+    p = {layer: {name: graph.parameter(f"{layer}.{name}", checkpoint.parameters.named[f"{layer}.{name}"])
+                 for name in names} for layer, names in sublayers(checkpoint.config.model).items()}
     if checkpoint.config.model.tied:
         p["output"]["linear.weight"] = p["token_embed"]["weight"].T
     return p
@@ -64,7 +69,7 @@ def encoder_of(checkpoint):
 
 
 def decoder_of(checkpoint):
-    """ids, keys and values of the tokens before and of the images -> logits, keys and values with the tokens', and maps"""
+    """ids, keys and values of the text before and of the images -> logits, keys and values of the text, and maps"""
     graph, config = Graph(), checkpoint.config.model
     layers, p, blocks = engine_on(graph), parameters_on(graph, checkpoint), range(config.decoder_blocks)
     width = 2 * config.channels

@@ -21,7 +21,7 @@ def projection_forward(x, w):
 
 
 def projection_backward(dout, cache):
-    """dx = dout w^T, dw = x^T dout over all rows.  Without the textbook's change of shape, which an operator needs not"""
+    """dx = dout w^T, dw = x^T dout over all rows"""
     x, w = cache
     return dout @ w.T, op("Gemm", x.reshape(-1, w.shape[0]), dout.reshape(-1, w.shape[1]), transA=1)
 
@@ -38,7 +38,7 @@ def attention_forward(q, k, v, causal):
     scores = q @ k.T * scale                                 # (..., H, T, S)
     if causal:
         hidden = numpy_helper.from_array(np.array([-np.inf], scores.dtype))
-        nowhere = op("ConstantOfShape", op("Shape", scores, start=-2), value=hidden)  # (T, S)
+        nowhere = op("ConstantOfShape", op("Shape", scores, start=-2), value=hidden).known_as(*scores.shape[-2:])
         scores = scores + op("Trilu", nowhere, np.array(1), upper=1)  # 0 on and below it
     att = op("Softmax", scores, axis=-1)                     # (..., H, T, S)
     return att @ v, (q, k, v, att, scale)
@@ -76,9 +76,10 @@ def convolution_forward(x, w, b, stride):
 
 
 def convolution_backward(dout, cache):
-    """dx: dout spread out again; dw: x, its images as channels, under the window that dout is, its steps `stride` apart.
+    """dx = dout spread out again, its windows added up; dw = sum over all windows of x times dout.
 
-    rest: pixels of the last row that no window begins at; of the margin behind them so many are in no window.
+    dw is a convolution too: of x, with the images for channels, by dout, whose pixels lie `stride` apart. rest: rows
+    behind the last window's middle, which take the place of the margin there.
     """
     x, kernel, w, stride = cache
     dfirst = dout.transpose(0, 3, 1, 2)                      # (B, O, N, N)

@@ -17,7 +17,8 @@ def self_attention_step(x, p, heads, memory, place):
     normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
     qkv, _ = projection_forward(normed, p["qkv.weight"])     # (R, 3C)
     q, new = np.split(qkv, [x.shape[-1]], axis=-1)           # (R, C), (R, 2C)
-    memory[0] = np.concatenate([memory[0], new[:, None]], axis=1)  # (R, T + 1, 2C)
+    longer = np.concatenate([memory[0], new[:, None]], axis=1)
+    memory[0] = longer.known_as(*new.shape[:1], "T + 1", *new.shape[1:])  # (R, T + 1, 2C)
     seen, _ = attend(q[:, None], memory[0], heads)           # (R, 1, C)
     branch, _ = linear_forward(seen[:, 0], p["proj.weight"], p["proj.bias"])  # (R, C)
     return x + branch
@@ -32,7 +33,8 @@ def cross_attention_step(x, p, heads, memory):
     q = op("Reshape", q, apart).known_as("B", "K", x.shape[-1])  # (B, K, C)
     seen, att = attend(q, memory[0], heads)                  # (B, K, C), (B, H, K, P)
     memory.append(op("Reshape", att.transpose(0, 2, 1, 3), [-1, *att.shape[1::2]]))  # (R, H, P)
-    branch, _ = linear_forward(op("Reshape", seen, [-1, x.shape[-1]]), p["proj.weight"], p["proj.bias"])  # (R, C)
+    seen = op("Reshape", seen, [-1, x.shape[-1]]).known_as(*x.shape)  # (R, C)
+    branch, _ = linear_forward(seen, p["proj.weight"], p["proj.bias"])  # (R, C)
     return x + branch
 
 

@@ -32,8 +32,10 @@ ROOT = Path(__file__).parents[2]
 right_norm = onnx_primitives.layernorm_forward
 TOLERANCE = 1e-5            # relative to the largest number of the array: of float32, beside float64
 CONFIGS = {
-    "SMALL": whole_model.SMALL, "TIED": whole_model.TIED, "CONVOLVING": whole_model.CONVOLVING, "FROZEN": whole_model.FROZEN,
-    "the tests' TINY": configs.TINY, "the tests' SMALL": replace(configs.SMALL, vocabulary=9), "the tests' ODD": configs.ODD,
+    "SMALL": whole_model.SMALL, "TIED": whole_model.TIED, "CONVOLVING": whole_model.CONVOLVING,
+    "FROZEN": whole_model.FROZEN,
+    "the tests' TINY": configs.TINY, "the tests' SMALL": replace(configs.SMALL, vocabulary=9),
+    "the tests' ODD": configs.ODD,
     "features alone": replace(whole_model.FROZEN, feature_norm=False, feature_position=False, word_width=0),
     "features and encoder blocks": replace(whole_model.FROZEN, encoder_blocks=1, feature_norm=False, class_token=True),
     "features, tied": replace(whole_model.FROZEN, word_width=0, tied=True),
@@ -56,18 +58,20 @@ def drawn(seed):
     rng = np.random.default_rng(seed)
     heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 4))
     convolutions = tuple(int(rng.choice([3, 5, 6])) for _ in range(rng.integers(0, 4)))
-    config = ModelConfig(patch_size=int(rng.integers(1, 4)), convolutions=convolutions, channels=heads * int(rng.integers(4, 9)),
-                         heads=heads, hidden=int(rng.integers(1, 20)), encoder_blocks=int(rng.integers(1, 3)),
-                         decoder_blocks=int(rng.integers(1, 4)), max_length=int(rng.integers(3, 9)),
-                         vocabulary=int(rng.integers(5, 20)), tied=bool(rng.integers(2)), bag=int(3 * rng.integers(2)))
+    config = ModelConfig(patch_size=int(rng.integers(1, 4)), convolutions=convolutions,
+                         channels=heads * int(rng.integers(4, 9)), heads=heads, hidden=int(rng.integers(1, 20)),
+                         encoder_blocks=int(rng.integers(1, 3)), decoder_blocks=int(rng.integers(1, 4)),
+                         max_length=int(rng.integers(3, 9)), vocabulary=int(rng.integers(5, 20)),
+                         tied=bool(rng.integers(2)), bag=int(3 * rng.integers(2)))
     config = replace(config, image_size=size * config.patch_pixels)
     if rng.integers(3) == 0:
-        config = replace(config, encoder_name="frozen", feature_tokens=int(rng.integers(1, 6)), convolutions=(), image_size=128,
-                         feature_width=int(rng.integers(1, 6)), feature_norm=bool(rng.integers(2)), patch_size=8,
-                         feature_position=bool(rng.integers(2)), encoder_blocks=int(rng.integers(0, 2)))
+        config = replace(config, encoder_name="frozen", feature_tokens=int(rng.integers(1, 6)), convolutions=(),
+                         image_size=128, feature_width=int(rng.integers(1, 6)), feature_norm=bool(rng.integers(2)),
+                         patch_size=8, feature_position=bool(rng.integers(2)), encoder_blocks=int(rng.integers(0, 2)))
     if not config.tied and rng.integers(2):
         config = replace(config, word_width=int(rng.integers(1, 6)))
-    check(Config(config, TrainingConfig(encoder="weights", data=("photographs",)) if config.encoder_name else TrainingConfig()))
+    training = TrainingConfig(encoder="weights", data=("photographs",)) if config.encoder_name else TrainingConfig()
+    check(Config(config, training))
     return config
 
 
@@ -102,9 +106,10 @@ def test_logits_maps_loss_and_every_gradient_are_the_textbooks(name):
 
 @pytest.mark.parametrize("seed", range(16))
 def test_so_are_those_of_a_model_drawn_at_random(seed):
-    """Up to rounding: a norm over three channels can be so badly conditioned that float32 leaves four digits to NumPy too."""
+    """Up to rounding: a norm over three channels can be so badly conditioned that NumPy has only four digits too."""
     config = drawn(seed)
-    assert {name: error for name, error in errors(untrained(config, seed)).items() if not error.within(TOLERANCE)} == {}, config
+    found = errors(untrained(config, seed))
+    assert {name: error for name, error in found.items() if not error.within(TOLERANCE)} == {}, config
 
 
 def test_so_are_those_of_residual_convolutions_of_an_odd_side():
@@ -149,7 +154,8 @@ def test_the_gradient_of_one_words_target_is_its_saliency(shipped, models):
 
 def test_other_parameters_may_be_handed_in():
     first, second = (untrained(whole_model.TIED, seed) for seed in range(2))
-    inputs = {"image": np.full((1, 24, 24, 3), 99, np.float32), "ids": np.array([[1, 5, 6]]), "targets": np.array([[5, 6, 2]])}
+    inputs = {"image": np.full((1, 24, 24, 3), 99, np.float32), "ids": np.array([[1, 5, 6]]),
+              "targets": np.array([[5, 6, 2]])}
     [ours, others] = (onnx_check.runner(models_of(checkpoint)["gradient.onnx"]) for checkpoint in (first, second))
     found, expected = ours(inputs | second.parameters.named), others(inputs)
     assert abs(ours(inputs)["loss"] - expected["loss"]) > 0.01
@@ -177,23 +183,25 @@ def test_they_are_valid_and_of_standard_operators_alone(models):
 
 def test_no_node_and_no_array_is_there_that_no_output_needs(models):
     for model in models.values():
-        used = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
+        used = {name for node in model.graph.node for name in node.input}
+        used |= {output.name for output in model.graph.output}
         assert {array.name for array in model.graph.initializer} <= used
         assert all(used & set(node.output) for node in model.graph.node)
 
 
 def test_a_tied_matrix_is_in_a_file_once(shipped, models):
-    parameters = 4 * shipped.parameters.flat.size
-    assert parameters < len(models["gradient.onnx"].SerializeToString()) < 1.07 * parameters
-    assert len(models["encoder.onnx"].SerializeToString()) + len(models["decoder.onnx"].SerializeToString()) < 1.07 * parameters
+    parameters = 4 * shipped.parameters.flat.size            # bytes
+    encoder, decoder, gradient = (len(model.SerializeToString()) for model in models.values())
+    assert parameters < gradient < 1.07 * parameters and encoder + decoder < 1.07 * parameters
 
 
 def test_the_same_checkpoint_gives_the_same_bytes_in_another_process(tmp_path):
     contents = []
     for seed in ("1", "2"):
         folder = tmp_path / seed
-        subprocess.run([sys.executable, "-m", "npcaption.export", "onnx", folder], check=True, capture_output=True, cwd=tmp_path,
-                       env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed})
+        variables = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-m", "npcaption.export", "onnx", folder]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=variables)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1] and contents[0].keys() == {"encoder.onnx", "decoder.onnx", "gradient.onnx"}
 
@@ -246,3 +254,9 @@ def test_what_a_graph_cannot_express_fails_while_exporting():
         x.reshape(4, "B", 6)
     with pytest.raises(AttributeError):
         x.argmax(-1)
+    with pytest.raises(TypeError, match="cannot be compared"):
+        np.zeros(3)[x != 0]
+    with pytest.raises(TypeError, match="neither true nor false"):
+        x.sum() and 1
+    with pytest.raises(TypeError):
+        x[0] = 1

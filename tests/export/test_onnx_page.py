@@ -25,15 +25,16 @@ from npcaption.model.parameters import initialise  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
 CAPTION, GRADIENT = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-CAPTIONS = ["a dog's ball isn't red , is it ?", "two cats don't sit ; they run !", "the girls ' dog : a café naïve कुत्ता ."]
+CAPTIONS = ["a dog's ball isn't red , is it ?", "two cats don't sit ; they run !",
+            "the girls ' dog : a café naïve कुत्ता ."]
 
 
 def run(program, folder, *words):
     """-> what a program of the page prints, run in a folder, where npcaption is not to be found"""
     (folder / "program.py").write_text(program)
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "program.py", *map(str, words)], cwd=folder, env=variables, capture_output=True,
-                          text=True, timeout=600, encoding="utf-8")
+    command = [sys.executable, "program.py", *map(str, words)]
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, timeout=600, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -83,23 +84,22 @@ def test_it_writes_the_tokens_of_every_tokenizer(kind, tmp_path):
     for seed, name in enumerate(names):
         photograph(tmp_path / name, seed)
     expected = Captioner.of(checkpoint).captions([tmp_path / name for name in names])
-    assert run(CAPTION, tmp_path, "exported", *names) == [f"{name}: {text}" for name, text in zip(names, expected)]
+    printed = "\n".join(f"{name}: {text}" for name, text in zip(names, expected))
+    assert run(CAPTION, tmp_path, "exported", *names) == printed.splitlines()
 
-    text_of = {}                                             # and every token that such a caption may hold
-    head, _, _ = CAPTION.partition("for photo in photos")
-    (tmp_path / "text.py").write_text(head + "print(ascii([text_of(json.loads(ids)) for ids in photos]))")
-    for text in CAPTIONS:
-        text_of[text] = [1, *tokenizer.encode(text), 2]
-    found = run((tmp_path / "text.py").read_text(), tmp_path, "exported", *(str(list(map(int, ids))) for ids in text_of.values()))
-    assert ast.literal_eval(found[0]) == [tokenizer.decode(ids) for ids in text_of.values()]
+    head, _, _ = CAPTION.partition("for photo in photos")    # and what people write, which such a model does not
+    program = head + "print(ascii([text_of(json.loads(ids)) for ids in photos]))"
+    ids = [[1, *tokenizer.encode(text), 2] for text in CAPTIONS]
+    found = ast.literal_eval(run(program, tmp_path, "exported", *map(str, ids))[0])
+    assert found == [tokenizer.decode(of_text) for of_text in ids] and len(set(found)) == 3
 
 
 def test_it_captions_features_of_a_frozen_encoder(tmp_path):
     tokenizer = tokenizers.build("char", ["abcdefgh"])
     config = replace(whole_model.FROZEN, vocabulary=tokenizer.size)
-    checkpoint = checkpoints.to_caption(checkpoints.Checkpoint(Config(config, TrainingConfig()), tokenizer, initialise(config, 0),
-                                                               {}, None))
-    exported(tmp_path / "exported", checkpoint)
+    trained = checkpoints.Checkpoint(Config(config, TrainingConfig()), tokenizer, initialise(config, 0), {}, None)
+    checkpoint = checkpoints.to_caption(trained)
+    exported(tmp_path / "exported", trained)
     features = np.random.default_rng(0).standard_normal((5, 7), np.float32)
     np.save(tmp_path / "f.npy", features)
     model, parameters = checkpoint.config.model, checkpoint.parameters
@@ -119,7 +119,8 @@ def test_its_gradients_check_and_train(tmp_path):
 def test_the_sizes_that_it_states_are_those_of_the_files():
     for name, model in models_of(checkpoints.load(checkpoints.SHIPPED)).items():
         size = len(model.SerializeToString())
-        assert re.search(rf"`{name}` \|.*\| {size / 1e6:.1f} MB, {len(model.graph.node)} nodes \|", PAGE.read_text()), name
+        said = rf"`{name}` \|.*\| {size / 1e6:.1f} MB, {len(model.graph.node)} nodes \|"
+        assert re.search(said, PAGE.read_text()), name
 
 
 def test_on_flickr8k_its_captions_are_npcaptions(flickr8k, tmp_path):
