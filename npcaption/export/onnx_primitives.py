@@ -64,7 +64,8 @@ def position_backward(dout, cache):
     dw = dout.sum(0)                                         # (T, C)
     if dw.shape != w.shape:
         missing = op("Shape", w, end=1) - op("Shape", dw, end=1)  # [L - T]
-        dw = op("Pad", dw, op("Concat", [0, 0], missing, [0], axis=0)).known_as(*w.shape)
+        zeros = op("ConstantOfShape", op("Concat", missing, [w.shape[1]], axis=0)).known_as("L - T", w.shape[1])
+        dw = np.concatenate([dw, zeros], axis=0).known_as(*w.shape)
     return dout, dw
 
 
@@ -103,4 +104,4 @@ def cross_entropy_forward(logits, targets, total, weights=None):
 def cross_entropy_backward(dloss, cache):
     log_probs, targets, shares, total = cache
     onehot = op("OneHot", targets, np.array(log_probs.shape[-1]), np.array([0, 1], log_probs.dtype))
-    return (np.exp(log_probs) - onehot) * (shares * (dloss / total))[..., None]
+    return (np.exp(log_probs) - onehot) * (shares / total * dloss)[..., None]  # dloss / total crashes ONNX Runtime 1.20
