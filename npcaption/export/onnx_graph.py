@@ -81,7 +81,7 @@ class Value:
         return op(kind, self, list(axes), keepdims=int(keepdims))
 
     def __getitem__(self, index):
-        """Rows by their numbers, another Value; or some of [..., None], [:, None], [:, i]"""
+        """Rows by their numbers, another Value; or one of [..., None], [:, None], and [:, 0] of an axis of length 1"""
         if isinstance(index, Value):
             return op("Gather", self, index, axis=0)
         match index:
@@ -89,8 +89,8 @@ class Value:
                 return op("Unsqueeze", self, [-1])
             case (slice(start=None, stop=None, step=None), None):
                 return op("Unsqueeze", self, [1])
-            case (slice(start=None, stop=None, step=None), int(i)):
-                return op("Gather", self, np.array(i), axis=1)
+            case (slice(start=None, stop=None, step=None), 0) if self.shape[1] == 1:
+                return op("Squeeze", self, [1])
         raise TypeError(f"A value of a graph cannot be indexed by {index!r}.")
 
     def __eq__(self, other):

@@ -76,7 +76,7 @@ def decoder_of(checkpoint):
     ids = graph.input("ids", np.int64, ["R"])
     text = [[graph.input(f"text_kv.{i}", np.float32, ["R", "T", width])] for i in blocks]
     images = [[graph.input(f"image_kv.{i}", np.float32, ["B", config.patches, width])] for i in blocks]
-    place = op("Squeeze", op("Shape", text[0][0], start=1, end=2), [0])
+    place = op("Shape", text[0][0], start=1, end=2)          # [T]
     logits = decode_step(layers, config, p, ids, place, Memory(text, images))
     outputs = {"logits": (logits, ["R", config.vocabulary])}
     outputs |= {f"new_text_kv.{i}": (text[i][0], ["R", "T + 1", width]) for i in blocks}

@@ -96,7 +96,7 @@ def cross_entropy_forward(logits, targets, total, weights=None):
     """Of captions that all weigh the same; total is a value too."""
     assert weights is None
     log_probs = op("LogSoftmax", logits, axis=-1)            # (..., T, V)
-    picked = op("Squeeze", op("GatherElements", log_probs, targets[..., None], axis=-1), [-1])  # (..., T)
+    picked = op("Squeeze", op("GatherElements", log_probs, targets[..., None], axis=logits.ndim - 1), [-1])  # (..., T)
     shares = op("Not", op("Equal", targets, PADDING)).astype(logits.dtype)  # (..., T)
     return -(picked * shares).sum() / total, (log_probs, targets, shares, total)
 
