@@ -11,7 +11,8 @@ COMMANDS = {"train": ("training", "train a captioner, or resume its training"),
             "evaluate": ("evaluate", "score a model beside baselines"),
             "gradcheck": ("gradcheck", "check every gradient against a numerical one"),
             "trace": ("trace", "follow one photograph from the pixels to the loss and back"),
-            "exercises": ("exercises", "learn: write gradients yourself and be told what is wrong")}
+            "exercises": ("exercises", "learn: write gradients yourself and be told what is wrong"),
+            "export": ("export", "write a model for other programs")}
 
 
 def run(name):

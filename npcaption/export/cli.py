@@ -1,0 +1,30 @@
+"""The command `npcaption export FORMAT`: each format has a module of its own, imported when it is asked for."""
+import sys
+from importlib import import_module
+
+from ..errors import ConfigError
+from ..support.command import parser_of
+from ..support.settings import suggestion
+
+FORMATS = {                                                  # name: (module with main(words), what it writes)
+    "onnx": (".onnx_cli", "encoder, decoder and gradient as ONNX models"),
+}
+
+
+def format_parser(name, about):
+    """The ArgumentParser of a format, its usage named after how it was called."""
+    parser = parser_of("export", about)
+    parser.prog += f" {name}"
+    return parser
+
+
+def main(words=None):
+    name, *words = (sys.argv[1:] if words is None else words) or ["--help"]
+    if name in ("-h", "--help"):
+        called = parser_of("export", None).prog
+        print(f"usage: {called} FORMAT ...\n", *(f"    {name:<12}{about}" for name, (_, about) in FORMATS.items()),
+              f"\n{called} FORMAT --help lists the arguments of a format.", sep="\n")
+        return 0
+    if name not in FORMATS:
+        raise ConfigError(f"Unknown format '{name}'{suggestion(name, FORMATS)} Formats: {', '.join(FORMATS)}.")
+    return import_module(FORMATS[name][0], __package__).main(words)
