@@ -1,0 +1,151 @@
+// Section 3: the backward pass as a walk. Every sublayer is recorded on the way, forward and back.
+"use strict";
+
+const ABOUT = {
+  output_loss: "The loss compares the predicted probabilities with the caption’s tokens: softmax − onehot is where every gradient begins.",
+  mlp: "Two linear layers with a GELU between, for every token by itself. Around them goes the residual path.",
+  cross_attention: "Words look at the image. Its backward has two results: one goes on through the decoder, dsource goes to the encoder.",
+  self_attention: "Tokens of one sequence look at each other. The softmax sends back only what differs from its weighted mean.",
+  token_embed: "The decoder’s way ends here: each token’s row of the table collects the gradient of every place that holds the token.",
+  patch_embed: "Through patches and convolutions to the pixels: the gradient at the bottom is an image.",
+};
+
+let visits = [], reached = 0;                                 // visits from the loss to the pixels; reached: the current stop
+
+function recording(layers, names) {                           // the layers, each noting its values and gradients in visits
+  const found = [], wrapped = {};
+  for (const [name, f] of Object.entries(layers)) {
+    const layer = name.replace(/_(forward|backward)$/, "");
+    wrapped[name] = name.endsWith("_forward") ? (...args) => {
+      const [out, cache] = f(...args);
+      found.push({name: names[found.length], layer, out, cache});
+      return [out, cache];
+    } : (dout, cache, g) => {
+      const gradient = f(dout, cache, g), visit = found.find(each => each.cache === cache);
+      const [dx, dsource] = Array.isArray(gradient) ? gradient : [gradient];
+      Object.assign(visit, {dout, dx, dsource, g});
+      return gradient;
+    };
+  }
+  return [wrapped, found];
+}
+
+function walk_loss() {                                        // -> targets and their number, by the page's choice
+  const ids = ids_now(), chosen = by_id("walk-loss").value, word = chosen === "" ? null : now.looks.words[Number(chosen)];
+  const targets = targets_of(ids, word);
+  return {targets, total: targets.filter(id => id !== PADDING).length};
+}
+
+function record_walk() {
+  const {config, p} = model, {targets, total} = walk_loss();
+  const [layers, found] = recording(model.layers, header.sublayers.map(([name]) => name));
+  const [loss, cache] = loss_forward(layers, config, p, float_image(model, now.pixels), ids_now().slice(0, -1), targets, total);
+  loss_backward(layers, 1, cache, gradients_like(model).g);
+  const last = found[found.length - 1], {entropy} = last.cache;
+  last.loss = loss;
+  last.out = array_of(entropy.log_probs.shape, entropy.log_probs.data.map(Math.exp));
+  last.dout = cross_entropy_backward(1, entropy);
+  const decoder = found.filter(({name}) => /^(decoder|token_embed|output)/.test(name)).reverse();
+  visits = [...decoder, ...found.filter(visit => !decoder.includes(visit)).reverse()];
+}
+
+function bar(kind, size, low, high) {
+  const fill = element("i", {class: kind});
+  fill.style.width = `${size > 0 ? Math.max(2, 100 * (Math.log10(size) - low) / (high - low)) : 0}%`;
+  return element("span", {class: "track"}, fill);
+}
+
+function show_stops() {
+  const sizes = visits.flatMap(({out, dout}) => [rms(out), rms(dout)]).filter(size => size > 0).map(Math.log10);
+  const low = Math.floor(Math.min(...sizes)), high = Math.max(low + 1, Math.ceil(Math.max(...sizes)));
+  by_id("stops").replaceChildren(...visits.map((visit, i) => element("li", {}, element("button", {type: "button",
+    class: i <= reached ? "reached" : "", "aria-current": i === reached && "step", onclick: () => go(i),
+    title: `value ${short(rms(visit.out))}, gradient ${i <= reached ? short(rms(visit.dout)) : "not reached yet"} (root mean square)`},
+  element("span", {}, visit.name), element("span", {class: "bars"}, bar("value", rms(visit.out), low, high),
+    bar("gradient", i <= reached ? rms(visit.dout) : 0, low, high))))));
+}
+
+function picture(array, caption) {
+  const canvas = element("canvas"), columns = columns_of(array);
+  if (array.shape.length === 3) paint_signed(canvas, over_colours(array.data).sum, array.shape[0], array.shape[1]);
+  else paint_signed(canvas, array.data, rows_of(array), columns);
+  if (array.shape.length !== 3) canvas.style.height = `${Math.max(3, Math.min(16, rows_of(array) / 4))}rem`;
+  return element("figure", {}, canvas, element("figcaption", {},
+    `${caption}, ${array.shape.join(" × ")}, root mean square ${short(rms(array))}`));
+}
+
+function code_parts(layer, way) {                             // a sublayer's function, and those of the primitives it calls
+  const seen = [], wanted = [`${layer}_${way}`];
+  while (wanted.length) {
+    const name = wanted.shift();
+    if (seen.includes(name) || typeof globalThis[name] !== "function") continue;
+    seen.push(name);
+    wanted.push(...globalThis[name].toString().match(/\b\w+_(forward|backward)\b/g).filter(called => called.endsWith(way)));
+  }
+  return seen.map((name, i) => element("details", {open: i === 0 && way === "backward"},
+    element("summary", {}, element("code", {}, name)), code_of(globalThis[name].toString())));
+}
+
+function show_stop() {
+  const visit = visits[reached], {name, layer, out, dout, dx, dsource, g} = visit;
+  const backward = globalThis[`${layer}_backward`].toString(), forward = globalThis[`${layer}_forward`].toString();
+  const pictures = layer === "output_loss"
+    ? [picture(out, "values: probabilities, one row a token"), picture(dout, "dlogits = softmax − onehot"), picture(dx, "dx, handed on")]
+    : [picture(out, "value: out"), picture(dout, "gradient arriving: dout"), dx && picture(dx, layer === "patch_embed"
+      ? "gradient at the pixels, summed over the colours" : "gradient handed on: dx"), dsource && picture(dsource, "to the encoder: dsource")];
+  const norms = Object.entries(g || {}).map(([key, x]) => `d ${key} ${short(Math.sqrt(x.data.reduce((sum, v) => sum + v * v, 0)))}`);
+  by_id("stop").replaceChildren(element("h3", {}, `${reached + 1} of ${visits.length}: ${name}`),
+    element("p", {}, ABOUT[layer], visit.loss === undefined ? "" : ` The loss is ${visit.loss.toFixed(6)} nats a token.`),
+    element("div", {class: "formula"}, `forward   ${formulas_of(forward)}\nbackward  ${formulas_of(backward)}`),
+    element("div", {class: "pictures"}, ...pictures.filter(Boolean)),
+    element("p", {class: "faint small"}, "In the pictures a row is a token or patch, a column a channel; ",
+      element("span", {class: "negative"}, "blue"), " is negative, ", element("span", {class: "positive"}, "orange"),
+      " positive, each picture with a scale of its own."),
+    element("p", {class: "numbers"}, `Norms of the parameters’ gradients: ${norms.join(", ")}.`),
+    ...code_parts(layer, "backward"), ...code_parts(layer, "forward"));
+  by_id("walk-back").disabled = reached === visits.length - 1;
+  by_id("walk-forward").disabled = reached === 0;
+}
+
+function go(stop) {
+  reached = Math.max(0, Math.min(visits.length - 1, stop));
+  show_stops();
+  show_stop();
+}
+
+function show_walk() {                                        // when it comes into view, or what it shows has changed there
+  if (!now.looks) return;
+  record_walk();
+  go(reached);
+}
+
+// Run `show` when a section is on the screen and what it shows has changed; what is not looked at costs nothing.
+function when_seen(id, show) {
+  let seen = false, stale = false;
+  const refresh = () => { if (seen && stale) { stale = false; show(); } };
+  new IntersectionObserver(entries => { seen = entries[entries.length - 1].isIntersecting; refresh(); }).observe(by_id(id));
+  return () => { stale = true; refresh(); };
+}
+
+function set_up_walk() {
+  const refresh = when_seen("walk", show_walk), choices = by_id("walk-loss");
+  on("caption", () => {
+    choices.replaceChildren(element("option", {value: ""}, "the whole caption"),
+      ...now.looks.words.map(({text}, i) => element("option", {value: i}, `“${text}” alone`)));
+    refresh();
+  });
+  on("backward", refresh);
+  choices.addEventListener("change", () => { show_walk(); });
+  by_id("walk-back").addEventListener("click", () => go(reached + 1));
+  by_id("walk-forward").addEventListener("click", () => go(reached - 1));
+  by_id("walk-end").addEventListener("click", () => go(visits.length - 1));
+  by_id("walk-start").addEventListener("click", () => go(0));
+  by_id("walk").addEventListener("keydown", event => {
+    const step = {ArrowLeft: 1, ArrowRight: -1}[event.key];   // back is to the left
+    if (!step || /^(SELECT|INPUT|PRE)$/.test(event.target.tagName)) return;
+    event.preventDefault();
+    const at = event.target.closest(".stops");
+    go(reached + step);
+    if (at) at.querySelector("[aria-current]").focus();
+  });
+}
