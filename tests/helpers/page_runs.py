@@ -26,7 +26,8 @@ def in_node(expression, argument, folder):
     (folder / "argument.json").write_text(json.dumps(argument))
     (folder / "engine.js").write_text(engine())
     (folder / "run.js").write_text(f"""
-        const fs = require("fs"), vm = require("vm");
+        globalThis.fs = require("fs"), globalThis.Buffer = Buffer;
+        const vm = require("vm");
         vm.runInThisContext(fs.readFileSync({json.dumps(str(folder / "engine.js"))}, "utf8"));
         const f = vm.runInThisContext({json.dumps(f"({expression})")});
         process.stdout.write(JSON.stringify(f(JSON.parse(fs.readFileSync({json.dumps(str(folder / "argument.json"))})))));

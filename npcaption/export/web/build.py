@@ -8,12 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 from string import Template
 
-import numpy as np
 from PIL import Image
 
 from ...captioning import decoding
 from ...captioning.captioner import Captioner
-from ...captioning.pictures import COLOURS, SATURATION
+from ...captioning.pictures import COLOURS
 from ...data.images import load_image
 from ...errors import ConfigError
 from ...model.checkpoint import to_caption
@@ -46,7 +45,7 @@ def page(checkpoint, name):
     style = source("page.css")
     policy = "; ".join(["default-src 'none'", f"script-src {' '.join(map(hashed, scripts))}",
                         f"style-src {hashed(style)}", "img-src data: blob:", "base-uri 'none'", "form-action 'none'"])
-    weights = np.concatenate([view.ravel() for view in checkpoint.parameters.named.values()]).astype("<f4")
+    weights = checkpoint.parameters.flat.astype("<f4")
     return Template(source("page.html")).substitute(
         policy=html.escape(policy), style=style, name=html.escape(name), parameters=f"{weights.size:,}",
         header=embedded(header(checkpoint)), weights=base64.b64encode(weights.tobytes()).decode(),
@@ -71,12 +70,16 @@ def embedded(values):
 
 
 def header(checkpoint):
-    """All of the model but its weights, the colours of heat, and the scenes with NumPy's captions."""
+    """All that the page is told but the weights: the model, the colours of heat, the scenes with NumPy's captions."""
+    return described(checkpoint) | {"beam": BEAM, "colours": base64.b64encode(COLOURS.tobytes()).decode(),
+                                    "scenes": recorded(checkpoint)}
+
+
+def described(checkpoint):
+    """All of the model but its weights."""
     model = checkpoint.config.model
-    config = {name: getattr(model, name) for name in NEEDED}
-    return {"config": config, "sublayers": [[name, list(shapes.items())] for name, shapes in sublayers(model).items()],
-            "tokenizer": checkpoint.tokenizer.to_json(), "beam": BEAM, "saturation": SATURATION,
-            "colours": base64.b64encode(COLOURS.tobytes()).decode(), "scenes": recorded(checkpoint)}
+    return {"config": {name: getattr(model, name) for name in NEEDED}, "tokenizer": checkpoint.tokenizer.to_json(),
+            "sublayers": [[name, list(shapes.items())] for name, shapes in sublayers(model).items()]}
 
 
 def recorded(checkpoint):

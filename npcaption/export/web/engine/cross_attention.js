@@ -15,7 +15,7 @@ function cross_attention_forward(x, source, p, heads) {
 }
 
 function cross_attention_backward(dout, {norm, q_proj, kv_proj, attend, merge, proj}, g) {
-  // dx = dout + dinner: x took two ways, around the branch and into the queries.  dsource = [dk dv] Wkv^T
+  // dx = dout + dinner, as x took two ways: around the branch and into q.  dsource = [dk dv] Wkv^T
   // This is how the loss of the text reaches the encoder
   const [dmerged, dw_proj, db_proj] = linear_backward(dout, proj);  // (T, C), (C, C), (C,)
   const dseen = merge_heads_backward(dmerged, merge);         // (H, T, D)

@@ -11,7 +11,7 @@ function mlp_forward(x, p) {
 }
 
 function mlp_backward(dout, {norm, up, gelu, down}, g) {
-  // dx = dout + dinner: x took two ways, around the branch and into it. dinner is the branch's steps in reverse
+  // dx = dout + dinner, as x took two ways: around the branch and into it. dinner: the branch in reverse
   const [dactive, dw_down, db_down] = linear_backward(dout, down);  // (T, F), (F, C), (C,)
   const dwide = gelu_backward(dactive, gelu);                 // (T, F)
   const [dnormed, dw_up, db_up] = linear_backward(dwide, up);  // (T, C), (C, F), (F,)

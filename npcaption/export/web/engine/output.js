@@ -9,7 +9,7 @@ function output_forward(x, p) {
 }
 
 function output_backward(dlogits, {norm, linear}, g) {
-  // The steps in reverse.  dlogits (T, V) -> dx (T, C)
+  // dx = layernorm_backward(dlogits W^T).  dlogits (T, V) -> dx (T, C)
   const [dnormed, dw_linear, db_linear] = linear_backward(dlogits, linear);  // (T, C), (C, V), (V,)
   const [dx, dw_norm, db_norm] = layernorm_backward(dnormed, norm);  // (T, C), (C,), (C,)
   add_into(g["linear.weight"], dw_linear);
@@ -27,6 +27,6 @@ function output_loss_forward(x, p, targets, total) {
 }
 
 function output_loss_backward(dloss, {output, entropy}, g) {
-  // The loss's gradient by the logits, and the output's steps in reverse.  dloss scalar -> dx (T, C)
+  // dlogits = dloss (softmax(logits) - onehot(target)) / total,  dx = layernorm_backward(dlogits W^T)
   return output_backward(cross_entropy_backward(dloss, entropy), output, g);
 }

@@ -36,7 +36,7 @@ function patch_embed_forward(image, p, patch_size, stem) {
 }
 
 function patch_embed_backward(dout, {convolved, cut, proj, place}, g) {
-  // The steps in reverse; dimage is per unit of the 0 to 255 scale, so it has the forward's 1 / 127.5
+  // dimage = stem_backward(patches_backward(dout W^T)) / 127.5,  dposition = dout; per unit of the 0 to 255 scale
   const [dprojected, dposition] = position_backward(dout, place);  // (P, C), (P, C)
   const [dpatches, dw, db] = linear_backward(dprojected, proj);  // (P, I), (I, C), (C,)
   add_into(g["position"], dposition);

@@ -14,7 +14,7 @@ function self_attention_forward(x, p, heads, causal) {
 }
 
 function self_attention_backward(dout, {norm, qkv_proj, attend, merge, proj}, g) {
-  // dx = dout + dinner: x took two ways, around the branch and into it. dinner is the branch's steps in reverse
+  // dx = dout + dinner, as x took two ways: around the branch and into it. dinner: the branch in reverse
   const [dmerged, dw_proj, db_proj] = linear_backward(dout, proj);  // (T, C), (C, C), (C,)
   const dseen = merge_heads_backward(dmerged, merge);         // (H, T, D)
   const dheads = attention_backward(dseen, attend);           // dq, dk, dv, each (H, T, D)

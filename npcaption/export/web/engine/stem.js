@@ -17,7 +17,7 @@ function stem_forward(x, p, stem) {
 }
 
 function stem_backward(dout, {blocks}, g) {
-  // The steps in reverse, the last convolution first
+  // dx = convolution_backward(layernorm_backward(gelu_backward(dx))), and + dx where there is a residual path
   let dx = dout;
   for (const {conv, stride, convolution, norm, gelu} of [...blocks].reverse()) {
     const dnormed = gelu_backward(dx, gelu);                  // (N, N, O)

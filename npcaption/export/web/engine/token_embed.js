@@ -10,7 +10,7 @@ function token_embed_forward(ids, p) {
 }
 
 function token_embed_backward(dout, {lookup, proj, place}, g) {
-  // The steps in reverse. Ids are integers and have no gradient
+  // dposition = dout,  dtoken = the sum of dout W^T over the places of each id; ids are integers: no gradient
   let [dtokens, dposition] = position_backward(dout, place), dw, db;  // (T, C), (L, C)
   add_into(g["position"], dposition);
   if (proj) {

@@ -107,3 +107,11 @@ function formulas_of(text) {                                  // the remarks at 
   }
   return found.join("\n");
 }
+
+// Run `show` when a section is on the screen and what it shows has changed; what is not looked at costs nothing.
+function when_seen(id, show) {
+  let seen = false, stale = false;
+  const refresh = () => { if (seen && stale) { stale = false; show(); } };
+  new IntersectionObserver(entries => { seen = entries[entries.length - 1].isIntersecting; refresh(); }).observe(by_id(id));
+  return () => { stale = true; refresh(); };
+}

@@ -55,7 +55,6 @@ function show_word() {
     paint_heat(canvas, map, side, heat_colours);
   }
   by_id("stage").classList.toggle("hot", by_id("overlay").checked);
-  show_gradient();
 }
 
 function draw_seen(canvas) {                                  // in grey, so that its colours are not taken for heat
@@ -66,20 +65,23 @@ function draw_seen(canvas) {                                  // in grey, so tha
 
 const gradients = new Map();                                  // of the words of the current caption
 let waiting = 0;
+
 function show_gradient() {                                    // a moment after the last word was pointed at
   clearTimeout(waiting);
-  waiting = setTimeout(() => {
-    const word = now.word, side = model.config.image_size;
-    if (!gradients.has(word)) gradients.set(word, pixel_gradient(model, now.pixels, ids_now(), word_now()));
-    const {sum, size} = over_colours(gradients.get(word));
-    draw_seen(by_id("mattered"));
-    paint_heat(by_id("mattered"), size, side, heat_colours);
-    paint_signed(by_id("signed"), sum, side, side);
-    const largest = size.reduce((best, value, i) => value > size[best] ? i : best, 0);
-    by_id("pixel-numbers").textContent = `“${word_now().text}”: p ${percent(word_now().log_probability)}. The strongest pixel is row `
-      + `${Math.floor(largest / side)}, column ${largest % side}: a change of 1 of 255 in its colours changes log p by up to ${short(size[largest])}.`;
-    tell("gradient");
-  }, 60);
+  waiting = setTimeout(paint_gradient, 60);
+}
+
+function paint_gradient() {
+  const word = now.word, side = model.config.image_size;
+  if (!now.looks?.words.length) return;
+  if (!gradients.has(word)) gradients.set(word, pixel_gradient(model, now.pixels, ids_now(), word_now()));
+  const {sum, size} = over_colours(gradients.get(word));
+  draw_seen(by_id("mattered"));
+  paint_heat(by_id("mattered"), size, side, heat_colours);
+  paint_signed(by_id("signed"), sum, side, side);
+  const largest = size.reduce((best, value, i) => value > size[best] ? i : best, 0);
+  by_id("pixel-numbers").textContent = `“${word_now().text}”: p ${percent(word_now().log_probability)}. The strongest pixel is in row `
+    + `${Math.floor(largest / side)}, column ${largest % side}: a change of its colours by 1 of 255 changes log p by up to ${short(size[largest])}.`;
 }
 
 function set_up_look() {
@@ -92,4 +94,7 @@ function set_up_look() {
   on("image", show_image);
   on("caption", () => { gradients.clear(); show_caption(); });
   on("word", show_word);
+  const refresh = when_seen("pixels", show_gradient);
+  on("word", refresh);
+  on("backward", () => { gradients.clear(); refresh(); });
 }

@@ -14,6 +14,7 @@ function crc32(bytes) {
 }
 
 async function compare_scenes() {                             // captions computed here against those that NumPy recorded
+  by_id("badge").textContent = "Comparing with what NumPy recorded…";
   let pixels = 0, captions = 0;
   for (const scene of scenes) {
     scene.pixels = model_pixels(await open_image(new Blob([scene.bytes])), model.config.image_size);
@@ -104,10 +105,18 @@ async function start() {
   await take(new Blob([scenes[0].bytes]), scenes[0].name);
 }
 
-window.npcaption = {ready: start(), caption: api_caption, gradient: api_gradient};
-window.npcaption.compared = window.npcaption.ready.then(compare_scenes).then(found => {
+async function compare() {                                    // -> what compare_scenes found
+  const found = await compare_scenes();
   if (found) show_badge(found);
   tell("scenes");
   return found;
+}
+
+on("weights", () => {
+  if (!taught) return compare().catch(fail);
+  by_id("badge").className = "badge";
+  by_id("badge").textContent = `taught ${taught} steps: no longer the model that NumPy recorded. Reset brings it back`;
 });
+window.npcaption = {ready: start(), caption: api_caption, gradient: api_gradient};
+window.npcaption.compared = window.npcaption.ready.then(compare);
 window.npcaption.compared.catch(fail);

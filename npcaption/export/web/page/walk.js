@@ -74,16 +74,38 @@ function picture(array, caption) {
     `${caption}, ${array.shape.join(" × ")}, root mean square ${short(rms(array))}`));
 }
 
+// The softmax's part of an attention: each head's rows below each other.  -> pictures of att and dscores
+function attention_pictures({dout, cache: {attend, merge, proj}}) {
+  const {v, att} = attend, [H, T, S] = att.shape, dscores = zeros(H * T, S), D = columns_of(v);
+  const dseen = merge_heads_backward(linear_backward(dout, proj)[0], merge);  // (H, T, D)
+  for (let row = 0; row < H * T; row++) {
+    const head = Math.floor(row / T), out = dscores.data.subarray(row * S, (row + 1) * S), weights = att.data.subarray(row * S, (row + 1) * S);
+    let mean = 0;
+    for (let s = 0; s < S; s++) {
+      for (let d = 0; d < D; d++) out[s] += dseen.data[row * D + d] * v.data[(head * S + s) * D + d];
+      mean += out[s] * weights[s];
+    }
+    for (let s = 0; s < S; s++) out[s] = weights[s] * (out[s] - mean);
+  }
+  return [picture(reshaped(att, H * T, S), `att: the ${H} heads below each other, a column a source`),
+    picture(dscores, "dscores = att (datt − mean)")];
+}
+
+function first_formula(f) {
+  return formulas_of(f.toString()).split("\n")[0];
+}
+
 function code_parts(layer, way) {                             // a sublayer's function, and those of the primitives it calls
   const seen = [], wanted = [`${layer}_${way}`];
   while (wanted.length) {
     const name = wanted.shift();
     if (seen.includes(name) || typeof globalThis[name] !== "function") continue;
     seen.push(name);
-    wanted.push(...globalThis[name].toString().match(/\b\w+_(forward|backward)\b/g).filter(called => called.endsWith(way)));
+    wanted.push(...globalThis[name].toString().match(/\b\w+_(forward|backward)\b/g)?.filter(called => called.endsWith(way)) ?? []);
   }
   return seen.map((name, i) => element("details", {open: i === 0 && way === "backward"},
-    element("summary", {}, element("code", {}, name)), code_of(globalThis[name].toString())));
+    element("summary", {}, element("code", {}, name), " ", element("span", {class: "faint small"}, first_formula(globalThis[name]))),
+    code_of(globalThis[name].toString())));
 }
 
 function show_stop() {
@@ -92,7 +114,8 @@ function show_stop() {
   const pictures = layer === "output_loss"
     ? [picture(out, "values: probabilities, one row a token"), picture(dout, "dlogits = softmax − onehot"), picture(dx, "dx, handed on")]
     : [picture(out, "value: out"), picture(dout, "gradient arriving: dout"), dx && picture(dx, layer === "patch_embed"
-      ? "gradient at the pixels, summed over the colours" : "gradient handed on: dx"), dsource && picture(dsource, "to the encoder: dsource")];
+      ? "gradient at the pixels, summed over the colours" : "gradient handed on: dx"), dsource && picture(dsource, "to the encoder: dsource"),
+    ...layer.endsWith("attention") ? attention_pictures(visit) : []];
   const norms = Object.entries(g || {}).map(([key, x]) => `d ${key} ${short(Math.sqrt(x.data.reduce((sum, v) => sum + v * v, 0)))}`);
   by_id("stop").replaceChildren(element("h3", {}, `${reached + 1} of ${visits.length}: ${name}`),
     element("p", {}, ABOUT[layer], visit.loss === undefined ? "" : ` The loss is ${visit.loss.toFixed(6)} nats a token.`),
@@ -117,14 +140,6 @@ function show_walk() {                                        // when it comes i
   if (!now.looks) return;
   record_walk();
   go(reached);
-}
-
-// Run `show` when a section is on the screen and what it shows has changed; what is not looked at costs nothing.
-function when_seen(id, show) {
-  let seen = false, stale = false;
-  const refresh = () => { if (seen && stale) { stale = false; show(); } };
-  new IntersectionObserver(entries => { seen = entries[entries.length - 1].isIntersecting; refresh(); }).observe(by_id(id));
-  return () => { stale = true; refresh(); };
 }
 
 function set_up_walk() {
