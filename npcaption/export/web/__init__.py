@@ -1,21 +1,28 @@
 """The page: a model, an engine in JavaScript and the way back from a word to the pixels, in one HTML file."""
 from pathlib import Path
 
+from ...captioning.captioner import Captioner
+from ...config import Config
 from ...model import checkpoint as checkpoints
 from ...support.files import check_writable, write_whole
 from .build import page
 
 
-def web(checkpoint=None, out="caption.html"):
+def web(model=None, out="caption.html"):
     """Write the page of a model into a file -> its size in bytes
 
-    checkpoint: a path, or a Checkpoint; without one, the model that ships. ConfigError for a model on frozen features.
+    model: a checkpoint's path, a Checkpoint or a Captioner; without one, the model that ships.
+    ConfigError for a model on frozen features, DataError where the file cannot be written.
     """
-    name = "a model"
-    if checkpoint is None or not isinstance(checkpoint, checkpoints.Checkpoint):
-        path = checkpoints.SHIPPED if checkpoint is None else checkpoint
+    if isinstance(model, Captioner):
+        model = checkpoints.Checkpoint(Config(model.config), model.tokenizer, model.parameters, {}, None)
+    if isinstance(model, checkpoints.Checkpoint):
+        name = "a trained model"
+        check_writable(out)
+    else:
+        path = checkpoints.SHIPPED if model is None else model
         check_writable(out, [path])
-        checkpoint, name = checkpoints.load(path), Path(path).name
-    content = page(checkpoint, name).encode()
+        model, name = checkpoints.load(path), Path(path).name
+    content = page(model, name).encode()
     write_whole(out, content)
     return len(content)

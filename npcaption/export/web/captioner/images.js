@@ -4,6 +4,7 @@
 class ImageError extends Error {}
 
 const MAX_PIXELS = 178956970;                                 // as Pillow allows
+const WIDEST = 8192;                                          // pixels of a canvas, which every browser has
 // Two pixels, black and white, with the EXIF entry "turned by half": whether the browser turns such files.
 const TURNED = {
   png: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAGmVYSWZNTQAqAAAACAABARIAAwAAAAEAAwAAAAAAAIRfZM4AAAAPSURBVHicY2BgYPj//z8ABgEC/gKyOa4AAAAASUVORK5CYII=",
@@ -97,9 +98,7 @@ function decoded(blob) {                                      // upright, withou
 function canvas_of(width, height) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d", {willReadFrequently: true});
-  if (!context) throw new ImageError(`The browser has no canvas of ${width} x ${height} pixels. Give a smaller image.`);
-  return context;
+  return canvas.getContext("2d", {willReadFrequently: true});
 }
 
 const turns = {};                                             // by kind: whether the browser turns it, asked once
@@ -113,7 +112,7 @@ async function browser_turns(kind) {
   return turns[kind];
 }
 
-// blob -> {bitmap, width, height, draw(context, left, top)}, which draws it upright, on white
+// blob -> {width, height, draw(context, scale, left, top)}, which draws a part of it upright, on white
 async function open_image(blob) {
   const name = blob.name ? `${blob.name}` : "The image", refuse = reason => new ImageError(`${name} cannot be read: ${reason}.`);
   if (!blob.size) throw refuse("it is empty");
@@ -134,11 +133,11 @@ async function open_image(blob) {
   const orientation = kind in TURNED && !await browser_turns(kind) ? orientation_of(bytes, kind) : 1;
   const turn = turn_of(orientation, bitmap.width, bitmap.height);
   const [width, height] = orientation < 5 ? [bitmap.width, bitmap.height] : [bitmap.height, bitmap.width];
-  return {width, height, draw(context, scale = 1, top = 0) {
+  return {width, height, draw(context, scale = 1, left = 0, top = 0) {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#fff";
     context.fillRect(0, 0, context.canvas.width, context.canvas.height);
-    context.setTransform(scale, 0, 0, scale, 0, -top);
+    context.setTransform(scale, 0, 0, scale, -left, -top);
     context.transform(...turn);
     context.drawImage(bitmap, 0, 0);
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -147,15 +146,22 @@ async function open_image(blob) {
 
 function model_pixels(image, size) {                          // an open image -> (size, size, 3), 0 to 255
   let context = null;
-  return squash(image.width, image.height, size, (top, rows) => {
-    if (context?.canvas.height !== rows) context = canvas_of(image.width, rows);
+  function tile(left, top, columns, rows) {
+    if (context?.canvas.width !== columns || context.canvas.height !== rows) context = canvas_of(columns, rows);
     context.imageSmoothingEnabled = false;
-    image.draw(context, 1, top);
-    try {
-      return context.getImageData(0, 0, image.width, rows).data;
-    } catch (error) {
-      throw new ImageError(`The browser has no canvas of ${image.width} pixels' width. Give a smaller image.`);
+    image.draw(context, 1, left, top);
+    return context.getImageData(0, 0, columns, rows).data;
+  }
+  return squash(image.width, image.height, size, (top, rows) => {
+    if (image.width <= WIDEST) return tile(0, top, image.width, rows);
+    const whole = new Uint8Array(image.width * rows * 4);     // of tiles side by side, as no canvas is so wide
+    for (let left = 0; left < image.width; left += WIDEST) {
+      const columns = Math.min(WIDEST, image.width - left), part = tile(left, top, columns, rows);
+      for (let y = 0; y < rows; y++) {
+        whole.set(part.subarray(y * columns * 4, (y + 1) * columns * 4), (y * image.width + left) * 4);
+      }
     }
+    return whole;
   });
 }
 

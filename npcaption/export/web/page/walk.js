@@ -116,7 +116,8 @@ function show_stop() {
     : [picture(out, "value: out"), picture(dout, "gradient arriving: dout"), dx && picture(dx, layer === "patch_embed"
       ? "gradient at the pixels, summed over the colours" : "gradient handed on: dx"), dsource && picture(dsource, "to the encoder: dsource"),
     ...layer.endsWith("attention") ? attention_pictures(visit) : []];
-  const norms = Object.entries(g || {}).map(([key, x]) => `d ${key} ${short(Math.sqrt(x.data.reduce((sum, v) => sum + v * v, 0)))}`);
+  const norms = Object.entries(g).map(([key, x]) => `d ${key} ${short(Math.sqrt(x.data.reduce((sum, v) => sum + v * v, 0)))}`
+    + (x.flipped ? " (tied to the token embedding: both uses together)" : ""));
   by_id("stop").replaceChildren(element("h3", {}, `${reached + 1} of ${visits.length}: ${name}`),
     element("p", {}, ABOUT[layer], visit.loss === undefined ? "" : ` The loss is ${visit.loss.toFixed(6)} nats a token.`),
     element("div", {class: "formula"}, `forward   ${formulas_of(forward)}\nbackward  ${formulas_of(backward)}`),
@@ -155,10 +156,10 @@ function set_up_walk() {
   by_id("walk-forward").addEventListener("click", () => go(reached - 1));
   by_id("walk-end").addEventListener("click", () => go(visits.length - 1));
   by_id("walk-start").addEventListener("click", () => go(0));
-  by_id("walk").addEventListener("keydown", event => {
-    const step = {ArrowLeft: 1, ArrowRight: -1}[event.key];   // back is to the left
-    if (!step || /^(SELECT|INPUT|PRE)$/.test(event.target.tagName)) return;
-    event.preventDefault();
+  document.addEventListener("keydown", event => {
+    const step = {ArrowLeft: 1, ArrowRight: -1}[event.key], {top, bottom} = by_id("walk").getBoundingClientRect();
+    if (!step || /^(SELECT|INPUT|PRE)$/.test(event.target.tagName) || top > innerHeight / 2 || bottom < innerHeight / 2) return;
+    event.preventDefault();                                   // back is to the left
     const at = event.target.closest(".stops");
     go(reached + step);
     if (at) at.querySelector("[aria-current]").focus();
