@@ -18,9 +18,10 @@ from npcaption.export.web import build, web
 from npcaption.export.web.cli import main
 from npcaption.export.web.scenes import scenes
 from npcaption.model.checkpoint import SHIPPED, load
-from tests.helpers.page_runs import chromium
 from tests.export.test_web_model import MODELS, checkpoint_of
+from tests.helpers.page_runs import chromium, drop, opened, spaced, text_of
 
+pytestmark = pytest.mark.slow  # a minute in a browser
 MOST = 6_000_000    # bytes of the shipped model's page
 
 
@@ -29,6 +30,8 @@ def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'npcaption[web]'")
     with playwright.sync_playwright() as driver:
         found = chromium(driver)
+        if isinstance(found, str):
+            pytest.skip(found)
         yield found
         found.close()
 
@@ -38,20 +41,6 @@ def shipped(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "caption.html"
     assert main(["--out", str(path)]) == 0
     return path
-
-
-def opened(browser, path, before="", **settings):
-    """A page that is ready, with what it asked the network for and what it complained of."""
-    page = browser.new_context(**settings).new_page()
-    page.requested, page.complaints = [], []
-    page.on("request", lambda request: page.requested.append(request.url))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
-    if before:
-        page.add_init_script(before)
-    page.goto(path.as_uri())
-    page.evaluate("npcaption.ready")
-    return page
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +54,6 @@ def page(browser, shipped):
 @pytest.fixture(scope="module")
 def captioner():
     return Captioner.load()
-
-
-def text_of(page, selector="#words"):
-    """The caption in the page, without its words' probabilities."""
-    return " ".join(page.eval_on_selector_all(f"{selector} .word", "words => words.map(word => word.firstChild.textContent)"))
-
-
-def spaced(caption):
-    return " ".join(caption.split())
-
-
-def drop(page, path):
-    """A file dropped as by hand, and the page's answer: a caption, or why there is none"""
-    page.evaluate("by_id('words').replaceChildren()")
-    page.locator("#drop").drop({"files": str(path)})
-    page.wait_for_selector("#words .word, #error:not([hidden])")
-    return page.inner_text("#error") if page.is_visible("#error") else text_of(page)
 
 
 # --------------------------------------------------------------------------------------------------- the file and its door

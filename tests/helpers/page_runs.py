@@ -38,11 +38,45 @@ def in_node(expression, argument, folder):
 
 
 def chromium(playwright):
-    """A headless Chromium: $NPCAPTION_CHROMIUM, the PATH's, or playwright's own."""
+    """A headless Chromium ($NPCAPTION_CHROMIUM, the PATH's, or playwright's own), or why there is none, as a sentence
+
+    With $NPCAPTION_REQUIRE_BROWSER it must be there.
+    """
     found = os.environ.get("NPCAPTION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         return playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-    except Exception as error:                               # playwright's own, where no browser is installed
+    except Exception as error:
         if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
             raise
-        pytest.skip(f"needs Chromium: {str(error).splitlines()[0]}")
+        return f"needs Chromium: {str(error).splitlines()[0]}"
+
+
+def opened(browser, path, before="", **settings):
+    """A page that is ready, with what it asked the network for and what it complained of."""
+    page = browser.new_context(**settings).new_page()
+    page.requested, page.complaints = [], []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+    if before:
+        page.add_init_script(before)
+    page.goto(path.as_uri())
+    page.evaluate("npcaption.ready")
+    return page
+
+
+def text_of(page, selector="#words"):
+    """The caption in the page, without its words' probabilities."""
+    return " ".join(page.eval_on_selector_all(f"{selector} .word", "words => words.map(word => word.firstChild.textContent)"))
+
+
+def spaced(caption):
+    return " ".join(caption.split())
+
+
+def drop(page, path):
+    """A file dropped as by hand, and the page's answer: a caption, or why there is none"""
+    page.evaluate("by_id('words').replaceChildren()")
+    page.locator("#drop").drop({"files": str(path)})
+    page.wait_for_selector("#words .word, #error:not([hidden])")
+    return page.inner_text("#error") if page.is_visible("#error") else text_of(page)
