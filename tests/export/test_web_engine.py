@@ -1,13 +1,11 @@
 """The page's engine: every pair equals the textbook's in float64, and is right by a numerical gradient too."""
-from functools import partial
-
 import numpy as np
 import pytest
 
 from npcaption import layers
 from npcaption.gradcheck.cases import cases
-from npcaption.gradcheck.contract import run
 from npcaption.gradcheck.numeric import TOLERANCE
+from npcaption.layers.adamw import AdamW, adamw
 from tests.helpers.page_runs import in_node
 
 # JavaScript's arguments of each pair, in order, and the axes of those that have a batch in Python's cases.
@@ -69,8 +67,8 @@ def by_python(layer, arguments):
     return out, dout, places | ({f"{names.index('p')}.{name}": x for name, x in g.items()} if g else {})
 
 
-def asked(numeric, replace=""):
-    """-> names, what Python says, what JavaScript answers when some of its lines are replaced"""
+def asked(numeric):
+    """-> names, what Python says, and the calls that ask JavaScript the same"""
     names, expected, calls = [], [], []
     for name, layer, arguments in of_the_page():
         out, dout, gradients = by_python(layer, arguments)
@@ -89,6 +87,21 @@ def answers(tmp_path_factory):
 
 def apart(a, b):
     return np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max(), 1e-300) if np.size(a) else 0.0
+
+
+def test_adamw_moves_as_the_textbooks(tmp_path):
+    rng, settings = np.random.default_rng(4), AdamW(learning_rate=0.01, beta2=0.98, epsilon=1e-6)
+    p, g = rng.standard_normal(50), rng.standard_normal((3, 50))
+    code = """({p, g, decay, settings}) => {
+      const [flat, m, v] = [Float64Array.from(p), new Float64Array(50), new Float64Array(50)];
+      g.forEach((gradient, i) => adamw(flat, Float64Array.from(gradient), m, v, i + 1, {...settings, decay}));
+      return Array.from(flat);
+    }"""
+    found = in_node(code, dict(p=p.tolist(), g=g.tolist(), decay=0.1, settings=settings._asdict() | {"clip_norm": 1}), tmp_path)
+    m, v = np.zeros(50), np.zeros(50)
+    for i, gradient in enumerate(g):
+        adamw(p, gradient, m, v, 0.1, i + 1, settings)
+    assert apart(np.array(found), p) < APART
 
 
 def test_every_pair_of_the_textbook_is_in_the_page_or_has_a_reason():

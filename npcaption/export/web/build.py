@@ -28,8 +28,8 @@ CAPTIONER = ["decoding", "tokenizer", "resize", "images", "captioner"]
 PAGE = ["drawing", "model", "look", "walk", "broken", "check", "teach", "pad", "start"]
 SCRIPTS = [*(f"engine/{name}.js" for name in ENGINE), *(f"captioner/{name}.js" for name in CAPTIONER),
            *(f"page/{name}.js" for name in PAGE)]
-NEEDED = ("image_size", "patch_size", "stem", "channels", "heads", "hidden", "encoder_blocks", "decoder_blocks", "max_length",
-          "vocabulary", "unknown", "tied")
+NEEDED = ("image_size", "patch_size", "stem", "channels", "heads", "encoder_blocks", "decoder_blocks", "max_length",
+          "vocabulary", "unknown", "tied")  # of the model's settings
 
 
 def page(checkpoint, name):
@@ -38,8 +38,8 @@ def page(checkpoint, name):
     ConfigError if the model reads a frozen encoder's features, which the page cannot compute.
     """
     if encoder := checkpoint.config.model.encoder_name:
-        raise ConfigError(f"{name} reads features of the frozen encoder {encoder}, which the page does not contain. Export "
-                          "a model that reads pixels.")
+        raise ConfigError(f"{name} reads features of the frozen encoder {encoder}, which the page does not contain. "
+                          "Export a model that reads pixels.")
     checkpoint = to_caption(checkpoint)
     scripts = [source(script) for script in SCRIPTS]
     style = source("page.css")
@@ -92,5 +92,6 @@ def recorded(checkpoint):
         greedy, = decoding.greedy(captioner.engine, pixels[None])
         beam, = decoding.beam(captioner.engine, pixels[None], BEAM)
         found.append({"name": name, "png": base64.b64encode(content.getvalue()).decode(),
-                      "crc32": zlib.crc32(pixels.tobytes()), "greedy": greedy[0].ids.tolist(), "beam": beam[0].ids.tolist()})
+                      "crc32": zlib.crc32(pixels.tobytes()), "greedy": greedy[0].ids.tolist(),
+                      "beam": beam[0].ids.tolist()})
     return found

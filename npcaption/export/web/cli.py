@@ -5,7 +5,7 @@
 
 Open the file by double click. Photographs do not leave the page.
 """
-from ...support.command import parser_of, arguments
+from ...support.command import arguments, parser_of
 from ...support.flags import add_option
 from ...support.progress import note
 from . import web

@@ -4,7 +4,8 @@
 // header: what build.py wrote: {config, sublayers, tokenizer}.  weights: Float32Array of all parameters
 function captioner_of({config, sublayers, tokenizer: described}, weights) {
   const flat = Float64Array.from(weights), tokenizer = tokenizer_of(described);
-  return {config, sublayers, flat, tokenizer, original: weights, p: parameters_of(config, sublayers, flat), layers: {...TEXTBOOK}};
+  const p = parameters_of(config, sublayers, flat);
+  return {config, sublayers, flat, tokenizer, p, original: weights, layers: {...TEXTBOOK}};
 }
 
 function gradients_like(model) {                              // zeros -> {flat, g}
@@ -58,7 +59,7 @@ function targets_of(ids, word = null) {
 
 // d log p(word | image, words before) / d pixel.  -> Float64Array (A, A, 3), per unit of the 0 to 255 scale
 function pixel_gradient(model, pixels, ids, word) {
-  const {config, p, layers} = model;
-  const [, cache] = loss_forward(layers, config, p, float_image(model, pixels), ids.slice(0, -1), targets_of(ids, word), 1);
+  const {config, p, layers} = model, image = float_image(model, pixels), targets = targets_of(ids, word);
+  const [, cache] = loss_forward(layers, config, p, image, ids.slice(0, -1), targets, 1);
   return loss_backward(layers, -1, cache, gradients_like(model).g).data;
 }

@@ -58,7 +58,8 @@ function beam(config, p, source, width = 4, length_penalty = 1) {
   return ended;
 }
 
-function follow(text, parents, length) {                      // caption r goes on from the first `length` tokens of parents[r]
+function follow(text, parents, length) {
+  // Caption r goes on from the first `length` tokens of caption parents[r]
   for (const {shape: [, L, wide], data} of text) {
     const before = data.slice();
     parents.forEach((parent, r) =>

@@ -1,4 +1,4 @@
-// Any image file -> the pixels that the model sees, as Python's load_image makes them; or an ImageError that says why not.
+// Any image file -> the pixels that the model sees, as Python's load_image makes them, or an ImageError.
 "use strict";
 
 class ImageError extends Error {}
@@ -7,8 +7,10 @@ const MAX_PIXELS = 178956970;                                 // as Pillow allow
 const WIDEST = 8192;                                          // pixels of a canvas, which every browser has
 // Two pixels, black and white, with the EXIF entry "turned by half": whether the browser turns such files.
 const TURNED = {
-  png: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAGmVYSWZNTQAqAAAACAABARIAAwAAAAEAAwAAAAAAAIRfZM4AAAAPSURBVHicY2BgYPj//z8ABgEC/gKyOa4AAAAASUVORK5CYII=",
-  webp: "UklGRlQAAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TBMAAAAvAQAAAA8w//M///MfeKhARP8DAEVYSUYaAAAATU0AKgAAAAgAAQESAAMAAAABAAMAAAAAAAA=",
+  png: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAGmVYSWZNTQAqAAAACAABARIAAwAAAAEAAwAAAAAAAIRfZM4AAAAPSURBVHic"
+    + "Y2BgYPj//z8ABgEC/gKyOa4AAAAASUVORK5CYII=",
+  webp: "UklGRlQAAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TBMAAAAvAQAAAA8w//M///MfeKhARP8DAEVYSUYaAAAATU0AKgAAAAgAAQESAAMA"
+    + "AAABAAMAAAAAAAA=",
 };
 
 function letters(bytes, start, end) {
@@ -23,7 +25,8 @@ function kind_of(bytes) {                                     // by the first by
   if (head.startsWith("RIFF") && brand === "WEBP") return "webp";
   if (head.startsWith("BM")) return "bmp";
   if (head.startsWith("II*\0") || head.startsWith("MM\0*")) return "tiff";
-  if (head.slice(4, 8) === "ftyp") return brand.startsWith("avi") ? "avif" : /^(hei|hev|mif|msf)/.test(brand) ? "heic" : "video";
+  if (head.slice(4, 8) === "ftyp" && brand.startsWith("avi")) return "avif";
+  if (head.slice(4, 8) === "ftyp") return /^(hei|hev|mif|msf)/.test(brand) ? "heic" : "video";
   if (head.startsWith("%PDF")) return "pdf";
   if (/^(<\?xml|<svg|<!DOCTYPE svg)/i.test(text)) return "svg";
   if (/^<(!DOCTYPE )?html/i.test(text)) return "html";
@@ -39,11 +42,12 @@ const REFUSED = {
   html: "it is a web page. Save the image itself",
 };
 
-function is_whole(bytes, kind) {                              // browsers show half a file, grey at its end; Pillow refuses it
+function is_whole(bytes, kind) {                              // of half a file browsers show half; Pillow refuses it
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (kind === "jpeg") {
     let at = 2;
-    while (at + 4 < bytes.length && !(bytes[at] === 0xff && bytes[at + 1] === 0xda)) {  // segments before the first scan
+    // The segments before the first scan, one of which may hold a thumbnail with an end of its own.
+    while (at + 4 < bytes.length && !(bytes[at] === 0xff && bytes[at + 1] === 0xda)) {
       at += bytes[at + 1] === 0xff ? 1 : 2 + view.getUint16(at + 2);
     }
     for (let i = bytes.length - 2; i > at; i--) if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
@@ -92,7 +96,8 @@ function bytes_from(base64) {
 }
 
 function decoded(blob) {                                      // upright, without colour management, as Pillow has it
-  return createImageBitmap(blob, {imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none"});
+  const settings = {imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none"};
+  return createImageBitmap(blob, settings);
 }
 
 function canvas_of(width, height) {
@@ -103,7 +108,7 @@ function canvas_of(width, height) {
 
 const turns = {};                                             // by kind: whether the browser turns it, asked once
 async function browser_turns(kind) {
-  if (!(kind in TURNED)) return true;                         // JPEG: all do; others have no orientation that Pillow reads
+  if (!(kind in TURNED)) return true;                         // JPEG: all do; of others Pillow reads no orientation
   turns[kind] ??= decoded(new Blob([bytes_from(TURNED[kind])])).then(bitmap => {
     const context = canvas_of(2, 1);
     context.drawImage(bitmap, 0, 0);
@@ -114,7 +119,7 @@ async function browser_turns(kind) {
 
 // blob -> {width, height, draw(context, scale, left, top)}, which draws a part of it upright, on white
 async function open_image(blob) {
-  const name = blob.name ? `${blob.name}` : "The image", refuse = reason => new ImageError(`${name} cannot be read: ${reason}.`);
+  const refuse = reason => new ImageError(`${blob.name || "The image"} cannot be read: ${reason}.`);
   if (!blob.size) throw refuse("it is empty");
   const bytes = new Uint8Array(await blob.arrayBuffer()), kind = kind_of(bytes);
   if (REFUSED[kind]) throw refuse(REFUSED[kind]);
@@ -124,11 +129,12 @@ async function open_image(blob) {
     bitmap = await decoded(new Blob([bytes]));
   } catch (error) {
     throw refuse(kind === "unknown" ? "its format is not known. Give a JPEG or PNG"
-      : `this browser cannot decode the ${kind.toUpperCase()}, which is damaged or too large. Save it as a JPEG of fewer pixels`);
+      : `this ${kind.toUpperCase()} is damaged, or too large for this browser. Save it as a JPEG of fewer pixels`);
   }
   const pixels = bitmap.width * bitmap.height;
   if (pixels > MAX_PIXELS) {
-    throw refuse(`it has ${pixels.toLocaleString("en")} pixels, and at most ${MAX_PIXELS.toLocaleString("en")} are read. Shrink it`);
+    const [found, most] = [pixels, MAX_PIXELS].map(count => count.toLocaleString("en"));
+    throw refuse(`it has ${found} pixels, and at most ${most} are read. Shrink it`);
   }
   const orientation = kind in TURNED && !await browser_turns(kind) ? orientation_of(bytes, kind) : 1;
   const turn = turn_of(orientation, bitmap.width, bitmap.height);

@@ -4,11 +4,13 @@
 
 const PRECISION = 22;
 
-function resize_weights(from, to) {                           // for each of `to` pixels its first source and integer weights
+function resize_weights(from, to) {
+  // -> for each of `to` pixels its first source and integer weights
   const scale = from / to, stretch = Math.max(scale, 1);      // the triangle's half width: it widens to shrink an image
   return Array.from({length: to}, (_, i) => {
     const centre = (i + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - stretch + 0.5)), end = Math.min(from, Math.trunc(centre + stretch + 0.5));
+    const first = Math.max(0, Math.trunc(centre - stretch + 0.5));
+    const end = Math.min(from, Math.trunc(centre + stretch + 0.5));
     const weights = Array.from({length: end - first}, (_, j) => {
       const distance = Math.abs((j + first - centre + 0.5) * (1 / stretch));
       return distance < 1 ? 1 - distance : 0;
@@ -35,9 +37,10 @@ function resize_line(source, start, step, weights, out, at, out_step) {
   }
 }
 
-// The image to a square of `size`. read(top, rows) -> the RGBA of some rows, so that a large image is never whole in memory.
+// The image as a square of `size`. read(top, rows) -> RGBA of some rows: a large image is never whole in memory.
 function squash(width, height, size, read) {
-  const across = resize_weights(width, size), down = resize_weights(height, size), strip = Math.max(1, Math.floor(2 ** 20 / width));
+  const across = resize_weights(width, size), down = resize_weights(height, size);
+  const strip = Math.max(1, Math.floor(2 ** 20 / width));     // rows: a million pixels at a time
   const narrow = new Uint8Array(height * size * 3), out = new Uint8Array(size * size * 3);
   for (let top = 0; top < height; top += strip) {
     const rows = Math.min(strip, height - top), rgba = read(top, rows);

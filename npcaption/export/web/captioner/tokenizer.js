@@ -6,13 +6,14 @@ const ALNUM = "\\p{L}\\p{N}_", LETTER = `${ALNUM}\\p{M}${JOINERS}`;  // Python's
 const ENDING = "(?:s|t|m|d|re|ve|ll|clock)";                  // what English has behind an apostrophe
 const NOT_WRITTEN = new RegExp(
   ` (?=(?:[.,!?;']+|n't|'${ENDING})(?!\\S))|(?<=[${LETTER}] ') (?=${ENDING}(?!\\S))`, "gu");
-const INVISIBLE = /[\u00ad\u034f\u061c\u180b-\u180e\u200e\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u{e0100}-\u{e01ef}]/gu;
+const INVISIBLE = new RegExp("[\\u00ad\\u034f\\u061c\\u180b-\\u180e\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u206f"
+  + "\\ufe00-\\ufe0f\\ufeff\\u{e0100}-\\u{e01ef}]", "gu");
 const MARKS = `\\p{M}${JOINERS}`, JOINER = `[${JOINERS}]`, BESIDE = `[${ALNUM}\\p{M}]`, SYMBOL = `[^\\s${LETTER}]`;
 const STRAY = new RegExp(
   `(?<=${BESIDE})(${JOINER})${JOINER}*(?=${BESIDE})|(?<=${SYMBOL})(${JOINER})${JOINER}*(?=${SYMBOL})`
   + `|${JOINER}[${MARKS}]*|(?<![^\\s!-\\/:-@\\[-\`{-~])[${MARKS}]+`, "gu");
 
-function canonical(text) {                                    // composed letters, nothing invisible, no stray joiner or mark
+function canonical(text) {                                    // composed, nothing invisible, no stray joiner or mark
   const seen = text.replace(INVISIBLE, "").replaceAll("\u200b", " ").normalize("NFC");
   return seen.replace(STRAY, (_, first = "", second = "") => first + second);
 }
@@ -25,7 +26,7 @@ function of_text(ids) {                                       // up to the first
 function char_tokenizer({characters}) {
   const known = [...characters], ids = new Map(known.map((character, i) => [character, SPECIAL + i]));
   return {
-    encode: text => [...text.toLowerCase()].filter(character => ids.has(character)).map(character => ids.get(character)),
+    encode: text => [...text.toLowerCase()].flatMap(character => ids.get(character) ?? []),
     decode: found => of_text(found).map(id => known[id - SPECIAL]).join(""),
   };
 }
@@ -39,11 +40,12 @@ function word_tokenizer({kind, words, rule = 1}) {
   }
   return {
     encode: text => cut(text).map(word => ids.get(word) ?? unknown),
-    decode: found => of_text(found).map(id => id > unknown ? words[id - unknown - 1] : "UNK").join(" ").replace(NOT_WRITTEN, ""),
+    decode: found => of_text(found).map(id => id > unknown ? words[id - unknown - 1] : "UNK").join(" ")
+      .replace(NOT_WRITTEN, ""),
   };
 }
 
-function bytes_of(text) {                                     // UTF-8; \udc80 to \udcff stand for single bytes (PEP 383)
+function bytes_of(text) {                                     // UTF-8, and \udc80 to \udcff for single bytes (PEP 383)
   const encoder = new TextEncoder();
   return [...text].flatMap(character => {
     const code = character.codePointAt(0);

@@ -60,7 +60,7 @@ function product_a_b(a, b, out, R, I, O) {                    // each row of out
   }
 }
 
-function product_a_bt(a, b, out, R, I, O) {                   // b is stored (O, I): each number is a dot product of two rows
+function product_a_bt(a, b, out, R, I, O) {                   // b is stored (O, I): dot products of two rows
   for (let r = 0; r < R; r++) {
     const from = r * I;
     for (let o = 0; o < O; o++) {
@@ -100,7 +100,7 @@ function add(a, b) {
   return out;
 }
 
-function add_into(total, part) {                              // total += part; the only function that writes to its input
+function add_into(total, part) {                              // total += part; nothing else writes to its input
   const t = total.data, x = part.data;
   if (!total.flipped) {
     for (let i = 0; i < x.length; i++) t[i] += x[i];

@@ -26,7 +26,8 @@ function attention_forward(q, k, v, causal) {
 function attention_backward(dout, {q, k, v, att, scale}) {
   // dv = att^T dout,  dscores = att (datt - sum(datt att)),  dq = dscores k / sqrt(D),  dk = dscores^T q / sqrt(D)
   // A masked score needs no mask here: att is 0, so dscores is 0.
-  const [H, T, D] = q.shape, S = k.shape[1], dq = zeros_like(q), dk = zeros_like(k), dv = zeros_like(v), datt = zeros(S);
+  const [H, T, D] = q.shape, S = k.shape[1], datt = zeros(S);
+  const [dq, dk, dv] = [q, k, v].map(zeros_like);             // (H, T, D), (H, S, D), (H, S, D)
   for (let h = 0; h < H; h++) for (let t = 0; t < T; t++) {
     const here = (h * T + t) * D, row = (h * T + t) * S;
     let mean = 0;                                             // of datt, weighted by att

@@ -3,7 +3,7 @@
 
 const WINDOW = 3;                                             // pixels along a side
 
-function each_window(A, C, size, stride, visit) {             // visit(where in the image, where among the windows), C numbers
+function each_window(A, C, size, stride, visit) {             // visit(place in the image, place among the windows)
   const N = Math.ceil(A / stride), margin = (size - 1) / 2;
   let there = 0;
   for (let row = 0; row < N; row++) for (let column = 0; column < N; column++) {

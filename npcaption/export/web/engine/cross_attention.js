@@ -33,6 +33,6 @@ function cross_attention_backward(dout, {norm, q_proj, kv_proj, attend, merge, p
   return [add(dout, dinner), dsource];                        // x went both ways: the sum
 }
 
-function cross_attention_map({attend}) {                      // each token's weights of the source, summing to 1.  -> (H, T, S)
+function cross_attention_map({attend}) {                      // each token's weights, summing to 1.  -> (H, T, S)
   return attend.att;
 }

@@ -1,7 +1,7 @@
 // The exact GELU (Hendrycks, Gimpel 2016, arXiv:1606.08415), and the error function, which JavaScript lacks.
 "use strict";
 
-// Chebyshev coefficients in u = z / 3 - 1 of -log(1 - erf(z)) / z on [0, 6]: npcaption/layers/erf.py says where they are from.
+// Chebyshev coefficients in u = z / 3 - 1 of -log(1 - erf(z)) / z on [0, 6]; npcaption/layers/erf.py says their source.
 const CHEBYSHEV = [
   3.6615141829248742565, 2.6608105458341171895, 0.094194927218652662928, -0.025455682633110473491,
   0.0063841528995083402081, -0.0014071000618069546332, 0.00024027065009852486613, -0.000014791875823275091463,
@@ -15,7 +15,9 @@ const CHEBYSHEV = [
 function erf(x) {                                             // sign(x) (1 - exp(-|x| P(|x|)))
   const z = Math.min(Math.abs(x), 6), u = z / 3 - 1;
   let now = 0, before = 0;
-  for (let k = CHEBYSHEV.length - 1; k > 0; k--) [now, before] = [2 * u * now - before + CHEBYSHEV[k], now];  // Clenshaw
+  for (let k = CHEBYSHEV.length - 1; k > 0; k--) {            // Clenshaw
+    [now, before] = [2 * u * now - before + CHEBYSHEV[k], now];
+  }
   const size = -Math.expm1(-z * (u * now - before + CHEBYSHEV[0]));
   return x < 0 ? -size : size;
 }

@@ -1,5 +1,5 @@
 // The wiring: which sublayer follows which, forward and backward. No mathematics happens here.
-// `layers` offers the sublayers: TEXTBOOK, or a set that records them on the way. p and g hold parameters and gradients.
+// `layers` offers the sublayers: TEXTBOOK, or a set that records them. p and g hold parameters and gradients.
 "use strict";
 
 const TEXTBOOK = {

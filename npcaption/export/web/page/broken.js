@@ -57,10 +57,10 @@ function embedding_backward_without_sum(dout, {ids, w}) {
 const mlp_backward_as_written = mlp_backward;
 const BREAKS = [
   {f: "layernorm_backward", broken: layernorm_backward_without_mean, about: "layernorm: mean(dxhat) left out"},
-  {f: "attention_backward", broken: attention_backward_without_mean, about: "attention: the softmax’s weighted mean left out"},
+  {f: "attention_backward", broken: attention_backward_without_mean, about: "attention: the softmax’s mean left out"},
   {f: "gelu_backward", broken: gelu_backward_without_density, about: "GELU: the term x φ(x) left out"},
   {f: "mlp_backward", broken: mlp_backward_without_residual, about: "MLP: the residual path left out"},
-  {f: "embedding_backward", broken: embedding_backward_without_sum, about: "embedding: a repeated token keeps one gradient only"},
+  {f: "embedding_backward", broken: embedding_backward_without_sum, about: "embedding: a repeated token’s sum"},
 ].map(each => ({...each, written: globalThis[each.f]}));
 
 function break_one(chosen) {                                  // an index of BREAKS, or null: all as they are written

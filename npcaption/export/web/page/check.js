@@ -7,7 +7,7 @@ const KEPT = 24;                                              // rows of the tab
 
 const checked = {image: null, gradient: null, g: null};       // the backward pass of the current caption and model
 
-function loss_of(image) {                                     // of the whole current caption, in nats a token -> [loss, cache]
+function loss_of(image) {                                     // of the caption, in nats a token -> [loss, cache]
   const ids = ids_now();
   return loss_forward(model.layers, model.config, model.p, image, ids.slice(0, -1), targets_of(ids), ids.length - 1);
 }
@@ -36,12 +36,13 @@ function check_number(name, index) {
   };
   const ahead = at(1), measured = (8 * (ahead - at(-1)) - (at(2) - at(-2))) / (12 * h);  // wrong by a multiple of h^4
   x.data[index] = kept;
-  const apart = Math.abs(written - measured), largest = Math.max(Math.abs(written), Math.abs(measured)), rounding = ROUNDING * ahead / h;
+  const apart = Math.abs(written - measured), largest = Math.max(Math.abs(written), Math.abs(measured));
+  const rounding = ROUNDING * ahead / h;
   return {written, measured, digits: largest && apart ? Math.max(0, -Math.log10(apart / largest)) : 16,
     agrees: apart <= TOLERANCE * largest + rounding, zero: largest <= rounding};
 }
 
-function parts_of(name) {                                     // "encoder.0.mlp.up.weight" -> ["encoder.0.mlp", "up.weight"]
+function parts_of(name) {                                     // "output.norm.bias" -> ["output", "norm.bias"]
   const [sublayer] = header.sublayers.find(([each]) => name.startsWith(`${each}.`)) || [""];
   return [sublayer, name.slice(sublayer.length + 1)];
 }
@@ -58,10 +59,15 @@ function index_in(shape, text) {                              // "3, 5" -> its p
 }
 
 function places_in(shape, index) {
-  return shape.reduceRight(([rest, places], side) => [Math.floor(rest / side), [rest % side, ...places]], [index, []])[1].join(", ");
+  const places = [];
+  for (const side of [...shape].reverse()) {
+    places.unshift(index % side);
+    index = Math.floor(index / side);
+  }
+  return places.join(", ");
 }
 
-function random_number() {                                    // one array in two is the image's: it is what the page is about
+function random_number() {                                    // every other one a pixel
   const names = [...by_id("check-name").options].map(option => option.value);
   const name = Math.random() < 0.5 ? "image" : names[Math.floor(Math.random() * names.length)];
   const size = shape_of(name).reduce((product, side) => product * side, 1);
@@ -70,9 +76,9 @@ function random_number() {                                    // one array in tw
 
 function show_check(name, index, {written, measured, digits, agrees, zero}) {
   const rows = by_id("check-rows");
-  rows.prepend(element("tr", {class: agrees ? "right" : "wrong"}, element("td", {}, `${name}[${places_in(shape_of(name), index)}]`),
-    element("td", {}, written.toExponential(9).replaceAll("-", "−")), element("td", {}, measured.toExponential(9).replaceAll("-", "−")),
-    element("td", {}, zero ? "both 0" : digits.toFixed(1))));
+  const cells = [`${name}[${places_in(shape_of(name), index)}]`, ...[written, measured].map(value =>
+    value.toExponential(9).replaceAll("-", "−")), zero ? "both 0" : digits.toFixed(1)];
+  rows.prepend(element("tr", {class: agrees ? "right" : "wrong"}, ...cells.map(cell => element("td", {}, cell))));
   while (rows.children.length > KEPT) rows.lastChild.remove();
 }
 
@@ -118,19 +124,21 @@ function show_break() {
   break_one(chosen);
   by_id("break-code").hidden = chosen === null;
   by_id("check-verdict").textContent = "";
-  by_id("break-about").textContent = chosen === null ? "" : `${BREAKS[chosen].f} now has a mistake, everywhere in this page. Check some `
-    + "numbers: those whose gradient passes it are wrong, those before it still right.";
+  by_id("break-about").textContent = chosen === null ? "" : `${BREAKS[chosen].f} has a mistake now, everywhere in this `
+    + "page. Check some numbers: those whose gradient passes it are wrong, those before it still right.";
   if (chosen !== null) by_id("break-code").querySelector("pre").replaceWith(code_of(BREAKS[chosen].broken.toString()));
 }
 
 function set_up_check() {
-  const names = ["image", ...header.sublayers.flatMap(([sublayer, parts]) => parts.map(([name]) => `${sublayer}.${name}`))];
-  by_id("check-name").append(...names.map(name => element("option", {value: name}, name === "image" ? "a pixel: image" : name)));
+  const names = header.sublayers.flatMap(([sublayer, parts]) => parts.map(([name]) => `${sublayer}.${name}`));
+  by_id("check-name").append(element("option", {value: "image"}, "a pixel: image"),
+    ...names.map(name => element("option", {value: name}, name)));
   by_id("break").append(element("option", {value: ""}, "nothing: all as written"),
     ...BREAKS.map(({about}, i) => element("option", {value: i}, about)));
   by_id("break").addEventListener("change", show_break);
   const middle = () => {
-    by_id("check-index").value = shape_of(by_id("check-name").value).map((side, i) => i === 2 ? 0 : Math.floor(side / 2)).join(", ");
+    const shape = shape_of(by_id("check-name").value);
+    by_id("check-index").value = shape.map((side, i) => i === 2 ? 0 : Math.floor(side / 2)).join(", ");
     show_place();
   };
   middle();
@@ -145,10 +153,11 @@ function set_up_check() {
   by_id("check-random").addEventListener("click", () => check_numbers([random_number()]));
   by_id("check-many").addEventListener("click", () => check_numbers(Array.from({length: 20}, random_number)));
   by_id("check-image").addEventListener("click", event => {
-    const canvas = event.currentTarget, side = model.config.image_size, box = canvas.getBoundingClientRect();
+    const side = model.config.image_size, box = event.currentTarget.getBoundingClientRect();
     const place = (at, from, length) => Math.max(0, Math.min(side - 1, Math.floor((at - from) / length * side)));
     by_id("check-name").value = "image";
-    by_id("check-index").value = `${place(event.clientY, box.top, box.height)}, ${place(event.clientX, box.left, box.width)}, 0`;
+    const row = place(event.clientY, box.top, box.height), column = place(event.clientX, box.left, box.width);
+    by_id("check-index").value = `${row}, ${column}, 0`;
     show_place();
     by_id("check-one").click();
   });

@@ -39,7 +39,7 @@ function averaged(values, side, most) {                       // a square map of
   return [found, most];
 }
 
-// Heat over a transparent canvas: from the mean, which is what a model that looks nowhere gives each cell, to the largest.
+// Heat over a canvas: from the mean, which a model that looks nowhere in particular gives each cell, to the largest.
 function paint_heat(canvas, values, side, colours) {
   const [cells, count] = averaged(values, side, 32);
   const mean = cells.reduce((sum, x) => sum + x, 0) / cells.length, largest = Math.max(...cells);
@@ -93,7 +93,7 @@ function code_of(text) {                                      // a function's so
   const pre = element("pre", {tabindex: 0});
   for (const line of text.split("\n")) {
     const at = line.search(/\/\/ /);
-    pre.append(at < 0 ? line : line.slice(0, at), at < 0 ? "" : element("span", {class: "remark"}, line.slice(at)), "\n");
+    pre.append(...at < 0 ? [line] : [line.slice(0, at), element("span", {class: "remark"}, line.slice(at))], "\n");
   }
   return pre;
 }
@@ -111,7 +111,14 @@ function formulas_of(text) {                                  // the remarks at 
 // Run `show` when a section is on the screen and what it shows has changed; what is not looked at costs nothing.
 function when_seen(id, show) {
   let seen = false, stale = false;
-  const refresh = () => { if (seen && stale) { stale = false; show(); } };
-  new IntersectionObserver(entries => { seen = entries[entries.length - 1].isIntersecting; refresh(); }).observe(by_id(id));
+  function refresh() {
+    if (!seen || !stale) return;
+    stale = false;
+    show();
+  }
+  new IntersectionObserver(entries => {
+    seen = entries[entries.length - 1].isIntersecting;
+    refresh();
+  }).observe(by_id(id));
   return () => { stale = true; refresh(); };
 }

@@ -5,7 +5,7 @@ const SHOWN = 480;                                            // pixels, the lon
 
 function show_image() {
   const {image, pixels} = now, scale = Math.min(1, SHOWN / Math.max(image.width, image.height));
-  const context = canvas_of(Math.max(1, Math.round(image.width * scale)), Math.max(1, Math.round(image.height * scale)));
+  const context = canvas_of(...[image.width, image.height].map(side => Math.max(1, Math.round(side * scale))));
   context.imageSmoothingQuality = "high";
   image.draw(context, scale);
   const photo = by_id("photo");
@@ -19,9 +19,10 @@ function show_image() {
 }
 
 function word_button({text, log_probability}, i) {
-  return element("button", {type: "button", class: "word", "aria-pressed": i === now.word, onclick: () => choose_word(i),
-    onpointerenter: event => event.pointerType === "mouse" && choose_word(i), onfocus: () => choose_word(i)},
-  text, element("small", {}, percent(log_probability)));
+  const point = () => choose_word(i);
+  const of_mouse = event => event.pointerType === "mouse" && point();
+  return element("button", {type: "button", class: "word", "aria-pressed": i === now.word, onclick: point, onfocus: point,
+    onpointerenter: of_mouse}, text, element("small", {}, percent(log_probability)));
 }
 
 function show_caption() {
@@ -32,14 +33,14 @@ function show_caption() {
   }
   by_id("total").textContent = `log p of the caption ${short(hypotheses[chosen].log_probability)} nats, `
     + `its end included (${percent(looks.end)})`;
-  by_id("hypotheses").replaceChildren(...hypotheses.length < 2 ? [] : hypotheses.map(({ids, score}, i) => element("button",
-    {type: "button", "aria-pressed": i === chosen, onclick: () => choose(i)}, element("small", {}, `${short(score)} a token`),
-    model.tokenizer.decode(ids) || "(empty)")));
+  const buttons = hypotheses.map(({ids, score}, i) => element("button", {type: "button", "aria-pressed": i === chosen,
+    onclick: () => choose(i)}, element("small", {}, `${short(score)} a token`), model.tokenizer.decode(ids)));
+  by_id("hypotheses").replaceChildren(...buttons.length > 1 ? buttons : []);
   const scene = header.scenes.find(({name}) => name === now.name), line = by_id("recorded");
   line.textContent = "";
   if (!scene || taught) return;
   const said = scene[width_now() > 1 ? "beam" : "greedy"], same = String(said) === String(hypotheses[0].ids);
-  line.textContent = `NumPy recorded at export: “${model.tokenizer.decode(said)}”${same ? ", the same tokens." : ": other tokens!"}`;
+  line.textContent = `NumPy at export: “${model.tokenizer.decode(said)}”, ${same ? "the same" : "other"} tokens.`;
   line.className = same ? "numbers" : "wrong";
 }
 
@@ -48,11 +49,11 @@ function show_word() {
     button.setAttribute("aria-pressed", i === now.word)));
   if (!now.looks.words.length) return;
   const chosen = id => by_id(id).value === "" ? null : Number(by_id(id).value);
-  const map = attention_of(model, now.looks.maps, word_now(), chosen("block"), chosen("head")), side = Math.sqrt(map.length);
+  const map = attention_of(model, now.looks.maps, word_now(), chosen("block"), chosen("head"));
   for (const canvas of [by_id("heat"), by_id("looked")]) {
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
     if (canvas.id === "looked") draw_seen(canvas);
-    paint_heat(canvas, map, side, heat_colours);
+    paint_heat(canvas, map, Math.sqrt(map.length), heat_colours);
   }
   by_id("stage").classList.toggle("hot", by_id("overlay").checked);
 }
@@ -80,8 +81,10 @@ function paint_gradient() {
   paint_heat(by_id("mattered"), size, side, heat_colours);
   paint_signed(by_id("signed"), sum, side, side);
   const largest = size.reduce((best, value, i) => value > size[best] ? i : best, 0);
-  by_id("pixel-numbers").textContent = `“${word_now().text}”: p ${percent(word_now().log_probability)}. The strongest pixel is in row `
-    + `${Math.floor(largest / side)}, column ${largest % side}: a change of its colours by 1 of 255 changes log p by up to ${short(size[largest])}.`;
+  const {text, log_probability} = word_now();
+  by_id("pixel-numbers").textContent = `“${text}”: p ${percent(log_probability)}. The strongest pixel is in row `
+    + `${Math.floor(largest / side)}, column ${largest % side}: a change of its colours by 1 of 255 changes log p by up to `
+    + `${short(size[largest])}.`;
 }
 
 function set_up_look() {

@@ -5,7 +5,7 @@ const header = JSON.parse(by_id("header").textContent), heat_colours = bytes_fro
 const model = captioner_of(header, new Float32Array(bytes_from(by_id("weights").textContent).buffer));
 by_id("weights").remove();                                    // megabytes of text that nobody reads again
 
-// image: of open_image; pixels (A, A, 3) uint8; hypotheses; chosen: which of them; looks: of looked_at; word: which of its words
+// image: of open_image; pixels: (A, A, 3), 0 to 255; chosen: which hypothesis; looks: of looked_at; word: which word
 const now = {image: null, name: "", pixels: null, hypotheses: [], chosen: 0, looks: null, word: 0};
 const events = new EventTarget();
 const on = (name, listener) => events.addEventListener(name, listener);
@@ -37,7 +37,7 @@ function choose_word(word) {
 }
 
 let latest = 0;
-async function take(blob, name) {                             // a file, pasted image or scene, from now on the current image
+async function take(blob, name) {                             // from now on the current image
   const mine = ++latest;
   by_id("error").hidden = true;
   try {
@@ -54,6 +54,7 @@ async function take(blob, name) {                             // a file, pasted 
 
 function fail(error) {
   if (!(error instanceof ImageError)) console.error(error);
-  by_id("error").textContent = error instanceof ImageError ? error.message : `The page failed: ${error.message}. Load it again.`;
+  by_id("error").textContent = error instanceof ImageError ? error.message
+    : `The page failed: ${error.message}. Load it again.`;
   by_id("error").hidden = false;
 }

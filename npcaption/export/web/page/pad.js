@@ -1,13 +1,14 @@
 // A drawing of the visitor's own.
 "use strict";
 
-const PAINTS = ["#2f7d32", "#7fb069", "#3b82c4", "#bfe0f5", "#ffffff", "#d9b98a", "#5b3a1e", "#1b1b1b", "#c62828", "#f2c230"];
+const PAINTS = {green: "#2f7d32", grass: "#7fb069", blue: "#3b82c4", sky: "#bfe0f5", white: "#ffffff", sand: "#d9b98a",
+  brown: "#5b3a1e", black: "#1b1b1b", red: "#c62828", yellow: "#f2c230"};
 
 function set_up_pad() {
   const canvas = by_id("pad-canvas"), context = canvas.getContext("2d"), colours = by_id("pad-colours");
-  let last = null, paint = PAINTS[6];
+  let last = null, paint = "brown";
   const clear = () => {
-    context.fillStyle = PAINTS[1];
+    context.fillStyle = PAINTS.grass;
     context.fillRect(0, 0, canvas.width, canvas.height);
   };
   clear();
@@ -15,17 +16,18 @@ function set_up_pad() {
     paint = chosen;
     for (const button of colours.children) button.setAttribute("aria-checked", button.dataset.paint === chosen);
   };
-  colours.append(...PAINTS.map(each => {
-    const button = element("button", {type: "button", class: "colour", role: "radio", "data-paint": each, "aria-label": each,
-      onclick: () => choose_paint(each)});
-    button.style.background = each;
+  colours.append(...Object.keys(PAINTS).map(name => {
+    const button = element("button", {type: "button", class: "colour", role: "radio", "data-paint": name, title: name,
+      "aria-label": name, onclick: () => choose_paint(name)});
+    button.style.background = PAINTS[name];
     return button;
   }));
   choose_paint(paint);
   const stroke = event => {
     const box = canvas.getBoundingClientRect();
-    const here = [(event.clientX - box.left) / box.width * canvas.width, (event.clientY - box.top) / box.height * canvas.height];
-    context.strokeStyle = paint;
+    const scale = canvas.width / box.width;
+    const here = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    context.strokeStyle = PAINTS[paint];
     context.lineWidth = Number(by_id("pad-size").value);
     context.lineCap = "round";
     context.beginPath();
@@ -34,7 +36,11 @@ function set_up_pad() {
     context.stroke();
     last = here;
   };
-  canvas.addEventListener("pointerdown", event => { canvas.setPointerCapture(event.pointerId); last = null; stroke(event); });
+  canvas.addEventListener("pointerdown", event => {
+    canvas.setPointerCapture(event.pointerId);
+    last = null;
+    stroke(event);
+  });
   canvas.addEventListener("pointermove", event => event.buttons && stroke(event));
   by_id("pad-clear").addEventListener("click", clear);
   by_id("pad-open").addEventListener("click", () => { by_id("pad").hidden = !by_id("pad").hidden; });

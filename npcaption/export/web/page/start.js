@@ -2,7 +2,8 @@
 "use strict";
 
 // The built-in scenes; pixels and said are there once the badge has looked at them.
-const scenes = header.scenes.map(scene => ({...scene, bytes: bytes_from(scene.png), url: `data:image/png;base64,${scene.png}`}));
+const scenes = header.scenes.map(scene => ({...scene, bytes: bytes_from(scene.png),
+  url: `data:image/png;base64,${scene.png}`}));
 
 function crc32(bytes) {
   let crc = -1;
@@ -13,7 +14,7 @@ function crc32(bytes) {
   return ~crc >>> 0;
 }
 
-async function compare_scenes() {                             // captions computed here against those that NumPy recorded
+async function compare_scenes() {                             // with the pixels and captions that NumPy recorded
   by_id("badge").textContent = "Comparing with what NumPy recorded…";
   let pixels = 0, captions = 0;
   for (const scene of scenes) {
@@ -44,17 +45,21 @@ function first_image(transfer) {                              // of a drop or a 
 function take_transfer(transfer) {
   const file = first_image(transfer);
   if (file) return take(file, file.name);
-  fail(new ImageError("There was no image file in it. Save the image, and drop or choose the file: this page loads nothing from the web."));
+  fail(new ImageError("There was no image file in it. Save the image, and drop or choose the file: this page loads "
+    + "nothing from the web."));
 }
 
 function set_up_images() {
   const drop = by_id("drop");
   let inside = 0;
-  document.addEventListener("dragenter", event => { event.preventDefault(); drop.classList.toggle("over", ++inside > 0); });
+  document.addEventListener("dragenter", event => {
+    event.preventDefault();
+    drop.classList.toggle("over", ++inside > 0);
+  });
   document.addEventListener("dragleave", () => drop.classList.toggle("over", --inside > 0));
   document.addEventListener("dragover", event => event.preventDefault());
   document.addEventListener("drop", event => {
-    event.preventDefault();                                   // else the browser would open the file in this page's place
+    event.preventDefault();                                   // else the browser would leave this page for the file
     inside = 0;
     drop.classList.remove("over");
     take_transfer(event.dataTransfer);
@@ -68,8 +73,9 @@ function set_up_images() {
     if (event.target.files[0]) take(event.target.files[0], event.target.files[0].name);
     event.target.value = "";                                  // so that the same file can be chosen again
   });
-  by_id("scenes").append(...scenes.map(({name, url, bytes}) => element("button", {type: "button", "data-name": name, "aria-pressed": "false",
-    "aria-label": `built-in image: ${name}`, onclick: () => take(new Blob([bytes]), name)}, element("img", {src: url, alt: "", width: 67, height: 67}))));
+  by_id("scenes").append(...scenes.map(({name, url, bytes}) => element("button", {type: "button", "data-name": name,
+    "aria-pressed": "false", "aria-label": `built-in image: ${name}`, onclick: () => take(new Blob([bytes]), name)},
+  element("img", {src: url, alt: "", width: 67, height: 67}))));
 }
 
 // ------------------------------------------------------------------------------------------------------ for scripts
@@ -77,29 +83,33 @@ function set_up_images() {
 const plain_word = ({text, log_probability}) => ({text, log_probability, probability: Math.exp(log_probability)});
 
 async function api_caption(blob, {beam: width = 1} = {}) {
-  const pixels = model_pixels(await open_image(blob), model.config.image_size), hypotheses = captions_of(model, pixels, width);
-  const [best] = hypotheses, {words, maps} = looked_at(model, pixels, best.ids);
-  return {text: model.tokenizer.decode(best.ids), ids: best.ids, log_probability: best.log_probability, score: best.score,
-    words: words.map(word => ({...plain_word(word), attention: Array.from(attention_of(model, maps, word))})),
-    hypotheses: hypotheses.map(each => ({...each, text: model.tokenizer.decode(each.ids)}))};
+  const pixels = model_pixels(await open_image(blob), model.config.image_size);
+  const hypotheses = captions_of(model, pixels, width).map(each => ({...each, text: model.tokenizer.decode(each.ids)}));
+  const {words, maps} = looked_at(model, pixels, hypotheses[0].ids);
+  return {...hypotheses[0], hypotheses,
+    words: words.map(word => ({...plain_word(word), attention: Array.from(attention_of(model, maps, word))}))};
 }
 
 // words: a caption as text, as a list of words or of token ids; null for the model's own.  index: which word
 async function api_gradient(blob, words, index) {
-  const pixels = model_pixels(await open_image(blob), model.config.image_size), side = model.config.image_size;
-  const ids = words === null || words === undefined ? captions_of(model, pixels, 1)[0].ids
-    : typeof words === "string" ? caption_ids(model.tokenizer, words, model.config.max_length)
-      : words.every(word => typeof word === "number") ? words : caption_ids(model.tokenizer, words.join(" "), model.config.max_length);
+  const side = model.config.image_size, pixels = model_pixels(await open_image(blob), side);
+  const ids = words ? api_ids(words) : captions_of(model, pixels, 1)[0].ids;
   const word = looked_at(model, pixels, ids).words[index];
   if (!word) throw new RangeError(`The caption has no word ${index}; they are numbered from 0.`);
-  return {word: plain_word(word), ids, shape: [side, side, 3], gradient: Array.from(pixel_gradient(model, pixels, ids, word))};
+  const gradient = Array.from(pixel_gradient(model, pixels, ids, word));
+  return {word: plain_word(word), ids, shape: [side, side, 3], gradient};
+}
+
+function api_ids(words) {
+  if (Array.isArray(words) && words.every(word => typeof word === "number")) return words;
+  return caption_ids(model.tokenizer, [words].flat().join(" "), model.config.max_length);
 }
 
 async function start() {
   for (const set_up of [set_up_images, set_up_pad, set_up_look, set_up_walk, set_up_check, set_up_teach]) set_up();
   if (!canvas_is_faithful()) {
-    by_id("warning").textContent = "This browser changes the pixels that a page reads, as protection against tracking. The captions "
-      + "here are of changed pixels. Allow canvas access for this page, or open it in another browser.";
+    by_id("warning").textContent = "This browser changes the pixels that a page reads, as protection against tracking. "
+      + "The captions here are of changed pixels. Allow canvas access for this page, or open it in another browser.";
     by_id("warning").hidden = false;
   }
   await take(new Blob([scenes[0].bytes]), scenes[0].name);

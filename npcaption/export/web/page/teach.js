@@ -9,7 +9,8 @@ function lesson_ids() {
 
 function teach_step(pixels, ids, learning_rate) {             // -> the loss before it, in nats a token
   const {config, layers, p, flat} = model, {flat: g, g: views} = gradients_like(model);
-  const [loss, cache] = loss_forward(layers, config, p, float_image(model, pixels), ids.slice(0, -1), targets_of(ids), ids.length - 1);
+  const image = float_image(model, pixels);
+  const [loss, cache] = loss_forward(layers, config, p, image, ids.slice(0, -1), targets_of(ids), ids.length - 1);
   loss_backward(layers, 1, cache, views);
   moments.m ??= new Float64Array(flat.length);
   moments.v ??= new Float64Array(flat.length);
@@ -18,10 +19,12 @@ function teach_step(pixels, ids, learning_rate) {             // -> the loss bef
 }
 
 function draw_curve() {
-  const canvas = by_id("curve"), context = canvas.getContext("2d"), {width, height} = canvas, style = getComputedStyle(document.body);
+  const canvas = by_id("curve"), context = canvas.getContext("2d"), {width, height} = canvas;
+  const style = getComputedStyle(document.body);
   context.clearRect(0, 0, width, height);
   if (!curve.length) return;
-  const top = Math.max(...curve) * 1.05, x = i => 40 + (width - 52) * i / Math.max(1, curve.length - 1), y = loss => height - 24 - (height - 36) * loss / top;
+  const top = Math.max(...curve) * 1.05, y = loss => height - 24 - (height - 36) * loss / top;
+  const x = i => 40 + (width - 52) * i / Math.max(1, curve.length - 1);
   context.strokeStyle = context.fillStyle = style.color;
   context.font = "13px system-ui, sans-serif";
   context.fillText(curve[0].toFixed(2), 2, y(curve[0]) + 4);
@@ -45,15 +48,15 @@ function said_of(pixels) {
 
 function show_elsewhere() {
   by_id("elsewhere").replaceChildren(...scenes.filter(scene => scene.pixels && scene.name !== now.name).map(scene => {
-    const caption = taught ? said_of(scene.pixels) : scene.said;
+    const caption = taught ? said_of(scene.pixels) : scene.said, changed = caption !== scene.said;
     return element("div", {class: "other"}, element("img", {src: scene.url, alt: scene.name}),
-      element("span", {}, ...caption === scene.said ? [caption] : [element("s", {}, scene.said), " ", element("b", {}, caption)]));
+      element("span", {}, ...changed ? [element("s", {}, scene.said), " ", element("b", {}, caption)] : [caption]));
   }));
 }
 
 async function teach(steps) {
-  const buttons = document.querySelectorAll("#teach button"), text = by_id("lesson").value.trim(), status = by_id("teach-status");
-  if (!now.pixels || !text) {
+  const buttons = document.querySelectorAll("#teach button"), status = by_id("teach-status");
+  if (!now.pixels || !by_id("lesson").value.trim()) {
     status.textContent = "Write a caption first.";
     return by_id("lesson").focus();
   }
@@ -95,7 +98,7 @@ function reset() {                                            // the very weight
   caption_again();
 }
 
-function show_lesson() {                                      // how the tokenizer reads it: unknown words and cuts are seen
+function show_lesson() {                                      // how the tokenizer reads it: unknown words, cuts
   const text = by_id("lesson").value, read = text ? model.tokenizer.decode(lesson_ids()) : "";
   by_id("lesson-read").textContent = read && read !== text ? `Read by the model as: ${read}` : "";
 }

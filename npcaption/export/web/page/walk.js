@@ -2,17 +2,20 @@
 "use strict";
 
 const ABOUT = {
-  output_loss: "The loss compares the predicted probabilities with the caption’s tokens: softmax − onehot is where every gradient begins.",
+  output_loss: "The loss compares the predicted probabilities with the caption’s tokens: every gradient begins as "
+    + "softmax − onehot.",
   mlp: "Two linear layers with a GELU between, for every token by itself. Around them goes the residual path.",
-  cross_attention: "Words look at the image. Its backward has two results: one goes on through the decoder, dsource goes to the encoder.",
-  self_attention: "Tokens of one sequence look at each other. The softmax sends back only what differs from its weighted mean.",
-  token_embed: "The decoder’s way ends here: each token’s row of the table collects the gradient of every place that holds the token.",
+  cross_attention: "Words look at the image. Its backward has two results: dx goes on through the decoder, dsource to "
+    + "the encoder.",
+  self_attention: "Tokens of one sequence look at each other. The softmax sends back only what differs from its "
+    + "weighted mean.",
+  token_embed: "The decoder’s way ends here: each row of the table collects the gradient of every place of its token.",
   patch_embed: "Through patches and convolutions to the pixels: the gradient at the bottom is an image.",
 };
 
-let visits = [], reached = 0;                                 // visits from the loss to the pixels; reached: the current stop
+let visits = [], reached = 0;                                 // from the loss to the pixels; the current one of them
 
-function recording(layers, names) {                           // the layers, each noting its values and gradients in visits
+function recording(layers, names) {                           // -> layers that note values and gradients, and the notes
   const found = [], wrapped = {};
   for (const [name, f] of Object.entries(layers)) {
     const layer = name.replace(/_(forward|backward)$/, "");
@@ -31,15 +34,15 @@ function recording(layers, names) {                           // the layers, eac
 }
 
 function walk_loss() {                                        // -> targets and their number, by the page's choice
-  const ids = ids_now(), chosen = by_id("walk-loss").value, word = chosen === "" ? null : now.looks.words[Number(chosen)];
-  const targets = targets_of(ids, word);
+  const chosen = by_id("walk-loss").value, word = chosen === "" ? null : now.looks.words[Number(chosen)];
+  const targets = targets_of(ids_now(), word);
   return {targets, total: targets.filter(id => id !== PADDING).length};
 }
 
 function record_walk() {
-  const {config, p} = model, {targets, total} = walk_loss();
+  const {config, p} = model, {targets, total} = walk_loss(), image = float_image(model, now.pixels);
   const [layers, found] = recording(model.layers, header.sublayers.map(([name]) => name));
-  const [loss, cache] = loss_forward(layers, config, p, float_image(model, now.pixels), ids_now().slice(0, -1), targets, total);
+  const [loss, cache] = loss_forward(layers, config, p, image, ids_now().slice(0, -1), targets, total);
   loss_backward(layers, 1, cache, gradients_like(model).g);
   const last = found[found.length - 1], {entropy} = last.cache;
   last.loss = loss;
@@ -58,11 +61,14 @@ function bar(kind, size, low, high) {
 function show_stops() {
   const sizes = visits.flatMap(({out, dout}) => [rms(out), rms(dout)]).filter(size => size > 0).map(Math.log10);
   const low = Math.floor(Math.min(...sizes)), high = Math.max(low + 1, Math.ceil(Math.max(...sizes)));
-  by_id("stops").replaceChildren(...visits.map((visit, i) => element("li", {}, element("button", {type: "button",
-    class: i <= reached ? "reached" : "", "aria-current": i === reached && "step", onclick: () => go(i),
-    title: `value ${short(rms(visit.out))}, gradient ${i <= reached ? short(rms(visit.dout)) : "not reached yet"} (root mean square)`},
-  element("span", {}, visit.name), element("span", {class: "bars"}, bar("value", rms(visit.out), low, high),
-    bar("gradient", i <= reached ? rms(visit.dout) : 0, low, high))))));
+  by_id("stops").replaceChildren(...visits.map(({name, out, dout}, i) => {
+    const value = rms(out), gradient = i <= reached ? rms(dout) : 0;
+    return element("li", {}, element("button", {type: "button", class: i <= reached ? "reached" : "",
+      "aria-current": i === reached && "step", onclick: () => go(i),
+      title: `root mean square: value ${short(value)}, gradient ${gradient ? short(gradient) : "not yet known"}`},
+    element("span", {}, name),
+    element("span", {class: "bars"}, bar("value", value, low, high), bar("gradient", gradient, low, high))));
+  }));
 }
 
 function picture(array, caption) {
@@ -79,7 +85,8 @@ function attention_pictures({dout, cache: {attend, merge, proj}}) {
   const {v, att} = attend, [H, T, S] = att.shape, dscores = zeros(H * T, S), D = columns_of(v);
   const dseen = merge_heads_backward(linear_backward(dout, proj)[0], merge);  // (H, T, D)
   for (let row = 0; row < H * T; row++) {
-    const head = Math.floor(row / T), out = dscores.data.subarray(row * S, (row + 1) * S), weights = att.data.subarray(row * S, (row + 1) * S);
+    const head = Math.floor(row / T);
+    const [out, weights] = [dscores, att].map(x => x.data.subarray(row * S, (row + 1) * S));
     let mean = 0;
     for (let s = 0; s < S; s++) {
       for (let d = 0; d < D; d++) out[s] += dseen.data[row * D + d] * v.data[(head * S + s) * D + d];
@@ -95,33 +102,42 @@ function first_formula(f) {
   return formulas_of(f.toString()).split("\n")[0];
 }
 
-function code_parts(layer, way) {                             // a sublayer's function, and those of the primitives it calls
+function code_parts(layer, way) {                             // a sublayer's function, and those that it calls
   const seen = [], wanted = [`${layer}_${way}`];
   while (wanted.length) {
     const name = wanted.shift();
     if (seen.includes(name) || typeof globalThis[name] !== "function") continue;
     seen.push(name);
-    wanted.push(...globalThis[name].toString().match(/\b\w+_(forward|backward)\b/g)?.filter(called => called.endsWith(way)) ?? []);
+    const code = globalThis[name].toString().replace(/\/\/.*/g, "");  // without remarks
+    const called = [...code.matchAll(/\b\w+_(forward|backward)\b/g)];
+    wanted.push(...called.filter(match => match[1] === way).map(match => match[0]));
   }
   return seen.map((name, i) => element("details", {open: i === 0 && way === "backward"},
-    element("summary", {}, element("code", {}, name), " ", element("span", {class: "faint small"}, first_formula(globalThis[name]))),
-    code_of(globalThis[name].toString())));
+    element("summary", {}, element("code", {}, name), " ",
+      element("span", {class: "faint small"}, first_formula(globalThis[name]))), code_of(globalThis[name].toString())));
+}
+
+function pictures_of(visit) {
+  const {layer, out, dout, dx, dsource} = visit;
+  if (layer === "output_loss") {
+    return [picture(out, "values: probabilities, one row a token"), picture(dout, "dlogits = softmax − onehot"),
+      picture(dx, "gradient handed on: dx")];
+  }
+  const onwards = layer === "patch_embed" ? "gradient at the pixels, of all colours" : "gradient handed on: dx";
+  return [picture(out, "value: out"), picture(dout, "gradient arriving: dout"), ...dx ? [picture(dx, onwards)] : [],
+    ...dsource ? [picture(dsource, "to the encoder: dsource")] : [],
+    ...layer.endsWith("attention") ? attention_pictures(visit) : []];
 }
 
 function show_stop() {
-  const visit = visits[reached], {name, layer, out, dout, dx, dsource, g} = visit;
-  const backward = globalThis[`${layer}_backward`].toString(), forward = globalThis[`${layer}_forward`].toString();
-  const pictures = layer === "output_loss"
-    ? [picture(out, "values: probabilities, one row a token"), picture(dout, "dlogits = softmax − onehot"), picture(dx, "dx, handed on")]
-    : [picture(out, "value: out"), picture(dout, "gradient arriving: dout"), dx && picture(dx, layer === "patch_embed"
-      ? "gradient at the pixels, summed over the colours" : "gradient handed on: dx"), dsource && picture(dsource, "to the encoder: dsource"),
-    ...layer.endsWith("attention") ? attention_pictures(visit) : []];
-  const norms = Object.entries(g).map(([key, x]) => `d ${key} ${short(Math.sqrt(x.data.reduce((sum, v) => sum + v * v, 0)))}`
+  const visit = visits[reached], {name, layer, loss, g} = visit;
+  const [forward, backward] = ["forward", "backward"].map(way => globalThis[`${layer}_${way}`].toString());
+  const norms = Object.entries(g).map(([key, x]) => `d ${key} ${short(rms(x) * Math.sqrt(x.data.length))}`
     + (x.flipped ? " (tied to the token embedding: both uses together)" : ""));
   by_id("stop").replaceChildren(element("h3", {}, `${reached + 1} of ${visits.length}: ${name}`),
-    element("p", {}, ABOUT[layer], visit.loss === undefined ? "" : ` The loss is ${visit.loss.toFixed(6)} nats a token.`),
+    element("p", {}, ABOUT[layer], loss === undefined ? "" : ` The loss is ${loss.toFixed(6)} nats a token.`),
     element("div", {class: "formula"}, `forward   ${formulas_of(forward)}\nbackward  ${formulas_of(backward)}`),
-    element("div", {class: "pictures"}, ...pictures.filter(Boolean)),
+    element("div", {class: "pictures"}, ...pictures_of(visit)),
     element("p", {class: "faint small"}, "In the pictures a row is a token or patch, a column a channel; ",
       element("span", {class: "negative"}, "blue"), " is negative, ", element("span", {class: "positive"}, "orange"),
       " positive, each picture with a scale of its own."),
@@ -137,7 +153,7 @@ function go(stop) {
   show_stop();
 }
 
-function show_walk() {                                        // when it comes into view, or what it shows has changed there
+function show_walk() {
   if (!now.looks) return;
   record_walk();
   go(reached);
@@ -157,9 +173,10 @@ function set_up_walk() {
   by_id("walk-end").addEventListener("click", () => go(visits.length - 1));
   by_id("walk-start").addEventListener("click", () => go(0));
   document.addEventListener("keydown", event => {
-    const step = {ArrowLeft: 1, ArrowRight: -1}[event.key], {top, bottom} = by_id("walk").getBoundingClientRect();
-    if (!step || /^(SELECT|INPUT|PRE)$/.test(event.target.tagName) || top > innerHeight / 2 || bottom < innerHeight / 2) return;
-    event.preventDefault();                                   // back is to the left
+    const step = {ArrowLeft: 1, ArrowRight: -1}[event.key];   // back is to the left
+    const {top, bottom} = by_id("walk").getBoundingClientRect(), middle = innerHeight / 2;
+    if (!step || /^(SELECT|INPUT|PRE)$/.test(event.target.tagName) || top > middle || bottom < middle) return;
+    event.preventDefault();
     const at = event.target.closest(".stops");
     go(reached + step);
     if (at) at.querySelector("[aria-current]").focus();
