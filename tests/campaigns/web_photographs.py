@@ -27,9 +27,12 @@ BEAM = 4
 TIMED = """async () => {
   const clock = async f => { const start = performance.now(); await f(); return performance.now() - start; };
   const ids = ids_now(), word = now.looks.words[0];
-  return {"greedy caption": await clock(() => captions_of(model, now.pixels, 1)), "beam of 4": await clock(() => captions_of(model, now.pixels, 4)),
+  const times = {"greedy caption": await clock(() => captions_of(model, now.pixels, 1)),
+    "beam of 4": await clock(() => captions_of(model, now.pixels, 4)),
     "gradient of a word": await clock(() => pixel_gradient(model, now.pixels, ids, word)),
-    "training step": await clock(() => { teach_step(now.pixels, ids, 0); Object.assign(moments, {m: null, v: null, step: 0}); })};
+    "training step": await clock(() => teach_step(now.pixels, ids, 0))};
+  Object.assign(moments, {m: null, v: null, step: 0});
+  return times;
 }"""
 
 
@@ -80,9 +83,10 @@ def main():
         page.evaluate("npcaption.compared.then(found => found)")
         pixels, greedy, beams, times = compare(page, Captioner.load(), paths)
         wrong = wrong_gradients(page, options.gradients)
-        print(f"Chromium {browser.version}; page of {size / 1e6:.2f} MB, ready after {ready:.2f} s; {len(paths)} photographs")
+        print(f"Chromium {browser.version}; page of {size / 1e6:.2f} MB, ready after {ready:.2f} s")
         browser.close()
-    print(f"other pixels: {len(pixels)}; other greedy captions: {len(greedy)}; other captions of beam {BEAM}: {len(beams)}")
+    print(f"{len(paths)} photographs: other pixels {len(pixels)}, other greedy captions {len(greedy)}, of beam {BEAM} "
+          f"{len(beams)}")
     print(f"gradients that disagree: {len(wrong)} of {options.gradients}")
     for name in times[0]:
         found = [each[name] for each in times]

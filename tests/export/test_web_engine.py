@@ -10,7 +10,8 @@ from tests.helpers.page_runs import in_node
 
 # JavaScript's arguments of each pair, in order, and the axes of those that have a batch in Python's cases.
 PAIRS = {
-    "projection": dict(x=None, w=None), "linear": dict(x=None, w=None, b=None), "layernorm": dict(x=None, w=None, b=None),
+    "projection": dict(x=None, w=None), "linear": dict(x=None, w=None, b=None),
+    "layernorm": dict(x=None, w=None, b=None),
     "gelu": dict(x=None), "split_heads": dict(x=2, heads=None), "merge_heads": dict(x=3),
     "attention": dict(q=3, k=3, v=3, causal=None), "embedding": dict(ids=1, w=None), "position": dict(x=2, w=None),
     "cross_entropy": dict(logits=2, targets=1, total=None), "windows": dict(image=3, size=None, stride=None),
@@ -19,7 +20,7 @@ PAIRS = {
     "token_embed": dict(ids=1, p=None), "self_attention": dict(x=2, p=None, heads=None, causal=None),
     "cross_attention": dict(x=2, source=2, p=None, heads=None), "mlp": dict(x=2, p=None), "output": dict(x=2, p=None),
     "output_loss": dict(x=2, p=None, targets=1, total=None)}
-ELSEWHERE = {"dropout", "feature_embed", "bag_loss", "binary_cross_entropy"}  # training's, or of features: not in the page
+ELSEWHERE = {"dropout", "feature_embed", "bag_loss", "binary_cross_entropy"}  # of training or features: not in the page
 APART = 1e-12       # of the largest entry
 
 
@@ -97,7 +98,8 @@ def test_adamw_moves_as_the_textbooks(tmp_path):
       g.forEach((gradient, i) => adamw(flat, Float64Array.from(gradient), m, v, i + 1, {...settings, decay}));
       return Array.from(flat);
     }"""
-    found = in_node(code, dict(p=p.tolist(), g=g.tolist(), decay=0.1, settings=settings._asdict() | {"clip_norm": 1}), tmp_path)
+    given = dict(p=p.tolist(), g=g.tolist(), decay=0.1, settings=settings._asdict() | {"clip_norm": 1})
+    found = in_node(code, given, tmp_path)
     m, v = np.zeros(50), np.zeros(50)
     for i, gradient in enumerate(g):
         adamw(p, gradient, m, v, 0.1, i + 1, settings)

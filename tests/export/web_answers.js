@@ -14,7 +14,7 @@ function packed(value) {
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, packed(part)]));
 }
 
-function arrays_in(args) {                                    // {"0": array, "1.norm.weight": array} of arguments and mappings
+function arrays_in(args) {                                    // -> {"0": array, "1.norm.weight": array}
   const found = {};
   args.forEach((argument, i) => {
     if (argument?.shape) found[i] = argument;
@@ -27,8 +27,9 @@ function arrays_in(args) {                                    // {"0": array, "1
 
 // One case -> {out, gradients: {place: array}}, and how far each is from a numerical gradient of sum(out dout).
 function answer({layer, args: given, dout: upstream, numeric}) {
-  const args = given.map(unpacked), dout = unpacked(upstream), forward = globalThis[`${layer}_forward`], backward = globalThis[`${layer}_backward`];
-  const at = args.findIndex(argument => argument && typeof argument === "object" && !argument.shape && !Array.isArray(argument));
+  const [forward, backward] = ["forward", "backward"].map(way => globalThis[`${layer}_${way}`]);
+  const args = given.map(unpacked), dout = unpacked(upstream);
+  const at = args.findIndex(x => x && typeof x === "object" && !x.shape && !Array.isArray(x));  // of p
   const g = at < 0 ? null : Object.fromEntries(Object.entries(args[at]).map(([name, x]) => [name, zeros_like(x)]));
   const [out, cache] = forward(...args), found = g ? backward(dout, cache, g) : backward(dout, cache);
   const gradients = {}, places = Object.keys(arrays_in(args)).filter(place => !place.includes("."));

@@ -30,7 +30,8 @@ def in_node(expression, argument, folder):
         const vm = require("vm");
         vm.runInThisContext(fs.readFileSync({json.dumps(str(folder / "engine.js"))}, "utf8"));
         const f = vm.runInThisContext({json.dumps(f"({expression})")});
-        process.stdout.write(JSON.stringify(f(JSON.parse(fs.readFileSync({json.dumps(str(folder / "argument.json"))})))));
+        const argument = JSON.parse(fs.readFileSync({json.dumps(str(folder / "argument.json"))}));
+        process.stdout.write(JSON.stringify(f(argument)));
     """)
     run = subprocess.run([node, folder / "run.js"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
@@ -67,7 +68,8 @@ def opened(browser, path, before="", **settings):
 
 def text_of(page, selector="#words"):
     """The caption in the page, without its words' probabilities."""
-    return " ".join(page.eval_on_selector_all(f"{selector} .word", "words => words.map(word => word.firstChild.textContent)"))
+    words = page.eval_on_selector_all(f"{selector} .word", "words => words.map(word => word.firstChild.textContent)")
+    return " ".join(words)
 
 
 def spaced(caption):

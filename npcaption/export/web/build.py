@@ -17,6 +17,7 @@ from ...data.images import load_image
 from ...errors import ConfigError
 from ...model.checkpoint import to_caption
 from ...model.parameters import sublayers
+from ...support.progress import progress
 from .scenes import scenes
 
 HERE = Path(__file__).parent
@@ -33,7 +34,7 @@ NEEDED = ("image_size", "patch_size", "stem", "channels", "heads", "encoder_bloc
 
 
 def page(checkpoint, name):
-    """The HTML document of a model -> str.  name: of the checkpoint, for the page's title and foot
+    """The HTML document of a model -> str.  name: the model's, shown under the title
 
     ConfigError if the model reads a frozen encoder's features, which the page cannot compute.
     """
@@ -53,10 +54,8 @@ def page(checkpoint, name):
 
 
 def source(name):
-    """A file of this folder.  It is inlined, so it must not end its element."""
-    text = (HERE / name).read_text(encoding="utf-8")
-    assert "</script" not in text.lower() or name.endswith(".html"), name
-    return text
+    """A file of this folder."""
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def hashed(text):
@@ -85,7 +84,8 @@ def described(checkpoint):
 def recorded(checkpoint):
     """Each built-in scene as a PNG, a checksum of the pixels that the model sees, and its captions by NumPy."""
     captioner, found = Captioner.of(checkpoint), []
-    for name, image in scenes().items():
+    images = scenes()
+    for name, image in progress(images.items(), len(images), "captioning the built-in images", "images"):
         pixels = load_image(image, checkpoint.config.model.image_size)
         content = io.BytesIO()
         Image.fromarray(image).save(content, "PNG", optimize=True)

@@ -53,8 +53,8 @@ function shape_of(name) {
 }
 
 function index_in(shape, text) {                              // "3, 5" -> its place among the numbers, or null
-  const places = (text.match(/\d+/g) || []).map(Number);
-  if (places.length !== shape.length || places.some((place, i) => place >= shape[i])) return null;
+  const places = (text.match(/-?\d+/g) || []).map(Number);
+  if (places.length !== shape.length || places.some((place, i) => place < 0 || place >= shape[i])) return null;
   return places.reduce((index, place, i) => index * shape[i] + place, 0);
 }
 
@@ -147,7 +147,7 @@ function set_up_check() {
   by_id("check-one").addEventListener("click", () => {
     const name = by_id("check-name").value, shape = shape_of(name), index = index_in(shape, by_id("check-index").value);
     if (index !== null) return check_numbers([[name, index]]);
-    by_id("check-verdict").textContent = `Give ${shape.length} whole numbers, each below ${shape.join(", ")}.`;
+    by_id("check-verdict").textContent = `Give ${shape.length} whole numbers from 0, below ${shape.join(", ")}.`;
     by_id("check-verdict").className = "verdict wrong";
   });
   by_id("check-random").addEventListener("click", () => check_numbers([random_number()]));

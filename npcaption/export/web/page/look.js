@@ -21,8 +21,8 @@ function show_image() {
 function word_button({text, log_probability}, i) {
   const point = () => choose_word(i);
   const of_mouse = event => event.pointerType === "mouse" && point();
-  return element("button", {type: "button", class: "word", "aria-pressed": i === now.word, onclick: point, onfocus: point,
-    onpointerenter: of_mouse}, text, element("small", {}, percent(log_probability)));
+  return element("button", {type: "button", class: "word", "aria-pressed": i === now.word, onclick: point,
+    onfocus: point, onpointerenter: of_mouse}, text, element("small", {}, percent(log_probability)));
 }
 
 function show_caption() {
@@ -83,8 +83,8 @@ function paint_gradient() {
   const largest = size.reduce((best, value, i) => value > size[best] ? i : best, 0);
   const {text, log_probability} = word_now();
   by_id("pixel-numbers").textContent = `“${text}”: p ${percent(log_probability)}. The strongest pixel is in row `
-    + `${Math.floor(largest / side)}, column ${largest % side}: a change of its colours by 1 of 255 changes log p by up to `
-    + `${short(size[largest])}.`;
+    + `${Math.floor(largest / side)}, column ${largest % side}: a change of its colours by 1 of 255 changes log p by up `
+    + `to ${short(size[largest])}.`;
 }
 
 function set_up_look() {

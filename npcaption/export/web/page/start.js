@@ -83,6 +83,7 @@ function set_up_images() {
 const plain_word = ({text, log_probability}) => ({text, log_probability, probability: Math.exp(log_probability)});
 
 async function api_caption(blob, {beam: width = 1} = {}) {
+  if (!(Number.isInteger(width) && width > 0)) throw new RangeError(`beam is ${width}; give a positive whole number.`);
   const pixels = model_pixels(await open_image(blob), model.config.image_size);
   const hypotheses = captions_of(model, pixels, width).map(each => ({...each, text: model.tokenizer.decode(each.ids)}));
   const {words, maps} = looked_at(model, pixels, hypotheses[0].ids);
@@ -101,8 +102,13 @@ async function api_gradient(blob, words, index) {
 }
 
 function api_ids(words) {
-  if (Array.isArray(words) && words.every(word => typeof word === "number")) return words;
-  return caption_ids(model.tokenizer, [words].flat().join(" "), model.config.max_length);
+  const {max_length, vocabulary} = model.config;
+  if (!Array.isArray(words) || !words.every(word => typeof word === "number")) {
+    return caption_ids(model.tokenizer, [words].flat().join(" "), max_length);
+  }
+  const known = id => Number.isInteger(id) && id >= 0 && id < vocabulary;
+  if (words.length > 1 && words.length <= max_length && words.every(known)) return words;
+  throw new RangeError(`A caption is 2 to ${max_length} token ids from 0 to ${vocabulary - 1}, start and end among them.`);
 }
 
 async function start() {

@@ -11,6 +11,7 @@ function teach_step(pixels, ids, learning_rate) {             // -> the loss bef
   const {config, layers, p, flat} = model, {flat: g, g: views} = gradients_like(model);
   const image = float_image(model, pixels);
   const [loss, cache] = loss_forward(layers, config, p, image, ids.slice(0, -1), targets_of(ids), ids.length - 1);
+  if (!Number.isFinite(loss)) return loss;                    // the weights stay as they are
   loss_backward(layers, 1, cache, views);
   moments.m ??= new Float64Array(flat.length);
   moments.v ??= new Float64Array(flat.length);
@@ -65,23 +66,23 @@ async function teach(steps) {
     return;
   }
   buttons.forEach(button => { button.disabled = true; });
+  const {pixels} = now, ids = lesson_ids();                   // another image or text in between is not this lesson's
   try {
     await window.npcaption.compared;                          // the scenes' captions by the model as it was exported
     for (let i = 0; i < steps; i++) {
-      const loss = teach_step(now.pixels, lesson_ids(), Number(by_id("rate").value));
+      const loss = teach_step(pixels, ids, Number(by_id("rate").value));
       if (!Number.isFinite(loss)) {
         status.textContent = "The loss is no longer finite. Reset, and take a smaller learning rate.";
-        return;
+        break;
       }
       taught += 1;
+      tell("weights");
       curve.push(loss);
       draw_curve();
-      by_id("teach-now").textContent = said_of(now.pixels);
+      by_id("teach-now").textContent = said_of(pixels);
       status.textContent = `step ${taught}, loss ${loss.toFixed(3)} nats a token before it`;
       await pause();
     }
-    show_elsewhere();
-    tell("weights");
     caption_again();
   } finally {
     buttons.forEach(button => { button.disabled = false; });

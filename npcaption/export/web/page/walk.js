@@ -134,7 +134,8 @@ function show_stop() {
   const [forward, backward] = ["forward", "backward"].map(way => globalThis[`${layer}_${way}`].toString());
   const norms = Object.entries(g).map(([key, x]) => `d ${key} ${short(rms(x) * Math.sqrt(x.data.length))}`
     + (x.flipped ? " (tied to the token embedding: both uses together)" : ""));
-  by_id("stop").replaceChildren(element("h3", {}, `${reached + 1} of ${visits.length}: ${name}`),
+  by_id("stop-name").textContent = `${reached + 1} of ${visits.length}: ${name}`;
+  by_id("stop-body").replaceChildren(
     element("p", {}, ABOUT[layer], loss === undefined ? "" : ` The loss is ${loss.toFixed(6)} nats a token.`),
     element("div", {class: "formula"}, `forward   ${formulas_of(forward)}\nbackward  ${formulas_of(backward)}`),
     element("div", {class: "pictures"}, ...pictures_of(visit)),
