@@ -8,6 +8,7 @@ from ..support.settings import suggestion
 
 FORMATS = {                                                  # name: (module with main(words), what it writes)
     "onnx": (".onnx_cli", "encoder, decoder and gradient as ONNX models"),
+    "web": (".web.cli", "a page that captions, and shows the backward pass, in a browser"),
 }
 
 

@@ -1,0 +1,28 @@
+"""The page: a model, an engine in JavaScript and the way back from a word to the pixels, in one HTML file."""
+from pathlib import Path
+
+from ...captioning.captioner import Captioner
+from ...config import Config
+from ...model import checkpoint as checkpoints
+from ...support.files import check_writable, write_whole
+from .build import page
+
+
+def web(model=None, out="caption.html"):
+    """Write the page of a model into a file -> its size in bytes
+
+    model: a checkpoint's path, a Checkpoint or a Captioner; without one, the model that ships.
+    ConfigError for a model on frozen features, DataError where the file cannot be written.
+    """
+    if isinstance(model, Captioner):
+        model = checkpoints.Checkpoint(Config(model.config), model.tokenizer, model.parameters, {}, None)
+    if isinstance(model, checkpoints.Checkpoint):
+        name = "a trained model"
+        check_writable(out)
+    else:
+        path = checkpoints.SHIPPED if model is None else model
+        check_writable(out, [path])
+        model, name = checkpoints.load(path), Path(path).name
+    content = page(model, name).encode()
+    write_whole(out, content)
+    return len(content)

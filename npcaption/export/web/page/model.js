@@ -1,0 +1,60 @@
+// The page's model and its current image; sections subscribe to changes of either.
+"use strict";
+
+const header = JSON.parse(by_id("header").textContent), heat_colours = bytes_from(header.colours);
+const model = captioner_of(header, new Float32Array(bytes_from(by_id("weights").textContent).buffer));
+by_id("weights").remove();                                    // megabytes of text that nobody reads again
+
+// image: of open_image; pixels: (A, A, 3), 0 to 255; chosen: which hypothesis; looks: of looked_at; word: which word
+const now = {image: null, name: "", pixels: null, hypotheses: [], chosen: 0, looks: null, word: 0};
+const events = new EventTarget();
+const on = (name, listener) => events.addEventListener(name, listener);
+const tell = name => events.dispatchEvent(new Event(name));
+
+const ids_now = () => now.hypotheses[now.chosen].ids;
+const word_now = () => now.looks.words[now.word];
+const width_now = () => Number(document.querySelector("[name=decoding]:checked").value);
+let taught = 0;                                               // steps of training since the model was as exported
+
+function caption_again() {                                    // after another image, decoding, or model
+  if (!now.pixels) return;
+  now.hypotheses = captions_of(model, now.pixels, width_now());
+  choose(0);
+}
+
+function choose(hypothesis) {
+  now.chosen = hypothesis;
+  now.looks = looked_at(model, now.pixels, ids_now());
+  now.word = Math.min(now.word, Math.max(0, now.looks.words.length - 1));
+  tell("caption");
+  tell("word");
+}
+
+function choose_word(word) {
+  if (word === now.word) return;
+  now.word = word;
+  tell("word");
+}
+
+let latest = 0;
+async function take(blob, name) {                             // from now on the current image
+  const mine = ++latest;
+  by_id("error").hidden = true;
+  try {
+    const image = await open_image(blob), pixels = model_pixels(image, model.config.image_size);
+    if (mine !== latest) return;                              // another came meanwhile
+    Object.assign(now, {image, pixels, name, word: 0});
+    tell("image");
+    await pause();
+    caption_again();
+  } catch (error) {
+    if (mine === latest) fail(error);
+  }
+}
+
+function fail(error) {
+  if (!(error instanceof ImageError)) console.error(error);
+  by_id("error").textContent = error instanceof ImageError ? error.message
+    : `The page failed: ${error.message}. Load it again.`;
+  by_id("error").hidden = false;
+}

@@ -1,0 +1,100 @@
+"""Photographs dropped onto the page in Chromium: pixels and captions beside Python's, gradients checked, and times.
+
+    python -m tests.campaigns.web_photographs FOLDER                 300 photographs of a folder
+    python -m tests.campaigns.web_photographs FOLDER --count 20
+
+Needs Chromium and playwright (pip install 'npcaption[web]'). It exits 1 if a pixel, a caption or a gradient differs.
+"""
+import argparse
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+from npcaption.captioning import decoding
+from npcaption.captioning.captioner import Captioner
+from npcaption.data.images import load_image
+from npcaption.export.web import web
+from npcaption.support.progress import progress
+from tests.helpers.page_runs import chromium, drop, opened, spaced
+
+BEAM = 4
+TIMED = """async () => {
+  const clock = async f => { const start = performance.now(); await f(); return performance.now() - start; };
+  const ids = ids_now(), word = now.looks.words[0];
+  const times = {"greedy caption": await clock(() => captions_of(model, now.pixels, 1)),
+    "beam of 4": await clock(() => captions_of(model, now.pixels, 4)),
+    "gradient of a word": await clock(() => pixel_gradient(model, now.pixels, ids, word)),
+    "training step": await clock(() => teach_step(now.pixels, ids, 0))};
+  Object.assign(moments, {m: null, v: null, step: 0});
+  return times;
+}"""
+
+
+def compare(page, captioner, paths):
+    """-> the names of photographs with other pixels, greedy captions and beams' captions; the times of each"""
+    pixels, greedy, beams, times = [], [], [], []
+    width, best = captioner.config.image_size, partial(decoding.beam, width=BEAM)
+    for path in progress(paths, len(paths), "photographs", "photographs"):
+        said = drop(page, path)
+        ours = load_image(path, width)
+        pixels += [path.name] * (page.evaluate("[...now.pixels]") != ours.ravel().tolist())
+        greedy += [path.name] * (said != spaced(captioner.caption(ours)))
+        beam = page.evaluate(f"model.tokenizer.decode(captions_of(model, now.pixels, {BEAM})[0].ids)")
+        beams += [path.name] * (beam != captioner.captions([ours], best)[0])
+        times.append(page.evaluate(TIMED))
+    return pixels, greedy, beams, times
+
+
+def wrong_gradients(page, count):
+    """Random numbers of the last photograph and the model, checked in the page -> those that do not agree"""
+    return page.evaluate("""async count => {
+        const wrong = [];
+        for (let i = 0; i < count; i++) {
+          const [name, index] = random_number();
+          if (!check_number(name, index).agrees) wrong.push(`${name}[${places_in(shape_of(name), index)}]`);
+          await pause();
+        }
+        return wrong;
+    }""", count)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--gradients", type=int, default=300)
+    options = parser.parse_args()
+    paths = sorted(options.folder.rglob("*.jpg"))
+    paths = paths[::max(1, len(paths) // options.count)][:options.count]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder) / "caption.html"
+        size, browser = web(out=path), chromium(playwright)
+        if isinstance(browser, str):
+            sys.exit(browser)
+        start = time.perf_counter()
+        page = opened(browser, path)
+        ready = time.perf_counter() - start
+        page.evaluate("npcaption.compared.then(found => found)")
+        pixels, greedy, beams, times = compare(page, Captioner.load(), paths)
+        wrong = wrong_gradients(page, options.gradients)
+        print(f"Chromium {browser.version}; page of {size / 1e6:.2f} MB, ready after {ready:.2f} s")
+        browser.close()
+    print(f"{len(paths)} photographs: other pixels {len(pixels)}, other greedy captions {len(greedy)}, of beam {BEAM} "
+          f"{len(beams)}")
+    print(f"gradients that disagree: {len(wrong)} of {options.gradients}")
+    for name in times[0]:
+        found = [each[name] for each in times]
+        print(f"{name:<20} median {median(found):4.0f} ms, 95 % below {np.percentile(found, 95):4.0f} ms")
+    for name in [*pixels, *greedy, *beams, *wrong][:20]:
+        print("differs:", name)
+    sys.exit(bool(pixels or greedy or beams or wrong))
+
+
+if __name__ == "__main__":
+    main()

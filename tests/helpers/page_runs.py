@@ -1,0 +1,84 @@
+"""Running the page's JavaScript: in Node, and in Chromium by playwright. Skips with a reason where they are missing."""
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from npcaption.export.web import build
+
+ANSWERS = Path(__file__).parents[1] / "export" / "web_answers.js"
+
+
+def engine():
+    """All of the page's JavaScript that needs no document, as one script."""
+    names = [name for name in build.SCRIPTS if not name.startswith("page/")]
+    return "\n".join([*(build.source(name) for name in names), ANSWERS.read_text(encoding="utf-8")])
+
+
+def in_node(expression, argument, folder):
+    """The value of a JavaScript function of one JSON argument, by Node."""
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("needs Node: no node on the PATH")
+    (folder / "argument.json").write_text(json.dumps(argument))
+    (folder / "engine.js").write_text(engine())
+    (folder / "run.js").write_text(f"""
+        globalThis.fs = require("fs"), globalThis.Buffer = Buffer;
+        const vm = require("vm");
+        vm.runInThisContext(fs.readFileSync({json.dumps(str(folder / "engine.js"))}, "utf8"));
+        const f = vm.runInThisContext({json.dumps(f"({expression})")});
+        const argument = JSON.parse(fs.readFileSync({json.dumps(str(folder / "argument.json"))}));
+        process.stdout.write(JSON.stringify(f(argument)));
+    """)
+    run = subprocess.run([node, folder / "run.js"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout)
+
+
+def chromium(playwright):
+    """A headless Chromium ($NPCAPTION_CHROMIUM, the PATH's, or playwright's own), or why there is none, as a sentence
+
+    With $NPCAPTION_REQUIRE_BROWSER it must be there.
+    """
+    found = os.environ.get("NPCAPTION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        return playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    except Exception as error:
+        if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
+            raise
+        return f"needs Chromium: {str(error).splitlines()[0]}"
+
+
+def opened(browser, path, before="", **settings):
+    """A page that is ready, with what it asked the network for and what it complained of."""
+    page = browser.new_context(**settings).new_page()
+    page.requested, page.complaints = [], []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type == "error" else None)
+    if before:
+        page.add_init_script(before)
+    page.goto(path.as_uri())
+    page.evaluate("npcaption.ready")
+    return page
+
+
+def text_of(page, selector="#words"):
+    """The caption in the page, without its words' probabilities."""
+    words = page.eval_on_selector_all(f"{selector} .word", "words => words.map(word => word.firstChild.textContent)")
+    return " ".join(words)
+
+
+def spaced(caption):
+    return " ".join(caption.split())
+
+
+def drop(page, path):
+    """A file dropped as by hand, and the page's answer: a caption, or why there is none"""
+    page.evaluate("by_id('words').replaceChildren()")
+    page.locator("#drop").drop({"files": str(path)})
+    page.wait_for_selector("#words .word, #error:not([hidden])")
+    return page.inner_text("#error") if page.is_visible("#error") else text_of(page)
