@@ -86,7 +86,7 @@ def numerical_causes(dx, true, second, c, known, step):
     if 0 < c < 0.05 and relative_error(c * true, dx) < NUMERICAL_TOLERANCE:
         if np.isclose(c, step ** 2, rtol=1e-3):
             return ["it is multiplied by h where it must be divided: / 2 * h is not / (2 * h)"]
-        return [f"it is {c:.2g} times what it must be: the difference is not divided by 2h"]
+        return [f"it is {c:.2g} times what it must be: divide the difference by 2h"]
     for close_to in (2, 0.5, -1, -2, -0.5):
         if relative_error(close_to * true, dx) < NUMERICAL_TOLERANCE:
             return causes(close_to * true, known)

@@ -96,9 +96,7 @@ class Run:
                 turned = re.search(r"\.T\b|\.transpose\(\)", failed.lines[-1])
                 failed.lines += self.shapes()
                 if turned and any(np.ndim(array) > 2 for array in self.arrays().values()):
-                    said = ".T reverses all axes, the batch's too: join the batch to the rows first, or swapaxes(-1, -2)"
-                    failed.lines.append(f"    {said}.")
-                    failed.causes = [said]
+                    failed.lines.append("    .T reverses all axes, the batch's too. For the last two: swapaxes(-1, -2).")
             raise
 
     def arrays(self):
