@@ -117,10 +117,15 @@ def test_the_table_has_every_page_with_its_exercise_and_minutes():
 
 
 @each_page
-def test_its_exercise_is_there_and_takes_as_long(page):
+def test_its_exercises_are_there_and_take_as_long(page):
     catalogue = pytest.importorskip("npcaption.exercises.catalogue", reason="the exercises are not there yet")
     _, minutes, name = page.minutes()
-    assert name in (None, catalogue.LAST) or catalogue.EXERCISES[name].minutes == minutes
+    here = [each for each in catalogue.EXERCISES.values() if each.lesson == page.name.partition("-")[0]]
+    assert name in (None, catalogue.LAST) or (here[0].name, sum(each.minutes for each in here)) == (name, minutes)
+    table = next(cells for cells in rows(Page(LESSONS / "README.md").text) if f"]({page.path.name})" in cells[1])
+    above = page.prose.partition("\n## ")[0].partition("Covers")[0]
+    for each in here:
+        assert f"`{each.name}`" in table[3] and (f"`{each.name}`" in above or each is here[0]), each.name
 
 
 def test_every_pair_of_the_textbook_has_its_page():

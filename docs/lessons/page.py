@@ -67,7 +67,7 @@ class Page:
     def minutes(self):
         """(to read, to write or None, the exercise's name or None), as said above the first heading"""
         above = " ".join(self.prose.partition("\n## ")[0].split())
-        read, write = re.search(r"Reading (\d+) minutes(?:, exercise (\d+))?", above).groups()
+        read, write = re.search(r"Reading (\d+) minutes(?:, exercises? (\d+))?", above).groups()
         name = re.search(r"npcaption\.exercises (?:start (\w+)|(train))", above)
         return int(read), write and int(write), name and (name[1] or name[2])
 

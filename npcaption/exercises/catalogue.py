@@ -38,7 +38,6 @@ EXERCISES = {exercise.name: exercise for exercise in [
         source="gradcheck/numeric.py", kept=()),
     Exercise("gelu", {"gelu_backward": "dout (...) -> dx (...)"}, 15, "03"),
     Exercise("cross_entropy", {"cross_entropy_backward": "dloss scalar -> dlogits (..., T, V)"}, 30, "04"),
-    Exercise("binary_cross_entropy", {"binary_cross_entropy_backward": "dloss scalar -> dlogits (..., W)"}, 15, "c"),
     Exercise("embedding", {
         "embedding_backward": "dout (..., T, C) -> dw (V, C)",
         "position_backward": "dout (..., T, C) -> dx (..., T, C), dw (L, C)"}, 15, "05"),
@@ -53,6 +52,7 @@ EXERCISES = {exercise.name: exercise for exercise in [
     Exercise("windows", {"windows_backward": "dout (..., N, N, size*size*C) -> dimage (..., A, A, C)"}, 30, "08"),
     Exercise("convolution", {
         "convolution_backward": "dout (..., N, N, O) -> dx (..., A, A, C), dw (9*C, O), db (O,)"}, 10, "b"),
+    Exercise("stem", {"stem_backward": "dout (..., N, N, O) -> dx (..., A, A, C)" + INTO_G}, 30, "b"),
     Exercise("dropout", {"dropout_backward": "dout (..., T, C) -> dx (..., T, C)"}, 10, "a"),
     Exercise("mlp", {"mlp_backward": "dout (..., T, C) -> dx (..., T, C)" + INTO_G}, 30, "09"),
     Exercise("self_attention", {"self_attention_backward": "dout (..., T, C) -> dx (..., T, C)" + INTO_G}, 30, "10"),
@@ -62,25 +62,29 @@ EXERCISES = {exercise.name: exercise for exercise in [
     Exercise("output", {
         "output_backward": "dlogits (..., T, V) -> dx (..., T, C)" + INTO_G,
         "output_loss_backward": "dloss scalar -> dx (..., T, C)" + INTO_G}, 15, "12"),
-    Exercise("bag_loss", {"bag_loss_backward": "dloss scalar -> dsource (..., P, C)" + INTO_G}, 20, "c"),
     Exercise("patch_embed", {
         "patch_embed_backward": "dout (..., P, C) -> dimage (..., A, A, 3), None if image.dtype is no float" + INTO_G},
         20, "12"),
     Exercise("feature_embed", {
         "feature_embed_backward": "dout (..., P, C) -> dfeatures (..., P, I)" + INTO_G}, 15, "12"),
-    Exercise("stem", {"stem_backward": "dout (..., N, N, O) -> dx (..., A, A, C)" + INTO_G}, 30, "b"),
     Exercise("decode_backward", {
         "decode_backward": "dx (..., T, C) -> dsource (..., P, C); adds the sublayers' gradients into g"}, 30, "12",
         source="model/wiring.py", kept=("decode_forward",), needed=("from npcaption.model.wiring import part_of",)),
+    Exercise("binary_cross_entropy", {"binary_cross_entropy_backward": "dloss scalar -> dlogits (..., W)"}, 15, "c"),
+    Exercise("bag_loss", {"bag_loss_backward": "dloss scalar -> dsource (..., P, C)" + INTO_G}, 20, "c"),
 ]}
 LAST = "train"                  # the last exercise has no file: it trains with all the others
 
 
 def exercise_of(name):
-    if name not in EXERCISES:
-        raise ConfigError(f"Unknown exercise '{name}'{suggestion(name, EXERCISES)} "
-                          "Without arguments the command lists all.")
-    return EXERCISES[name]
+    if name in EXERCISES:
+        return EXERCISES[name]
+    if name == LAST:
+        raise ConfigError(f"'{LAST}' has no file and no hints. Run it: exercises {LAST}.")
+    for exercise in EXERCISES.values():
+        if name in exercise.functions:
+            raise ConfigError(f"{name} is a function of the exercise {exercise.name}. Name the exercise.")
+    raise ConfigError(f"Unknown exercise '{name}'{suggestion(name, EXERCISES)} Without arguments the command lists all.")
 
 
 def lesson_of(exercise):

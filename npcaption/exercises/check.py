@@ -114,7 +114,7 @@ def watch(seen, changed, every=0.5):
     while True:
         time.sleep(every)
         for path in seen:
-            if (now := stamp(path)) != seen[path]:
+            if (now := stamp(path)) not in (None, seen[path]):
                 seen[path] = now
                 changed(path)
 

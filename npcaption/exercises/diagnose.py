@@ -122,6 +122,8 @@ def name_of(c, sizes):
     for a, b in permutations(sizes, 2):
         if abs(c - (sizes[a] / sizes[b]) ** 0.5) < 1e-6 * c:
             return f"{sign}has sqrt({a}) where sqrt({b}) belongs, or the other way round", True
+        if abs(c - sizes[a] ** 0.5 / sizes[b]) < 1e-6 * c:
+            return f"{sign}is sqrt({a}) / {b} = {c:.4g} times what it must be", True
     for name, n in named.items():
         if "total" in sizes and abs(c - sizes["total"] / n) < 1e-6 * c:
             return f"{sign}is divided by {name} = {n:.4g} where it must be by total = {sizes['total']}", True

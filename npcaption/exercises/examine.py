@@ -10,6 +10,7 @@ from .diagnose import causes, where
 from .knowledge import shown
 from .run import Failed, Run, as_parts, called
 from .stub import UNWRITTEN
+from .words import capital
 
 
 class Verdict(NamedTuple):
@@ -60,13 +61,14 @@ def examine_pair(name, offered, path):
             require_right([trap])
         except Failed as failed:
             failed.lines[0] = f"right so far; in the case \"{case.about}\" {failed.lines[0]}"
+            failed.lines += [line for line in trap.shapes() if line not in failed.lines]
             raise
     require_dtype(run(narrowed(cases.random(layer)), dout=1))
 
 
 def require_right(runs):
     """Failed unless all numbers of all runs are right, with the worst entry and its cause."""
-    rows, found, wrong = [], [], set()
+    rows, found, wrong, before = [], [], set(), []
     first = runs[0]
     for n, known in first.knowledge().items():
         error = relative_error(known.true, first.found[n])
@@ -78,7 +80,9 @@ def require_right(runs):
         if n.startswith("p[") and said == ["it is zero everywhere"]:
             said = ["nothing was added to it"]
         rows.append(f"    {shown(n)}  WRONG {worst(first, n, known.true)}")
-        rows += [f"        {sentence[0].upper()}{sentence[1:]}." for sentence in said or where(first.found[n], known)]
+        told = [f"        {capital(sentence)}." for sentence in said or where(first.found[n], known)]
+        rows += told if not said or told != before else ["        The same."]
+        before = told
         found += [f"{shown(n)}: {sentence}" for sentence in said]
     for other in runs[1:]:
         numeric = numerical_gradients(getattr(layers, f"{other.layer}_forward"), other.case.arguments, other.dout)
@@ -129,5 +133,5 @@ def require_dtype(run):
                     *((f'g["{n}"]', after) for n, (_, after) in into_g.items())]:
         if part.dtype != np.float32:
             said = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs the same "
-                    "type: a float64 array made inside widens all it meets")
+                    "type: a float64 array made inside, or a number such as np.sqrt(2), widens all it meets")
             raise Failed(said, (), [said])

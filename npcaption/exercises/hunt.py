@@ -20,6 +20,11 @@ def layers_of_hunt():
     return [path.stem for path in FILES if path.parent.name == "layers"]
 
 
+def hidden(mutant):
+    """Whether the mistake must be looked for: a `pass` in a removed line's place shows itself."""
+    return not any(isinstance(node, ast.Pass) for node in ast.walk(mutant.tree))
+
+
 class Puzzle:
     """A wrong backward, its lines, and those of them that differ from the right one."""
 
@@ -32,7 +37,7 @@ class Puzzle:
         path = next(path for path in FILES if path.stem == self.layer)
         found = list(mutants(path))
         rng.shuffle(found)
-        self.mutant = next(mutant for mutant in found if judge(mutant) == "wrong")
+        self.mutant = next(mutant for mutant in found if hidden(mutant) and judge(mutant) == "wrong")
         right = next(node for node in backwards(path) if node.name == self.mutant.function)
         before, after = (ast.unparse(tree).splitlines() for tree in (right, self.mutant.tree))
         self.lines, self.right = after, before
@@ -47,6 +52,8 @@ class Puzzle:
 
     def verdict(self, number):
         """Whether line `number`, counted from 1, is the wrong one, and a sentence."""
+        if number > len(self.lines):
+            raise ConfigError(f"There is no line {number}. Name one of 1 to {len(self.lines)}.")
         if number - 1 not in self.wrong:
             return False, f"Line {number} is right."
         was = self.right[number - 1].strip() if number <= len(self.right) else "(no such line)"

@@ -42,7 +42,7 @@ def knowledge(layer, case, dout):
             lambda: {sentences: found[name] for sentences, found in wrong().items() if name in found},
             {shown(other): gradient for other, gradient in true.items() if other != name}
             | {dout_name(layer): np.asarray(dout), "the output": out} | arrays,
-            case.sizes, REASONS, factors(layer, arguments, cache))
+            case.sizes, REASONS, factors(layer, arguments, cache) | ({dout_name(layer): dout} if np.ndim(dout) else {}))
 
     return {name: known(name, value) for name, value in true.items()}
 
@@ -89,7 +89,8 @@ def false_friends(layer, arguments, dout):
 def other_douts(dout):
     """What may be taken for dout: nothing, its sign lost, a part of it."""
     what = "dloss" if np.ndim(dout) == 0 else "dout"
-    yield (f"{what} is left out: ones stand in its place",), np.ones_like(dout)
+    one = "1 stands" if np.ndim(dout) == 0 else "ones stand"
+    yield (f"{what} is left out: {one} in its place",), np.ones_like(dout)
     yield (f"{what} is multiplied in twice",), dout * dout
     if np.ndim(dout) == 0:
         return

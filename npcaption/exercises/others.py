@@ -11,7 +11,7 @@ from .guard import Guard
 from .run import Failed
 from .shapes import shape_causes
 from .ways import decoding, named
-from .words import REASONS
+from .words import REASONS, capital
 
 NUMERICAL_TOLERANCE = 1e-6      # a central difference of two points, h = 1e-5, is better by far
 
@@ -34,10 +34,10 @@ def check_numerical_gradient(written, called):
         said = f"dx: {shape_causes(dx, known)[0]}"
         raise Failed(said, (), [said])
     if relative_error(true, dx) > NUMERICAL_TOLERANCE:
-        said = numerical_causes(dx, true, second, c, known)
+        said = numerical_causes(dx, true, second, c, known, f.h)
         at = np.unravel_index(np.abs(dx - true).argmax(), true.shape)
         rows = [f"    dx  WRONG: dx[{at[0]}, {at[1]}] is {dx[at]:+.8g}, the slope is {true[at]:+.8g}",
-                *(f"        {s[0].upper()}{s[1:]}." for s in said)]
+                *(f"        {capital(s)}." for s in said)]
         raise Failed("the gradient is wrong", rows, [f"dx: {s}" for s in said])
     if abs(f.value() - at_once) > 1e-9:
         raise Failed("f gives another value afterwards: something was left moved", (), ["f was changed"])
@@ -54,16 +54,17 @@ class Watched:
     """f() = sum(c x^3), which reads x."""
 
     def __init__(self, x, c):
-        self.x, self.c = x, c
+        self.x, self.c, self.start, self.h = x, c, x.copy(), 0.0
 
     def __call__(self):
+        self.h = max(self.h, float(np.abs(self.x - self.start).max()))
         return self.value()
 
     def value(self):
         return float((self.c * self.x ** 3).sum())
 
 
-def numerical_causes(dx, true, second, c, known):
+def numerical_causes(dx, true, second, c, known, step):
     off = dx - true
     for sign, words in ((1, "up"), (-1, "down")):
         h = sign * 2 * float((off * second).sum() / (second * second).sum())
@@ -83,7 +84,9 @@ def numerical_causes(dx, true, second, c, known):
         return ["it is nearly right: h is so small a step that rounding spoils the difference"]
     c = float((dx * true).sum() / (true * true).sum())
     if 0 < c < 0.05 and relative_error(c * true, dx) < NUMERICAL_TOLERANCE:
-        return [f"it is {c:.2g} times what it must be, as a difference is that was not divided by 2h"]
+        if np.isclose(c, step ** 2, rtol=1e-3):
+            return ["it is multiplied by h where it must be divided: / 2 * h is not / (2 * h)"]
+        return [f"it is {c:.2g} times what it must be: divide the difference by 2h"]
     for close_to in (2, 0.5, -1, -2, -0.5):
         if relative_error(close_to * true, dx) < NUMERICAL_TOLERANCE:
             return causes(close_to * true, known)
@@ -121,7 +124,7 @@ def check_decode_backward(written, called):
     checked = [("source", dsource, true)] + [
         (f"g[{name}]", g[layer][name.removeprefix(f"{layer}.")] - before, value)
         for layer in true_g for name, value in named(layer, true_g[layer])]
-    rows, found = [], []
+    rows, found, before = [], [], []
     for name, got, right in checked:
         known = Knowledge(right, lambda: [terms[name]] if name in terms else [],
                           lambda: {s: {"": w[name]} for s, w in wrong.items()},
@@ -133,7 +136,8 @@ def check_decode_backward(written, called):
         if relative_error(right, got) >= TOLERANCE:
             said = ["nothing was added to it"] if np.abs(got).max() < 1e-12 else causes(got, known)
             rows += [f"    {title}  WRONG, by {relative_error(right, got):.0e} of its largest entry",
-                     *(f"        {s[0].upper()}{s[1:]}." for s in said)]
+                     *(["        The same."] if said and said == before else [f"        {capital(s)}." for s in said])]
+            before = said
             found += [f"{title}: {s}" for s in said]
             if len(rows) > 8:
                 break

@@ -1,4 +1,6 @@
 """One case of a check: what the student's pair makes of it, and the contract of a pair."""
+import bdb
+import re
 import traceback
 
 import numpy as np
@@ -28,6 +30,9 @@ def called(path, function, *arguments):
         raise Failed(UNWRITTEN) from None
     except MemoryError as error:
         raise Failed(f"it asks for too much memory ({error or 'none left'})", at(error, path), ["memory"]) from None
+    except bdb.BdbQuit as error:
+        said = "it stops at a breakpoint, but a check has no keyboard. Print the value instead"
+        raise Failed(said, at(error, path), [said]) from None
     except Exception as error:
         said = f"it raises {type(error).__name__}: {error}"
         raise Failed(said, at(error, path), [said]) from None
@@ -68,11 +73,11 @@ class Run:
     def call(self, fill):
         """-> the gradients as they were returned, and what was added into g, which begins with random numbers"""
         if "p" not in self.case.arguments:
-            return self.called(self.backward, self.dout, self.cache), {}
+            return self.asked(self.dout, self.cache), {}
         rng = np.random.default_rng(fill)
         before = {n: rng.standard_normal(v.shape).astype(v.dtype) for n, v in self.case.arguments["p"].items()}
         g = {n: v.copy() for n, v in before.items()}
-        returned = self.called(self.backward, self.dout, self.cache, g)
+        returned = self.asked(self.dout, self.cache, g)
         if g.keys() != before.keys():
             said = f"g must keep the names {', '.join(before)}; now it has {', '.join(map(str, g)) or 'none'}"
             raise Failed(said, (), [said])
@@ -81,6 +86,26 @@ class Run:
                 said = f'g["{n}"] now has shape {np.shape(g[n])}, it must be {before[n].shape}: add such a gradient'
                 raise Failed(said, (), [said])
         return returned, {n: (before[n], np.asarray(g[n])) for n in g}
+
+    def asked(self, *given):
+        """Call the student's backward.  Failed with the shapes beside what it raises"""
+        try:
+            return self.called(self.backward, *given)
+        except Failed as failed:
+            if " raises " in failed.lines[0]:
+                turned = re.search(r"\.T\b|\.transpose\(\)", failed.lines[-1])
+                failed.lines += self.shapes()
+                if turned and any(np.ndim(array) > 2 for array in self.arrays().values()):
+                    failed.lines.append("    .T reverses all axes, the batch's too. For the last two: swapaxes(-1, -2).")
+            raise
+
+    def arrays(self):
+        found = {**self.case.arguments, "dout": self.dout}
+        return {n: value for n, value in found.items() if isinstance(value, np.ndarray)}
+
+    def shapes(self):
+        shapes = [f"{n} {value.shape}" for n, value in self.arrays().items()]
+        return [f"    Shapes here: {', '.join(shapes)}"]
 
     def knowledge(self):
         if self.known is None:
@@ -150,9 +175,11 @@ def as_parts(returned, names):
     elif returned is None:
         said = f"it returns None; return {named}"
     elif isinstance(returned, list):
-        said = f"it returns a list; return {named}, as in the last line of the textbook's functions: return a, b"
+        said = f"it returns a list; return {named} without brackets"
     else:
         count = len(returned) if isinstance(returned, tuple) else 1
-        said = (f"{len(names)} gradient{'s are' if len(names) > 1 else ' is'} asked for, {named}, in this order; "
-                f"{count} came back")
+        asked = f"{len(names)} gradients, {named}, in this order" if len(names) > 1 else f"one gradient, {named}"
+        said = f"it must return {asked}; {count} came back"
+        if isinstance(returned, tuple) and any(isinstance(part, tuple) for part in returned):
+            said += ". One is a tuple: a forward returns (out, cache), and the backward needs out alone"
     raise Failed(said, (), [said])

@@ -22,8 +22,11 @@ def shape_causes(got, known):
                 return [f"{said}: summed over axes {axes}{note}, it is right{also}"]
     if got.ndim == true.ndim and sorted(got.shape) == sorted(true.shape) and got.ndim <= 5:
         for order in permutations(range(got.ndim)):
-            if got.transpose(order).shape == true.shape and close(got.transpose(order), true):
-                return [f"{said}: it is right, but transposed: its axes stand in the order {order}"]
+            turned = got.transpose(order)
+            factor = multiple(turned, true) if turned.shape == true.shape else None
+            if factor is not None:
+                also = "" if abs(factor - 1) < 1e-6 else f"; besides, it {name_of(factor, known.sizes)[0]}"
+                return [f"{said}: it is transposed, its axes stand in the order {order}{also}"]
     for axes in (axes for k in range(1, true.ndim) for axes in combinations(range(true.ndim), k)):
         factor = multiple(got, true.sum(axes)) if got.shape == true.sum(axes).shape else None
         if factor is not None:

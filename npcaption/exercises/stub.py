@@ -63,5 +63,7 @@ def unwritten(function, exercise, lines):
     else:
         signature = lines[function.lineno - 1]
     known = [lines[step.lineno - 1] for step in function.body if ast.unparse(step).endswith(" = cache")]
-    return "\n".join([signature, f'    """{exercise.functions[function.name]}"""', *known,
+    shapes = exercise.functions[function.name].replace("; adds", "\n\n    Adds")
+    shapes += "\n    " * ("\n" in shapes)
+    return "\n".join([signature, f'    """{shapes}"""', *known,
                       f'    raise NotImplementedError("{UNWRITTEN}")'])

@@ -53,7 +53,7 @@ def gelu(pick, x, dout):
         "the term of Phi": dout * pick(
             cdf, tail=1 - cdf, times_x=x * cdf, again=x * cdf, relu=x > 0, multiplied=cdf * pdf,
             multiplied_x=cdf * x * pdf, logistic=logistic, swish=swish, tanh=0.5 * (1 + tanh)),
-        "the term of phi, the density": dout * pick(x, no_x=1, again=0, relu=0, multiplied=0, multiplied_x=0) * pick(
+        "the term of the density phi": dout * pick(x, no_x=1, again=0, relu=0, multiplied=0, multiplied_x=0) * pick(
             pdf, logistic=1.702 * logistic * (1 - logistic), swish=swish * (1 - swish),
                 tanh=0.5 * (1 - tanh ** 2) * slope)}}
 

@@ -1,4 +1,16 @@
 """Words for the changes of a formula, and the reasons for its terms. They say what is wrong, never the line."""
+import re
+
+NAMES = {"att", "datt", "dk", "dlogits", "dloss", "dout", "dq", "dsource", "dv", "k", "phi", "q", "rstd", "v", "w", "x",
+         "xhat"}                # of the code: phi is not Phi
+
+
+def capital(sentence):
+    """The sentence with a capital, unless it begins with a name of the code."""
+    first = re.match(r"\w*", sentence)[0]
+    return sentence if first in NAMES or "_" in first else sentence[:1].upper() + sentence[1:]
+
+
 
 WORDS = {
     "projection": {"outer": "the rows are summed before they are multiplied; each row must be multiplied first, "
@@ -128,7 +140,7 @@ WORDS |= {"linear": WORDS["projection"], "merge_heads": WORDS["split_heads"]}
 
 REASONS = {
     "the term of Phi": "x stands in front of Phi, too",
-    "the term of phi, the density": "x stands inside Phi, too: the product rule has two terms",
+    "the term of the density phi": "x stands inside Phi, too: the product rule has two terms",
     "the softmax": "every logit moves the sum of its row",
     "the onehot of the target": "the target's logit also stands by itself",
     "the sigmoid": "the logit stands in log(1 + exp(z))",
