@@ -36,7 +36,7 @@ function choose_word(word) {
   tell("word");
 }
 
-let latest = 0, taking = null;                                // taking: the promise that the last image's caption is shown
+let latest = 0, taking = null;                                // the promise that the last image's caption is shown
 
 function take(blob, name) {                                   // from now on the current image
   taking = take_now(blob, name, ++latest);
