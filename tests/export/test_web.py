@@ -19,7 +19,7 @@ from npcaption.export.web.cli import main
 from npcaption.export.web.scenes import scenes
 from npcaption.model.checkpoint import SHIPPED, load
 from tests.export.test_web_model import MODELS, checkpoint_of
-from tests.helpers.page_runs import chromium, drop, opened, spaced, text_of
+from tests.helpers.page_runs import chromium, drop, opened, spaced, text_of, until
 
 pytestmark = pytest.mark.slow  # a minute in a browser
 MOST = 6_000_000    # bytes of the shipped model's page
@@ -105,7 +105,8 @@ def test_captions_of_the_built_in_images_are_numpys(page, captioner):
     assert "12 of 12" in page.inner_text("#badge")
     for name, image in scenes().items():
         page.click(f"[data-name='{name}']")
-        page.wait_for_selector(f"[data-name='{name}'][aria-pressed=true]")
+        page.evaluate("taking")
+        assert page.get_attribute(f"[data-name='{name}']", "aria-pressed") == "true"
         assert text_of(page) == spaced(captioner.caption(image))
 
 
@@ -130,16 +131,15 @@ def test_a_dropped_file_is_captioned_as_in_python(page, captioner, tmp_path):
 def test_a_chosen_and_a_pasted_file_are_taken_too(page, captioner, tmp_path):
     Image.fromarray(scenes()["snow"]).save(tmp_path / "chosen.png")
     page.set_input_files("#file", tmp_path / "chosen.png")
-    page.wait_for_selector("#words .word")
-    page.wait_for_timeout(200)
+    page.evaluate("taking")
     assert text_of(page) == spaced(captioner.caption(tmp_path / "chosen.png"))
     Image.fromarray(scenes()["meadow"]).save(tmp_path / "pasted.png")
     page.evaluate("""async bytes => {
         const data = new DataTransfer();
         data.items.add(new File([Uint8Array.from(bytes)], "pasted.png", {type: "image/png"}));
         document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+        await taking;
     }""", list((tmp_path / "pasted.png").read_bytes()))
-    page.wait_for_timeout(500)
     assert text_of(page) == spaced(captioner.caption(tmp_path / "pasted.png"))
 
 
@@ -322,9 +322,9 @@ def test_a_script_from_elsewhere_does_not_run(browser, shipped, tmp_path):
 
 def show(page, scene, section):
     page.click(f"[data-name='{scene}']")
-    page.wait_for_timeout(300)
+    page.evaluate("taking")
     page.evaluate("id => document.getElementById(id).scrollIntoView()", section)
-    page.wait_for_timeout(600)
+    until(page, f"!stale.has('{section}')")
 
 
 PAINTED = """["looked", "mattered", "signed"].map(id => {
@@ -338,7 +338,7 @@ def test_a_word_shows_its_pixels(page):
     sums = []
     for word in (1, 6):
         page.locator("#pixels .word").nth(word).click()
-        page.wait_for_timeout(500)
+        until(page, f"now.word === {word} && gradients.has({word})")
         assert page.locator("#words .word").nth(word).get_attribute("aria-pressed") == "true"
         sums.append(page.evaluate(PAINTED))
     assert all(a != b for a, b in zip(*sums)) and "grass" in page.inner_text("#pixel-numbers")
@@ -351,7 +351,7 @@ def test_the_walk_goes_from_the_loss_to_the_pixels(page):
     assert sorted(stops.nth(i).inner_text().strip() for i in range(stops.count())) == sorted(names)
     seen = []
     for i in range(stops.count()):
-        seen.append(page.inner_text("#stop h3"))
+        seen.append(page.inner_text("#stop-name"))
         name = seen[-1].split(": ")[1]
         code = page.inner_text("#stop pre >> nth=0")
         layer = page.evaluate("visits[reached].layer")
@@ -362,11 +362,11 @@ def test_the_walk_goes_from_the_loss_to_the_pixels(page):
             page.click("#walk-back")
     assert seen[0].endswith("output") and seen[-1].endswith("patch_embed") and len(set(seen)) == len(names)
     page.click("#walk-forward")
-    assert page.inner_text("#stop h3") == seen[-2]
+    assert page.inner_text("#stop-name") == seen[-2]
     page.click("#walk-start")
     page.locator("#walk-end").focus()
     page.keyboard.press("ArrowLeft")
-    assert page.inner_text("#stop h3") == seen[1]
+    assert page.inner_text("#stop-name") == seen[1]
 
 
 def test_the_walks_numbers_are_those_of_the_whole_backward(page):
@@ -428,14 +428,13 @@ def test_it_learns_a_caption_forgets_others_and_resets_exactly(page):
     before = text_of(page)
     page.fill("#lesson", "a horse stands in a meadow")
     page.click("#teach-ten")
-    page.wait_for_selector("#teach-ten:not([disabled])", timeout=60000)
+    page.wait_for_selector("#teach-ten:not([disabled])")
     assert page.inner_text("#teach-now") == text_of(page) == "a horse stands in a meadow"
     curve = page.evaluate("curve.map(loss => loss)")
     assert len(curve) == 10 and curve[-1] < 0.1 * curve[0]
     assert page.locator("#elsewhere s").count() > 0          # what it said before
     assert "taught 10 steps" in page.inner_text("#badge")
     page.click("#teach-reset")
-    page.wait_for_timeout(300)
     assert page.evaluate("model.flat.every((value, i) => value === model.original[i])")
     assert text_of(page) == before
     page.wait_for_selector("#badge.right")

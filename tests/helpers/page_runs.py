@@ -3,12 +3,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from npcaption.export.web import build
 
+PATIENCE = 120      # seconds, on a machine that others load
 ANSWERS = Path(__file__).parents[1] / "export" / "web_answers.js"
 
 
@@ -55,6 +57,7 @@ def chromium(playwright):
 def opened(browser, path, before="", **settings):
     """A page that is ready, with what it asked the network for and what it complained of."""
     page = browser.new_context(**settings).new_page()
+    page.set_default_timeout(1000 * PATIENCE)
     page.requested, page.complaints = [], []
     page.on("request", lambda request: page.requested.append(request.url))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -64,6 +67,14 @@ def opened(browser, path, before="", **settings):
     page.goto(path.as_uri())
     page.evaluate("npcaption.ready")
     return page
+
+
+def until(page, expression):
+    """Wait for a condition. (The page's policy forbids playwright's own wait_for_function.)"""
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"never came: {expression}"
+        time.sleep(0.05)
 
 
 def text_of(page, selector="#words"):
@@ -78,7 +89,6 @@ def spaced(caption):
 
 def drop(page, path):
     """A file dropped as by hand, and the page's answer: a caption, or why there is none"""
-    page.evaluate("by_id('words').replaceChildren()")
     page.locator("#drop").drop({"files": str(path)})
-    page.wait_for_selector("#words .word, #error:not([hidden])")
+    page.evaluate("taking")
     return page.inner_text("#error") if page.is_visible("#error") else text_of(page)

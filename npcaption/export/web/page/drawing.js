@@ -109,16 +109,20 @@ function formulas_of(text) {                                  // the remarks at 
 }
 
 // Run `show` when a section is on the screen and what it shows has changed; what is not looked at costs nothing.
+const stale = new Set();                                      // sections that do not show what they should, yet
 function when_seen(id, show) {
-  let seen = false, stale = false;
+  let seen = false;
   function refresh() {
-    if (!seen || !stale) return;
-    stale = false;
+    if (!seen || !stale.has(id)) return;
     show();
+    stale.delete(id);
   }
   new IntersectionObserver(entries => {
     seen = entries[entries.length - 1].isIntersecting;
     refresh();
   }).observe(by_id(id));
-  return () => { stale = true; refresh(); };
+  return () => {
+    stale.add(id);
+    refresh();
+  };
 }

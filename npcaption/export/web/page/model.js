@@ -36,9 +36,14 @@ function choose_word(word) {
   tell("word");
 }
 
-let latest = 0;
-async function take(blob, name) {                             // from now on the current image
-  const mine = ++latest;
+let latest = 0, taking = null;                                // the promise that the last image's caption is shown
+
+function take(blob, name) {                                   // from now on the current image
+  taking = take_now(blob, name, ++latest);
+  return taking;
+}
+
+async function take_now(blob, name, mine) {
   by_id("error").hidden = true;
   try {
     const image = await open_image(blob), pixels = model_pixels(image, model.config.image_size);
