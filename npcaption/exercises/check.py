@@ -59,7 +59,7 @@ def unfinished(status, trace, path, seconds):
         at = next((line for line in trace if f'"{path}"' in line), "")
         number = at.partition(", line ")[2].split(" ")[0]
         near = f" It was at {path}:{number} then." if number else ""
-        return [f"It has not finished after {seconds:g} seconds: a loop without end?{near}"]
+        return [f"It has not finished after {seconds:g} seconds: a loop without end, or a busy machine?{near}"]
     if status is not None and status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
         return [f"Python was killed while it ran the file ({name}): too much memory, perhaps."]
