@@ -1,6 +1,7 @@
 """Frozen image encoder: images a second, reading and resizing the files included.
 
     python -m benchmarks.encoder efficientnet-lite2.pth [--data data/flickr8k] [--images 500] [--rounds 3]
+    python -m benchmarks.encoder ViT-B-32.safetensors --activation quick_gelu
 
 Prints each round, with the load of the machine before it: a load that is not near 0 makes the number a lower bound.
 """
@@ -9,8 +10,7 @@ import os
 import time
 
 from npcaption.data.records import load_records
-from npcaption.pretrained.efficientnet import EfficientNetLite
-from npcaption.pretrained.tensors import read_tensors
+from npcaption.pretrained import load_encoder
 from npcaption.support.cores import usable_cores
 
 BATCH = 64
@@ -18,13 +18,13 @@ BATCH = 64
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("weights", help="file of EfficientNet-Lite0, 1 or 2")
+    parser.add_argument("weights", help="file of a CLIP or an EfficientNet-Lite")
+    parser.add_argument("--activation", help="quick_gelu or gelu, of a CLIP whose file does not say it")
     parser.add_argument("--data", default="data/flickr8k", help="directory of a data set (default: %(default)s)")
     parser.add_argument("--images", type=int, default=500, help="images to encode (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="times to encode them (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="threads (default: one for each usable core)")
     arguments = parser.parse_args()
-    encoder = EfficientNetLite(read_tensors(arguments.weights), "", threads=arguments.threads)
+    encoder = load_encoder(arguments.weights, arguments.activation)
     paths = [record.image for record in load_records(arguments.data).train[:arguments.images]]
     encoder.tokens(paths[:BATCH])                            # its threads' memory is there from now on
     for _ in range(arguments.rounds):
@@ -32,7 +32,7 @@ def main():
         for i in range(0, len(paths), BATCH):
             encoder.tokens(paths[i:i + BATCH])
         seconds = time.perf_counter() - start
-        print(f"{encoder.name}, {arguments.threads or usable_cores()} threads: {len(paths) / seconds:.1f} images/s "
+        print(f"{encoder.name}, {usable_cores()} cores: {len(paths) / seconds:.1f} images/s "
               f"({1000 * seconds / len(paths):.1f} ms an image), load {load:.1f} before")
 
 
