@@ -1,4 +1,5 @@
 """The model agrees with an independent one in PyTorch: logits, loss, gradients, training. Their states convert."""
+import inspect
 import re
 import warnings
 from dataclasses import asdict, replace
@@ -36,7 +37,8 @@ def one_thread():
 
 def reference(config):
     torch.manual_seed(1)
-    settings = {name: value for name, value in asdict(config).items() if name not in ("dropout", "tied", "unknown", "convolutions", "bag")}
+    known = inspect.signature(torch_model.TorchCaptioner).parameters
+    settings = {name: value for name, value in asdict(config).items() if name in known and name != "dropout"}
     return torch_model.scattered(torch_model.TorchCaptioner(**settings))
 
 
