@@ -1,6 +1,7 @@
 """The exercises' own check: each fails unwritten, passes with the textbook's body, and fails with any wrong one."""
 import ast
 import importlib
+import os
 import re
 import signal
 import subprocess
@@ -230,7 +231,8 @@ def test_bad_input_is_one_sentence(words, said, tmp_path):
 def test_watching_checks_again_when_the_file_is_saved(tmp_path):
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
     words = [sys.executable, "-u", "-m", "npcaption.exercises", "check", "gelu", "--watch"]
-    process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+    process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **heeds)
     too_long = threading.Timer(60, process.kill)             # then its output ends
     too_long.start()
     try:
