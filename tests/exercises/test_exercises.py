@@ -251,6 +251,7 @@ def test_hints_come_one_at_a_time(tmp_path):
         assert HINTS["attention"][n - 1] in run("hint", "attention", n, folder=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_the_hunts_line_is_found_and_its_repair_is_right(tmp_path):
     puzzle = hunt.Puzzle("layernorm", 3)
     assert judge(puzzle.mutant) == "wrong" and len(puzzle.wrong) >= 1

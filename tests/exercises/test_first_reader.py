@@ -81,6 +81,7 @@ def test_a_function_and_the_training_are_told_from_exercises(name, said):
         exercise_of(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", hunt.layers_of_hunt())
 def test_a_hunt_shows_no_line_that_does_nothing(layer):
     puzzle = hunt.Puzzle(layer, 11)

@@ -125,6 +125,7 @@ def test_a_kernel_of_another_package_is_never_kept_as_its_source_is_not_in_the_n
         assert total.tolist() == [expected] * 3 and not any(cache.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [
     lambda content: b"", lambda content: content[:20], lambda content: content[:-1], lambda content: content + b"\0",
     lambda content: b"\0" * len(content), lambda content: content[:4000] + b"?" + content[4001:],

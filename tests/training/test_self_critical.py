@@ -178,6 +178,7 @@ def test_captions_side_by_side_are_padded():
 
 # -------------------------------------------------------------------------------------------------------- a training
 
+@pytest.mark.slow
 def test_a_second_stage_follows_in_a_folder_of_its_own_and_is_judged_by_cider_d(tmp_path):
     said = []
     captioner = loop.train(SHAPES, tmp_path / "run", say=said.append)
@@ -213,6 +214,7 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(tmp
     np.testing.assert_array_equal(calm.optimiser, run.optimiser)
 
 
+@pytest.mark.slow
 def test_a_reward_that_can_be_had_is_learnt(tmp_path, monkeypatch):
     """The reward is the number of a's: captions that had few soon have many."""
     monkeypatch.setattr(Rewards, "of", lambda self, image, text: text.count("a") / max(1, len(text)))

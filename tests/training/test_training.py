@@ -98,6 +98,7 @@ def assert_same_end(one, other):
     np.testing.assert_array_equal(best[0].parameters.flat, best[1].parameters.flat)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numba", pytest.param("numpy", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [*(name for name in PRESETS if PRESETS[name].model.encoder_blocks), "all captions", "averaged"])
 def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(name, engine, tmp_path, monkeypatch):
