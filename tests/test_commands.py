@@ -12,6 +12,8 @@ from PIL import Image
 from npcaption.__main__ import COMMANDS
 from npcaption.model import checkpoint as checkpoints
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

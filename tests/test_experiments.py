@@ -24,6 +24,7 @@ def test_the_check_as_it_is_finds_nothing_wrong_with_the_textbook():
     assert [bite.verdict("layernorm", check, {}) for check in checks] == ["right"] * 7
 
 
+@pytest.mark.slow
 def test_the_log_of_weak_checks_is_what_is_found_of_layernorm():
     known, log, found = {}, logged(bite.LOG), {}
 

@@ -78,6 +78,7 @@ def test_its_mathematics_is_in_the_form_that_github_shows(page):
 
 
 @each_page
+@pytest.mark.slow
 def test_its_picture_is_drawn_from_its_numbers(page):
     assert page.picture().read_text() == drawn(page)
     assert f"](pictures/{page.name}.svg)" in page.prose

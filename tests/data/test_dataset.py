@@ -259,6 +259,7 @@ def test_the_fingerprints_of_generated_scenes_differ_by_seed_number_and_size():
     assert len({fingerprint(load_dataset("shapes", *setting)) for setting in settings * 2}) == 4
 
 
+@pytest.mark.slow
 def test_whatever_is_damaged_is_read_or_refused(tmp_path):
     for label, verdicts, _ in damage_data.rows(tmp_path, seed=1, count=40):
         assert verdicts["wrong"] == 0 and verdicts["refused"] > 0, label

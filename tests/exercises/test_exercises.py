@@ -271,6 +271,7 @@ def test_the_hunts_line_is_found_and_its_repair_is_right(tmp_path):
     assert run(*again, folder=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "layers"], ids=lambda path: path.stem)
 def test_every_layer_has_a_hunt_whose_file_can_be_checked(path):
     puzzle = hunt.Puzzle(path.stem, 1)

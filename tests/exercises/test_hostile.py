@@ -8,6 +8,8 @@ from npcaption.exercises.check import SHOWN, check
 
 from .solutions import solved
 
+pytestmark = pytest.mark.slow
+
 GELU = "def gelu_backward(dout, cache):\n    x, cdf = cache\n    "
 
 

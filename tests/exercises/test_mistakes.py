@@ -33,6 +33,7 @@ def test_the_first_set_is_as_large_as_promised():
     assert len(FIRST) >= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistakes, least", [(FIRST, 0.95), (SECOND, 0.85), (THIRD, 0.95)],
                          ids=["first", "second", "third"])
 def test_causes_are_named(mistakes, least):

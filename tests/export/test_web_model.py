@@ -21,6 +21,8 @@ from npcaption.model.objectives import LIKELIHOOD
 from npcaption.model.parameters import Parameters, initialise
 from tests.helpers.page_runs import in_node
 
+pytestmark = pytest.mark.slow
+
 APART = 1e-12       # of the norm
 CAPTIONS = ["A dog's ball rolls, the dog runs!", "the boys' dog isn't wet ; it is a dog", "two dogs in 2 x 3 metres",
             "ein Mädchen läuft", "लड़का कुत्ते के साथ", "क\u200dष", "a dog runs", "the dog", "a boy runs", "日本 a dog"]

@@ -29,5 +29,6 @@ def test_every_mutant_of_every_backward_is_caught(path):
     assert [f"{verdict}  {name}" for name, verdict in verdicts.items() if verdict.isupper()] == []
 
 
+@pytest.mark.slow
 def test_every_mutant_that_is_listed_as_equivalent_is_made():
     assert set(EQUIVALENT) <= {mutant.name for path in FILES for mutant in mutants(path)}

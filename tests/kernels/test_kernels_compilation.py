@@ -26,6 +26,8 @@ from npcaption.support import caches
 from tests.helpers.kernel_checks import TOLERANCE, compiled  # noqa: F401 (compiled is a fixture)
 from tests.support.test_caches import STRANGER, as_root, somebody_else
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # ------------------------------------------------------------------------------------------------------------ memory

@@ -349,6 +349,7 @@ def test_pickles_are_never_loaded(path):
     assert not ran.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [field.name for field in fields(ModelConfig)])
 def test_a_model_that_is_absurd_is_refused_before_there_is_memory_for_it(path, name):
     data = path.read_bytes()
@@ -358,6 +359,7 @@ def test_a_model_that_is_absurd_is_refused_before_there_is_memory_for_it(path, n
         assert_refused_in_little_memory(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [field.name for field in fields(TrainingConfig)])
 def test_settings_of_training_that_are_absurd_are_refused_or_loaded_as_they_are(path, name):
     data = path.read_bytes()

@@ -628,6 +628,7 @@ def trained():
     return found, data.test.images[:20]
 
 
+@pytest.mark.slow
 def test_both_engines_lose_the_same_in_each_of_200_steps(trained):
     (numpy_losses, _), (numba_losses, _) = trained[0]["numpy"], trained[0]["numba"]
     assert len(numpy_losses) == 200 and numpy_losses[-1] < numpy_losses[0] / 2

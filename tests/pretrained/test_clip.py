@@ -70,6 +70,7 @@ def test_numbers_of_any_size_pass_quick_gelu():
     assert np.isfinite(clip(weights).forward(pixels())).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels, patch, grid, image_size", [
     (768, 32, 7, 224), (768, 16, 14, 224), (1024, 14, 16, 224), (1024, 14, 24, 336)])
 def test_sizes_follow_from_the_shapes(channels, patch, grid, image_size):

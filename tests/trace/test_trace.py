@@ -20,6 +20,8 @@ from npcaption.trace.subject import bag_of, entry_of, subject_of
 
 from .. import configs
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = ["a red dog runs .", "a blue dog sits !", "the red cat runs ,", "the cat sits on a dog ."]
 RESIDUAL_STEM = replace(CONVOLVING, convolutions=(5, 5, 5), patch_size=4, bag=0)
 

@@ -22,6 +22,8 @@ from npcaption.trace.slopes import slopes
 
 from .test_trace import checkpoint, traced
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NUMBER = r"[-+\d.e]+"
 
