@@ -37,6 +37,7 @@ def docstrings():
 
 
 @each_page
+@pytest.mark.slow
 def test_its_examples_print_what_it_says(page):
     examples, failures, _ = ran(page)
     assert examples and not failures

@@ -66,6 +66,7 @@ def test_a_full_disk_behind_stdout_is_told_and_one_behind_stderr_ends_nothing():
     assert (done.returncode, done.stdout) == (0, b"line\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 def test_nothing_is_lost_in_a_pipe_that_another_process_set_not_to_wait():
     reader, writer = os.pipe()

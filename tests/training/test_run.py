@@ -194,6 +194,7 @@ def test_scenes_of_somebody_else_are_not_drawn_over(tmp_path):
     assert (tmp_path / "run" / "scenes" / "0.png").read_text() == "a holiday"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["new", "deep/er/run", "mine", "mine/run"])
 def test_a_training_that_is_refused_leaves_no_folder_and_takes_none_away(out, tmp_path):
     (tmp_path / "mine").mkdir()
