@@ -120,8 +120,8 @@ class Captioner:
     def _batch(self, images, captions):
         """-> images and ids (B, L), once it is clear that they belong together"""
         size = self.config.image_size
-        images = pixels(images)
-        if images.shape[1:] != (size, size, 3) or not len(images):
+        images = self.inputs_of(list(images)) if self.config.encoder_name else pixels(images)
+        if images.shape[1:] != self.config.input_shape or not len(images):
             raise DataError(f"The images have shape {images.shape}; this model takes (B, {size}, {size}, 3), 0 to 255. "
                             f"npcaption.data.images.load_image makes such ones.")
         if isinstance(captions, (str, bytes)) or not isinstance(captions, Iterable):

@@ -28,7 +28,7 @@ class Split(NamedTuple):
 
     @property
     def inputs(self):
-        """What the model reads: features, or else images."""
+        """Inputs of the model: features, or else images."""
         return self.images if self.features is None else self.features
 
     def first(self, count):

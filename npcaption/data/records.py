@@ -38,7 +38,7 @@ class Records(NamedTuple):
     train: list[Record]
     val: list[Record]
     test: list[Record]
-    notes: list[str]                                # sentences to be said aloud before any work starts
+    notes: list[str]                                # sentences to print before any work starts
     left_out: list[str]                             # those of the notes that tell what cannot be used
 
 

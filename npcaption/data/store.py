@@ -30,7 +30,7 @@ ADVICE = "Make room there, or set NPCAPTION_CACHE to another folder."
 
 
 class Contents(NamedTuple):
-    """What a store holds of each image."""
+    """Contents of a store: an array for each image."""
     noun: str                   # "image store"
     prefix: str                 # of the file's name: "images-128"
     key: str                    # all that the arrays depend on beside the images

@@ -77,7 +77,7 @@ def end(process):
 
 
 class Printed:
-    """What a process prints: the first lines, and how many there were. Reads on, so that the process never waits."""
+    """Output of a process: its first lines, and how many there were. Reads on, so that the process never waits."""
 
     def __init__(self, stream):
         self.stream, self.lines, self.count, self.open_line = stream, [], 0, b""

@@ -68,7 +68,7 @@ def start(words):
         with open(path, "x", encoding="utf-8") as file:
             file.write(stub(exercise))
     except FileExistsError:
-        raise ConfigError(f"{path} is there already, and it is yours. Rename it to begin anew.") from None
+        raise ConfigError(f"{path} already exists. Rename it to start again.") from None
     except OSError as error:
         raise DataError(f"{path} could not be written ({why(error)}). Choose another folder with --dir.") from error
     print(f"{path} is written: {', '.join(exercise.functions)}. About {exercise.minutes} minutes.\n"
@@ -167,7 +167,7 @@ def hunt(words):
             with open(path, "x", encoding="utf-8") as file:
                 file.write(puzzle.file())
         except FileExistsError:
-            raise ConfigError(f"{path} is there already, and it is yours. Check it, or choose another "
+            raise ConfigError(f"{path} already exists. Check it, or choose another "
                               "--seed.") from None
         except OSError as error:
             raise DataError(f"{path} could not be written ({why(error)}). Choose another folder with --dir.") from error

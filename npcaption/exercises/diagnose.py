@@ -60,7 +60,7 @@ def causes(got, known):
 
 
 def where(got, known):
-    """What can be said without a cause: a factor that has no name, or the few places that are wrong."""
+    """Findings without a cause: a factor that has no name, or the few places that are wrong."""
     factor = multiple(got, known.true)
     if factor is not None:
         return [f"it {name_of(factor, known.sizes)[0]}"]
@@ -172,7 +172,7 @@ def added(got, known):
 
 
 def reduced(other, shape):
-    """What an array may have been made to, to fit into a shape."""
+    """Reductions that may have fitted an array into a shape."""
     other = np.asarray(other)
     fits = [("", other)] + [(f" summed over axis {axis}", other.sum(axis, keepdims=True)) for axis in range(other.ndim)]
     if other.ndim > 1 and len(shape) > 1 and other.shape[-2] > shape[-2]:

@@ -1,4 +1,4 @@
-"""What a backward must leave alone: copies of it, and which of it has changed."""
+"""Arguments that a backward must leave alone: copies of them, and which have changed."""
 import numpy as np
 
 

@@ -62,7 +62,7 @@ def shown(argument):
 
 
 def factors(layer, arguments, cache):
-    """What a term may be multiplied by once too often, or once too rarely, shaped to go with its array."""
+    """Factors that a term may have once too often, or once too rarely, shaped to go with its array."""
     if layer == "layernorm":
         xhat, rstd, w = cache
         return {"rstd": rstd, "xhat": xhat, "w": w}
@@ -87,7 +87,7 @@ def false_friends(layer, arguments, dout):
 
 
 def other_douts(dout):
-    """What may be taken for dout: nothing, its sign lost, a part of it."""
+    """Mistakes for dout: nothing, its sign lost, a part of it."""
     what = "dloss" if np.ndim(dout) == 0 else "dout"
     one = "1 stands" if np.ndim(dout) == 0 else "ones stand"
     yield (f"{what} is left out: {one} in its place",), np.ones_like(dout)

@@ -86,7 +86,7 @@ def decoded(models, config, images, ids):
 
 
 def textbook(config, p, images, ids):
-    """What the three models give, by their outputs' names; the gradients are those of an image's first caption."""
+    """Outputs of the three models, by their outputs' names; the gradients are those of an image's first caption."""
     g, dtype, first = Parameters(config, p.flat.dtype), p.flat.dtype, ids[::CAPTIONS]
     source, encoder = wiring.encode_forward(layers, config, p.sublayer, images.astype(dtype))
     x, (_, blocks) = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source.repeat(CAPTIONS, 0))

@@ -14,7 +14,7 @@ from . import onnx_primitives, onnx_steps
 
 
 def engine_on(graph):
-    """What npcaption.model asks of an engine, for arrays that are values of `graph`."""
+    """The engine that npcaption.model asks for, on arrays that are values of `graph`."""
     names, ours = {}, [sys.modules[function.__module__] for function in vars(layers).values() if is_function(function)]
     for module in [*ours, onnx_steps]:
         names |= vars(module)                                # what its functions call, and its constants

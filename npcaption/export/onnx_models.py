@@ -30,7 +30,7 @@ def models_of(checkpoint):
 
 
 def metadata_of(checkpoint):
-    """What a program needs beside the model, as JSON: ONNX has texts only.
+    """Metadata that a program needs beside the model, as JSON: ONNX has texts only.
 
     Among it is what our code knows: the special ids, and an expression for the spaces between words that nobody writes.
     """

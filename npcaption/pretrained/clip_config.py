@@ -23,7 +23,7 @@ class Facts(NamedTuple):
 
 
 class Stated(NamedTuple):
-    """What one file states; None where it is silent."""
+    """Facts that one file states; None where it is silent."""
     file: str
     activation: str | None
     heads: int | None

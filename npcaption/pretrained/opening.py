@@ -64,7 +64,7 @@ def opened(path, expected):
 
 
 def sentence(path, expected, reason, remedy):
-    """What a PretrainedError says, its parts from the file made printable and short."""
+    """Text of a PretrainedError, its parts from the file made printable and short."""
     name, reason = (text if len(text) <= LONGEST else text[:LONGEST] + "..." for text in map(printable, (path, reason)))
     return f"{name} cannot be read as {expected}: {reason}. {remedy}"
 

@@ -114,7 +114,7 @@ def check_length(storage, found):
 
 
 def views(described, flats):
-    """What a pickle described -> {dotted name: array} of the tensors in it.  flats: {key of a storage: (N,) array}"""
+    """The tensors that a pickle described -> {dotted name: array} of the tensors in it.  flats: {key of a storage: (N,) array}"""
     found = {}
     for name, tensor in named_tensors(unwrapped(described)):
         if name in found:

@@ -8,7 +8,7 @@ SPECIAL = 3  # ids before the first of the vocabulary's own
 
 
 def of_text(ids):
-    """Those that stand for text: up to the first end, without start and padding.  [1, 7, 8, 2, 0, 7] -> [7, 8]"""
+    """Ids that stand for text: up to the first end, without start and padding.  [1, 7, 8, 2, 0, 7] -> [7, 8]"""
     return [i for i in takewhile(lambda i: i != END, ids) if i >= SPECIAL]
 
 

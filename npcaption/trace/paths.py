@@ -47,7 +47,7 @@ class Followed(NamedTuple):
 
 
 def carried(visit):
-    """Who carried the gradient past a residual sublayer -> Carried, or None for another sublayer"""
+    """Carrier of the gradient past a residual sublayer: path or branch -> Carried, or None for another sublayer"""
     if visit.layer not in RESIDUAL:
         return None
     branch = visit.gradients[0] - visit.dout

@@ -69,7 +69,7 @@ def carriers(recording):
 
 
 def sources(recording):
-    """What each reader of the encoder's output sent back to it."""
+    """Gradients that each reader of the encoder's output sent back to it."""
     rows = [f"{'the gradient of the source':<{NAME}}{'dsource':>15}{'rms':>11}"]
     readers = [visit for visit in recording.visits if visit.dsource is not None]
     rows += [f"{visit.name:<{NAME}}{shape(visit.dsource):>15}{rms(visit.dsource):>11.2e}" for visit in readers]

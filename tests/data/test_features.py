@@ -218,6 +218,8 @@ def test_a_training_on_features_learns_resumes_and_captions_a_photograph(photos,
     wanted = {"00.png": "a red picture", "01.png": "a green picture", "02.png": "a blue picture"}
     assert {name: captioner.caption(photos / name) for name in wanted} == wanted
     assert captioner.caption(toy.tokens([photos / "01.png"])[0]) == "a green picture"  # its features do as well
+    right, wrong = (captioner.loss([photos / "01.png"], [text]) for text in ("a green picture", "a red picture"))
+    assert right < wrong and captioner.loss_and_gradients([photos / "01.png"], ["a green picture"])[0] == pytest.approx(right, rel=1e-4)
     [sentence], = captioner.sentences([photos / "01.png"])
     looks = attention(captioner, photos / "01.png", sentence.hypothesis.ids)
     assert [look.word for look in looks] == ["a", "green", "picture"] and looks[0].map.shape == (3, 3)

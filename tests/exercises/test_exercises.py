@@ -163,7 +163,7 @@ def test_a_file_is_started_once_and_never_overwritten(tmp_path, monkeypatch, cap
     assert path.read_text() == stub(EXERCISES["linear"])
     path.write_text("mine")
     found = run("start", "linear", folder=tmp_path)
-    assert found.returncode == 2 and "is there already, and it is yours" in found.stderr
+    assert found.returncode == 2 and "already exists" in found.stderr
     assert path.read_text() == "mine"
     cli.main(["start"])
     assert (tmp_path / "mine" / "numerical_gradient.py").exists()   # the next one
