@@ -6,7 +6,7 @@
 
 Words are those that the scores count (npcaption.evaluate.metrics.tokenize), without full stops. distinct-n is the number
 of different n-grams divided by that of all n-grams, over all captions (Li et al. 2016 count 1- and 2-grams so, and divide
-by the words). It falls as captions are added, so all files must be of as many images. A person's column is the mean over
+by the words). It falls as captions are added, so all files must be of the same images. A person's column is the mean over
 the images' first captions, their second ones and so on.
 """
 import json
@@ -41,7 +41,7 @@ class Column:
 
     def __init__(self, name, turns, scores, nats=None, cut=None):
         """turns: each a list of captions as words; scores: the evaluation's row; cut: share of captions that were cut"""
-        self.name, self.images = printable(name), len(turns[0])
+        self.name = printable(name)
         counted = [figures(captions) for captions in turns]
         means = {label: float(np.mean([each[label] for each in counted])) for label in counted[0]}
         score = scores["cider_d"]
@@ -87,11 +87,11 @@ def joins_the_same(words):
                for i in range(len(words)) for n in range(1, i + 1))
 
 
-def columns_of(path):
-    """The columns of an evaluation's file: greedy, the beam if there is one, and people's -> [Column], people's last"""
+def columns_of(path, name):
+    """The columns of an evaluation's file -> [Column] greedy and beam, [Column] people's, and the images' names"""
     try:
         result = json.loads(Path(path).read_text(encoding="utf-8"))
-        rows, name = result["scores"], Path(path).stem
+        rows, images = result["scores"], [row["image"] for row in result["captions"]]
         nats, cut_at = result["losses"][0]["nats_per_character"], result.get("max_length")
         found = []
         for way, scores in zip(("greedy", "beam"), rows):
@@ -100,7 +100,7 @@ def columns_of(path):
                 found.append(Column(f"{name}, {scores['name']}", [[tokenize(each["caption"]) for each in captions]], scores,
                                     nats, cut))
         turns = [captions for captions, _ in human_ceiling([list(map(tokenize, row["references"])) for row in result["captions"]])]
-        return [*found, *[Column("a person", turns, row) for row in rows if row["name"] == PEOPLE]]
+        return found, [Column("a person", turns, row) for row in rows if row["name"] == PEOPLE], images
     except OSError as error:
         raise DataError(f"{path} cannot be read ({why(error)}).") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -120,16 +120,18 @@ def table(columns):
 
 
 def compared(paths):
-    """The columns of all files, people's once and last.  DataError if their images are not as many"""
-    found, people = [], []
-    for path in paths:
-        columns = columns_of(path)
-        people = [column for column in columns if column.name == "a person"]
-        found += [column for column in columns if column not in people]
-    if len({column.images for column in found}) > 1:
-        told = ", ".join(f"{column.name}: {column.images:,}" for column in found)
-        raise DataError(f"The files are of different numbers of images ({told}). Evaluate all on the same images.")
-    return [*found, *people]
+    """The columns of all files, people's once and last.  DataError if they are of different images"""
+    names = [Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        names = paths
+    columns, people, images = columns_of(paths[0], names[0])
+    for path, name in zip(paths[1:], names[1:]):
+        found, _, others = columns_of(path, name)
+        if others != images:
+            raise DataError(f"{path} is of other images than {paths[0]} ({len(others):,} and {len(images):,}). Evaluate both on "
+                            f"the same images.")
+        columns += found
+    return columns + people
 
 
 def curve(columns, width=640, height=400, edge=60):

@@ -18,7 +18,7 @@ def evaluation(captions=CAPTIONS, beam=None, **more):
     scores = [{"name": name, "cider_d": score} for name, score in [("greedy", 0.3), ("beam 4", 0.4), ("a person, against the others", 0.8)]
               if beam or name != "beam 4"]
     return {"losses": [{"nats_per_character": 0.75}], "scores": scores,
-            "captions": [{"references": refs, "greedy": row(a), "beam": row(b)}
+            "captions": [{"image": f"{refs[0]}.jpg", "references": refs, "greedy": row(a), "beam": row(b)}
                          for refs, a, b in zip(REFERENCES, captions, beam or [None] * len(captions))], **more}
 
 
@@ -67,6 +67,12 @@ def test_the_curve_is_an_svg_with_a_point_for_each_column(written, tmp_path):
     assert any("a&b, greedy (4, 30.0)" in (child.text or "") for child in found)
 
 
+def test_files_of_the_same_name_are_told_apart_by_their_folders(written, tmp_path):
+    (tmp_path / "other").mkdir()
+    files = [written("a.json", evaluation()), written("other/a.json", evaluation())]
+    assert [column.name for column in variety.compared(files)] == [*(f"{file}, greedy" for file in files), "a person"]
+
+
 def test_files_that_cannot_be_compared_are_one_sentence(written):
     for name, result in {"list.json": [], "other.json": {"scores": []}, "odd.json": evaluation() | {"captions": [{}]}}.items():
         with pytest.raises(DataError, match="is not what evaluate --json writes"):
@@ -74,5 +80,5 @@ def test_files_that_cannot_be_compared_are_one_sentence(written):
     with pytest.raises(DataError, match="absent.json cannot be read"):
         variety.compared(["absent.json"])
     short = evaluation() | {"captions": evaluation()["captions"][:3]}
-    with pytest.raises(DataError, match="different numbers of images"):
+    with pytest.raises(DataError, match=r"short.json is of other images than .*a.json \(3 and 4\)"):
         variety.compared([written("a.json", evaluation()), written("short.json", short)])

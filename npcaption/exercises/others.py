@@ -153,12 +153,15 @@ def check_advantages(written, called):
         if wrote := guard.changed():
             said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
             raise Failed(said, (), [said])
-        if np.shape(found) != rewards.shape:
-            said = f"advantages: shape {np.shape(found)}, it must be {rewards.shape}: one for each sample"
+        if not isinstance(found, np.ndarray):
+            said = f"it returns a {type(found).__name__}; return an array"
+            raise Failed(said, (), [said])
+        if found.shape != rewards.shape:
+            said = f"its shape is {found.shape}, it must be {rewards.shape}: one advantage for each sample"
             raise Failed(said, (), [said])
         others = np.array([[np.delete(row, k).mean() for k in range(samples)] for row in rewards])  # (B, K)
-        if relative_error(rewards - others, found) >= TOLERANCE:
-            said = causes(np.asarray(found), known_of_advantages(rewards, others))
+        if not relative_error(rewards - others, found) < TOLERANCE:  # nor nan
+            said = causes(found, known_of_advantages(rewards, others))
             rows = [f"    rewards {np.round(rewards[0], 4).tolist()}, yours {np.round(found[0], 4).tolist()}, "
                     f"right {np.round((rewards - others)[0], 4).tolist()}", *(f"        {capital(s)}." for s in said)]
             raise Failed("the advantages are wrong", rows, said)

@@ -97,8 +97,9 @@ def test_a_few_mutants_are_wrong(name):
     ("rewards - rewards.max(1, keepdims=True)", "The best sample stands in the place"),
     ("(rewards - rewards.mean(1, keepdims=True)) / rewards.std(1, keepdims=True)", "divided by the rewards' standard deviation"),
     ("rewards - (rewards.sum(1, keepdims=True) - rewards)", "is 4 times too large"),
-    ("rewards - rewards.mean(1)", "it raises ValueError"), ("rewards.mean(1)", "shape (3,), it must be (3, 5)"),
-    ("np.subtract(rewards, 1, out=rewards)", "it writes to rewards")])
+    ("rewards - rewards.mean(1)", "it raises ValueError"), ("rewards.mean(1)", "its shape is (3,), it must be (3, 5)"),
+    ("(rewards - rewards.mean(1, keepdims=True)).tolist()", "it returns a list"), ("0 * rewards", "It is zero everywhere"),
+    ("np.log(-rewards)", "the advantages are wrong"), ("np.subtract(rewards, 1, out=rewards)", "it writes to rewards")])
 def test_a_wrong_advantage_is_told_what_it_is(body, said):
     verdict = examine(EXERCISES["advantages"], {"advantages": lambda rewards: eval(body, {"np": np, "rewards": rewards})})
     assert verdict.state == "wrong" and said in "\n".join(verdict.lines)
