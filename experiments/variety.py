@@ -12,6 +12,7 @@ the images' first captions, their second ones and so on.
 import json
 from collections import Counter
 from html import escape
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ ADJECTIVES = frozenset("""
     sandy rocky muddy
     """.split())                # few: the commonest of photographs' captions; some can end a sentence ("dressed in black")
 SCORE, DISTINCT = "CIDEr-D, times 100", "distinct captions"
-PEOPLE = "a person, against the others"                      # the row of npcaption evaluate
+PERSON, PEOPLE = "a person", "a person, against the others"  # the column, and the row of npcaption evaluate
+COLOURS = "#0b57a4", "#b3261e", "#2b7a3d", "#7a4da0"
 
 
 class Column:
@@ -41,7 +43,7 @@ class Column:
 
     def __init__(self, name, turns, scores, nats=None, cut=None):
         """turns: each a list of captions as words; scores: the evaluation's row; cut: share of captions that were cut"""
-        self.name = printable(name)
+        self.name, self.way = printable(name), scores["name"]
         counted = [figures(captions) for captions in turns]
         means = {label: float(np.mean([each[label] for each in counted])) for label in counted[0]}
         score = scores["cider_d"]
@@ -100,7 +102,7 @@ def columns_of(path, name):
                 found.append(Column(f"{name}, {scores['name']}", [[tokenize(each["caption"]) for each in captions]], scores,
                                     nats, cut))
         turns = [captions for captions, _ in human_ceiling([list(map(tokenize, row["references"])) for row in result["captions"]])]
-        return found, [Column("a person", turns, row) for row in rows if row["name"] == PEOPLE], images
+        return found, [Column(PERSON, turns, row) for row in rows if row["name"] == PEOPLE], images
     except OSError as error:
         raise DataError(f"{path} cannot be read ({why(error)}).") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -134,25 +136,30 @@ def compared(paths):
     return columns + people
 
 
-def curve(columns, width=640, height=400, edge=60):
-    """SVG: each column a point, distinct captions to the right and CIDEr-D upwards, its name beside it."""
-    known = [column for column in columns if column.rows[SCORE] is not None]
+def curve(columns, width=720, height=420, edge=60):
+    """SVG: each column a point, distinct captions to the right and CIDEr-D upwards; a line for each way of decoding.
+
+    The points of a line are joined in the files' order. People are left out: they would press the models together.
+    """
+    known = [column for column in columns if column.name != PERSON and column.rows[SCORE] is not None]
     if not known:
         raise ConfigError("No file has a CIDEr-D, so there is nothing to draw.")
     values = np.array([[column.rows[DISTINCT], column.rows[SCORE]] for column in known])  # (N, 2)
     low, high = values.min(0), values.max(0)
     share = (values - low) / np.where(high > low, high - low, 1)  # (N, 2), 0 to 1
-    places = edge + share * [width - 4 * edge, height - 2 * edge]  # names need the room at the right
+    places = [0, height] + [1, -1] * (edge + share * [width - 4 * edge, height - 2 * edge])  # names need room at the right
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
              '<rect width="100%" height="100%" fill="#ffffff"/>',
-             f'<path d="M{edge} {edge / 2} V{height - edge / 2} H{width - edge}" fill="none" stroke="#1f2328"/>',
+             f'<path d="M{edge / 2} {edge / 2} V{height - edge / 2} H{width - edge / 2}" fill="none" stroke="#1f2328"/>',
              f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">{DISTINCT}, {low[0]:,.0f} to {high[0]:,.0f}</text>',
-             f'<text x="16" y="{height / 2}" text-anchor="middle" transform="rotate(-90 16 {height / 2})">'
+             f'<text x="18" y="{height / 2}" text-anchor="middle" transform="rotate(-90 18 {height / 2})">'
              f'{SCORE}, {low[1]:.1f} to {high[1]:.1f}</text>']
-    for column, (x, y) in zip(known, places):
-        lines += [f'<circle cx="{x:.1f}" cy="{height - y:.1f}" r="4" fill="#0b57a4"/>',
-                  f'<text x="{x + 8:.1f}" y="{height - y + 4:.1f}">{escape(column.name)} '
-                  f'({column.rows[DISTINCT]:,.0f}, {column.rows[SCORE]:.1f})</text>']
+    for way, colour in zip(dict.fromkeys(column.way for column in known), cycle(COLOURS)):
+        chosen = [(column, x, y) for column, (x, y) in zip(known, places) if column.way == way]
+        path = " ".join(f"{x:.1f},{y:.1f}" for _, x, y in chosen)
+        lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
+        lines += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>\n<text x="{x + 8:.1f}" y="{y - 6:.1f}" fill="{colour}">'
+                  f'{escape(column.name)}</text>' for column, x, y in chosen]
     return "\n".join([*lines, "</svg>", ""])
 
 

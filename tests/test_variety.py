@@ -60,11 +60,13 @@ def test_the_table_has_a_column_for_each_decoding_of_each_file_and_people_at_las
     assert rows["words a caption"][-1] == "2.4"              # people's: 3, 3, 4, 2 and 2, 1, 2, 2
 
 
-def test_the_curve_is_an_svg_with_a_point_for_each_column(written, tmp_path):
-    variety.main([written("a&b.json", evaluation()), "--curve", str(tmp_path / "curve.svg")])
+def test_the_curve_is_an_svg_with_a_line_for_each_decoding_and_a_point_for_each_column(written, tmp_path):
+    files = [written("a&b.json", evaluation(beam=CAPTIONS)), written("c.json", evaluation(["a dog"] * 4, beam=CAPTIONS))]
+    variety.main([*files, "--curve", str(tmp_path / "curve.svg")])
     found = ElementTree.parse(tmp_path / "curve.svg").getroot()
-    assert [child.tag.partition("}")[2] for child in found].count("circle") == 2
-    assert any("a&b, greedy (4, 30.0)" in (child.text or "") for child in found)
+    tags = [child.tag.partition("}")[2] for child in found]
+    assert tags.count("circle") == 4 and tags.count("polyline") == 2
+    assert "a&b, greedy" in [child.text for child in found]
 
 
 def test_files_of_the_same_name_are_told_apart_by_their_folders(written, tmp_path):
