@@ -37,9 +37,8 @@ from .keys import fold_key
 from .layernorm import layernorm_backward, layernorm_forward
 from .linear import linear_backward, linear_forward, projection_backward, projection_forward
 from .mlp import mlp_backward, mlp_forward
-from .output import (
-    output_backward, output_forward, output_loss_backward, output_loss_forward, output_soft_loss_backward,
-    output_soft_loss_forward)
+from .output import output_backward, output_forward, output_loss_backward, output_loss_forward
+from .output_soft_loss import output_soft_loss_backward, output_soft_loss_forward
 from .patch_embed import patch_embed_backward, patch_embed_forward
 from .patches import patches_backward, patches_forward
 from .self_attention import self_attention_backward, self_attention_forward

@@ -25,7 +25,7 @@ from ..support.progress import note
 from ..tokenizers import PADDING
 
 VERSION = 1         # raise it when the same teacher says something else here
-MOST = 16           # tokens of a distribution that are kept
+MOST = 32           # tokens of a distribution that are kept
 GROUP = 16          # images that are looked at together
 LEAST = 1e-4        # added to deviations, as a channel may be the same in all images
 
