@@ -18,7 +18,8 @@ SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24
 TIED = replace(SMALL, tied=True)
 FROZEN = replace(SMALL, encoder_name="frozen", feature_tokens=5, feature_width=7, feature_norm=True, feature_position=True,
                  feature_dropout=0.2, encoder_blocks=0, word_width=6, bag=7)
-CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions=(5, 6, 6), bag=7, regression=6)
+CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions=(5, 6, 6), bag=7)
+DISTILLED = replace(CONVOLVING, regression=6)                # soft targets, too: see their `example`
 
 
 def example(config, captions=1, dtype=np.float64, seed=0):
@@ -73,7 +74,7 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, captions
     return errors
 
 
-def check_half(config=CONVOLVING, captions=2):
+def check_half(config=DISTILLED, captions=2):
     """{tensor: (shape, relative error)}: half of the losses must have half of the gradients. Training never asks for it."""
     batch, objectives = example(config, captions)
     p, whole_g, half_g = initialise(config, 0, np.float64), *(Parameters(config, np.float64) for _ in range(2))

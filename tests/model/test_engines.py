@@ -150,7 +150,7 @@ def test_decoding_beside_frozen_features_is_the_textbooks(word_width):
 
 @pytest.mark.parametrize("captions", [1, 3])
 def test_with_soft_targets_and_regression_of_features_every_gradient_is_the_textbooks(captions):
-    config = replace(whole_model.CONVOLVING, dropout=0.2)
+    config = replace(whole_model.DISTILLED, dropout=0.2)
     exact_batch, objectives = whole_model.example(config, captions)
     assert [o.name for o in objectives] == ["likelihood", "bag", "soft", "feature"]
     batch, parameters = exact_batch._replace(inputs=exact_batch.inputs.astype(np.float32)), initialise(config, 1)
