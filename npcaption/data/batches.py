@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.batch import trim, whole
 from ..support.progress import progress
-from ..tokenizers import PADDING, caption_ids
+from ..tokenizers import caption_ids
 from .augmentation import DRAWS, augment, sided
 from .store import release
 

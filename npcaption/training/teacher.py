@@ -14,7 +14,7 @@ from ..data.dataset import load_dataset
 from ..data.encoders import check_encoder
 from ..data.features import features_of
 from ..data.image_store import open_images
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, DataError, printable
 from ..model import checkpoint as checkpoints
 from ..model.batch import trim
 from ..model.checkpoint import Checkpoint
@@ -185,7 +185,10 @@ class Lessons:
             return split.images
         if t.data == SHAPES:
             return load_dataset(SHAPES, size, t.seed, t.scenes, t.limit).train.images
-        return open_images(split.files, size).rows
+        found = open_images(split.files, size)
+        for number, reason in found.unreadable.items():
+            raise DataError(f"{printable(split.names[number])} could be read before, and now cannot ({reason}). Train again.")
+        return found.rows
 
 
 class Standardised:
