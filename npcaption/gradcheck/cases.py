@@ -35,9 +35,9 @@ def cases():
     def convolutions(p):
         return {name: value for name, value in p.items() if name.startswith("conv.")}
 
-    convolving = replace(config, image_size=8, patch_size=1, convolutions=(4, 4, 3), bag=5, regression=4)
-    convolved, bag, regression = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
-                                  for layer in ("patch_embed", "bag", "regression"))
+    convolving = replace(config, image_size=8, patch_size=1, convolutions=(4, 4, 3), bag=5)
+    convolved, bag = ({name: normal(shape) for name, shape in sublayers(convolving)[layer].items()}
+                      for layer in ("patch_embed", "bag"))
     alone = replace(convolving, convolutions=(3,))
     residual = {name: normal(shape) for name, shape in sublayers(alone)["patch_embed"].items()}
     frozen = replace(config, encoder_name="frozen", feature_tokens=4, feature_width=5, feature_norm=True, feature_position=True,
@@ -160,6 +160,7 @@ def cases():
     soft = dict(likeliest=likeliest, probabilities=rng.integers(1, 9, (3, 4, 3)) * (targets != 0)[..., None], total=total)
     row = dict(likeliest=likeliest[0, :1], probabilities=soft["probabilities"][0, :1], total=3)
     weights = weighted["weights"]
+    regression = {name: normal(shape) for name, shape in sublayers(replace(config, regression=4))["regression"].items()}
     found += [
         ("soft_cross_entropy", "padding", dict(logits=normal((3, 4, 7)), **soft)),
         ("soft_cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **soft, weights=weights)),
