@@ -20,6 +20,9 @@ BELOW_1, NOT_NEGATIVE, POSITIVE = Range(0, 1, (1,)), Range(0, inf, (inf,)), Rang
 DECAYING, NOT_0 = Range(0, 0.999999), Range(1e-30, inf, (inf,))  # in float32: more is 1, less is 0
 
 
+OF_FEATURES = "feature_norm", "feature_position", "feature_dropout"  # settings of models that read features
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     image_size: int = setting("model", 128, "pixels along a side of the image", PIXELS)
@@ -38,6 +41,7 @@ class ModelConfig:
     dropout: float = setting("model", 0.0, "dropout rate on each residual branch", BELOW_1)
     tied: bool = setting("model", False, "share the output matrix with the token embedding")
     bag: int = derived("size of the bag-of-words head (training only); 0 for no head", COUNT_OR_NONE)       # W
+    regression: int = derived("size of the feature-regression head (training only); 0 for no head", WIDTH_OR_NONE)  # Z
     encoder_name: str = derived("name of the frozen encoder whose features are read; empty if the model reads pixels", default="")
     encoder_sha256: str = derived("hash of the frozen encoder's file", default="")
     feature_tokens: int = derived("tokens of a frozen encoder's features", COUNT_OR_NONE)                   # P
@@ -111,6 +115,12 @@ class TrainingConfig:
     bag_weight: float = setting("objectives", 0.0, "weight of the auxiliary bag-of-words loss; 0 for none",
                                 NOT_NEGATIVE)
     bag_least: int = setting("objectives", 20, "minimum images with a word in a caption for it to enter the bag", COUNT)
+    teacher: str = setting("objectives", "", "checkpoint to be distilled; --encoder and --features are its own, and the student's "
+                           "if that has no encoder blocks", metavar="FILE")
+    soft_weight: float = setting("objectives", 0.0, "share of the cross-entropy to the teacher's soft targets; the captions' own "
+                                 "has the rest", Range(0, 1))
+    feature_weight: float = setting("objectives", 0.0, "weight of the regression of the teacher's features; 0 for none",
+                                    NOT_NEGATIVE)
     epochs: int = setting("optimiser", 30, "passes over the training images", COUNT)
     batch_size: int = setting("optimiser", 16, "images per step", COUNT)
     learning_rate: float = setting("optimiser", 3e-4, "peak learning rate", POSITIVE)
@@ -147,6 +157,13 @@ class RunOptions:
 class Config:
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @property
+    def reads_features(self):
+        """Whether the model reads a frozen encoder's features. Beside a teacher, whose encoder it may be, its settings tell."""
+        m, t = self.model, self.training
+        told = not m.encoder_blocks or m.encoder_name or any(getattr(m, name) for name in OF_FEATURES)
+        return bool((t.encoder or t.features) and (told or not t.teacher))
 
     def to_json(self):
         return {"model": asdict(self.model), "training": asdict(self.training)}
@@ -193,6 +210,9 @@ PRESETS = {
         TrainingConfig(**{**OURS, "learning_rate": 1.5e-3}, epochs=100, tokenizer="bpe", flip=True, crop=0.3,
                        colour=0.3, bag_weight=0.03)),
 }
+# The same taught by a better captioner; its files are flags: --teacher, and --encoder or --features.
+PRESETS["flickr8k-distilled"] = replace(PRESETS["flickr8k"], training=replace(
+    PRESETS["flickr8k"].training, soft_weight=0.5, feature_weight=1.0))
 
 
 def preset(name):
@@ -222,6 +242,12 @@ def second_stage(config, begin):
                                             learning_rate=t.self_critical_rate, schedule="cosine", self_critical_epochs=0))
 
 
+def without_teacher(config):
+    """The Config without distillation, nor the encoder that was the teacher's alone."""
+    own = {} if config.reads_features else {"encoder": "", "features": ""}
+    return replace(config, training=replace(config.training, teacher="", soft_weight=0.0, feature_weight=0.0, **own))
+
+
 def check_setting(name, value):
     """Refuse a value that the setting of this name cannot have."""
     [found] = [found for part in (ModelConfig, TrainingConfig, RunOptions) for found in settings_of(part)
@@ -240,8 +266,9 @@ def check(config):
     if t.objective == "self-critical" and not t.begin:
         raise ConfigError("Self-critical training begins with a trained model. Give --begin CHECKPOINT, or train with "
                           "--self-critical-epochs N.")
-    check_features(m, bool(t.encoder or t.features))
-    reads_features, with_vectors = bool(t.encoder or t.features), bool(t.word_vectors)
+    check_teacher(t)
+    reads_features, with_vectors = config.reads_features, bool(t.word_vectors)
+    check_features(m, reads_features)
     if t.encoder and t.features:
         raise ConfigError("encoder and features are both given. Give one of them.")
     if reads_features and (t.crop or t.colour):
@@ -265,11 +292,20 @@ def check(config):
         raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
 
 
+def check_teacher(t):
+    """Refuse a teacher that teaches nothing, and weights without a teacher.  t TrainingConfig"""
+    weights = {name: getattr(t, name) for name in ("soft_weight", "feature_weight")}
+    if t.teacher and not any(weights.values()):
+        raise ConfigError("A teacher is given and nothing that it teaches. Pass --soft-weight, --feature-weight or both.")
+    if not t.teacher and t.objective != "self-critical":     # which has no use for one
+        for name in filter(weights.get, weights):
+            raise ConfigError(f"{name} is {weights[name]:g}, and there is no teacher. Pass --teacher CHECKPOINT.")
+
+
 def check_features(m, reads_features):
     """Refuse settings of features without a frozen encoder.  m ModelConfig"""
     if not reads_features:
-        for name in ("encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token", "feature_norm",
-                     "feature_position", "feature_dropout"):
+        for name in ("encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token", *OF_FEATURES):
             if getattr(m, name):
                 raise ConfigError(f"{name} is {shown(getattr(m, name))}, and the model reads pixels. Pass a frozen encoder with "
                                   f"--encoder FILE.")

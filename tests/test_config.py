@@ -17,6 +17,7 @@ from npcaption.config import (
     check_setting,
     override,
     preset,
+    without_teacher,
 )
 from npcaption.errors import ConfigError
 from npcaption.model.parameters import Parameters, components
@@ -27,9 +28,9 @@ from npcaption.training import cli, loop
 
 PARTS = ModelConfig, TrainingConfig, RunOptions
 SETTINGS = [found for part in PARTS for found in settings_of(part)]
-FREE = "data", "begin", "encoder", "features", "word_vectors", "encoder_name", "encoder_sha256"  # any text
-FROM_DATA = ("vocabulary", "unknown", "bag", "encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token",
-             "word_width")                                   # known when the data are read, so without a flag
+FREE = "data", "begin", "teacher", "encoder", "features", "word_vectors", "encoder_name", "encoder_sha256"  # any text
+FROM_DATA = ("vocabulary", "unknown", "bag", "regression", "encoder_name", "encoder_sha256", "feature_tokens", "feature_width",
+             "class_token", "word_width")                    # known when the data are read, so without a flag
 
 
 # ---------------------------------------------------------------------------------------------------------- the table
@@ -155,11 +156,15 @@ def test_help_gives_the_values_of_the_preset_that_is_named(capsys):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid_and_survives_json(name):
-    reads_features = not preset(name).model.encoder_blocks   # as it has no encoder of its own
+    reads_features, taught = not preset(name).model.encoder_blocks, preset(name).training.soft_weight
+    if taught:
+        with pytest.raises(ConfigError, match="soft_weight is 0.5, and there is no teacher. Pass --teacher CHECKPOINT"):
+            check(preset(name))
     if reads_features:
         with pytest.raises(ConfigError, match="Pass a frozen encoder with --encoder FILE"):
             check(preset(name))
-    check(override(preset(name), encoder="weights.pth", data="photos") if reads_features else preset(name))
+    files = dict(encoder="weights.pth", data="photos") if reads_features else dict(teacher="best.npz") if taught else {}
+    check(override(preset(name), **files))
     assert Config.from_json(json.loads(json.dumps(preset(name).to_json()))) == preset(name)
 
 
@@ -176,6 +181,29 @@ def test_the_seed_preset_is_the_originals():
     assert (training.batch_size, training.learning_rate, training.schedule, training.epochs) == (16, 3e-4, "constant", 30)
     assert (training.beta1, training.beta2, training.epsilon, training.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
     assert (training.decay, training.captions) == ("all", "random")
+
+
+def test_beside_a_teacher_the_encoder_is_the_students_only_if_its_settings_ask_for_features():
+    student = override(preset("flickr8k-distilled"), teacher="best.npz", encoder="weights.pth", data="photos")
+    check(student)
+    assert not student.reads_features and student.model.encoder_blocks
+    assert override(student, encoder_blocks=0).reads_features and override(student, feature_norm=True).reads_features
+    assert override(student, teacher="", soft_weight=0.0, feature_weight=0.0).reads_features
+    with pytest.raises(ConfigError, match="crop and colour change pixels, and the model reads features"):
+        check(override(student, encoder_blocks=0))
+    alone = without_teacher(student)
+    assert (alone.training.teacher, alone.training.soft_weight, alone.training.encoder) == ("", 0, "")
+    assert without_teacher(override(student, encoder_blocks=0)).training.encoder == "weights.pth"
+
+
+@pytest.mark.parametrize("settings, said", [
+    (dict(teacher="t.npz"), "nothing that it teaches. Pass --soft-weight, --feature-weight or both"),
+    (dict(soft_weight=0.5), "soft_weight is 0.5, and there is no teacher. Pass --teacher CHECKPOINT"),
+    (dict(feature_weight=2.0), "feature_weight is 2, and there is no teacher"),
+    (dict(soft_weight=1.1, teacher="t.npz"), "soft_weight is 1.1; it must be a number, from 0 to 1")])
+def test_settings_of_distillation_that_cannot_work_are_refused(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        check(override(preset("seed-128"), **settings))
 
 
 def test_an_unknown_preset_is_told_its_nearest_name():

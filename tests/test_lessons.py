@@ -133,7 +133,10 @@ def test_its_exercises_are_there_and_take_as_long(page):
 def test_every_pair_of_the_textbook_has_its_page():
     forwards, backwards = ({name.removesuffix(way) for name in vars(layers) if name.endswith(way)}
                            for way in ("_forward", "_backward"))
-    assert forwards == backwards == {name for page in PAGES for name in page.covers()}
+    distillation = {"soft_cross_entropy", "output_soft_loss", "squared_error", "feature_regression"}  # a page, no lesson
+    text = (LESSONS.parent / "distillation.md").read_text()
+    assert all(f"[{name}](../npcaption/layers/{name}.py)" in text for name in distillation)
+    assert forwards == backwards == {name for page in PAGES for name in page.covers()} | distillation
 
 
 def test_a_page_that_lies_is_found_out():

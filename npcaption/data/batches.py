@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.batch import trim, whole
 from ..support.progress import progress
-from ..tokenizers import PADDING, caption_ids
+from ..tokenizers import caption_ids
 from .augmentation import DRAWS, augment, sided
 from .store import release
 
@@ -18,6 +18,7 @@ class Sequences(NamedTuple):
     first: np.ndarray           # (N + 1,): those of image n are ids[first[n]:first[n + 1]]
     sided: np.ndarray           # (M,) bool, which would be false of the mirrored image
     targets: dict = {}          # {objective's name: (N, ...)}, what it wants of each image besides
+    of_captions: dict = {}      # {objective's name: (M, max_length - 1, ...)}, what it wants of each caption's next tokens
 
 
 class Views(NamedTuple):
@@ -58,10 +59,15 @@ def beside(ids, chosen):
 
     ids (M, L), chosen: for each image indices into them -> (B, K, T) int64
     """
-    found = np.full((len(chosen), max(map(len, chosen)), ids.shape[1]), PADDING, ids.dtype)
+    return trim(padded(ids, chosen))
+
+
+def padded(of_captions, chosen):
+    """Rows of an array (M, ...) for the captions of B images, zeros where there are fewer: PADDING is one -> (B, K, ...)"""
+    found = np.zeros((len(chosen), max(map(len, chosen)), *of_captions.shape[1:]), of_captions.dtype)
     for captions, rows in zip(found, chosen):
-        captions[:len(rows)] = ids[rows]
-    return trim(found)
+        captions[:len(rows)] = of_captions[rows]
+    return found
 
 
 def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS):
@@ -80,8 +86,13 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
         if changing:
             sided = np.array([sequences.sided[chosen[i]].any() for i in batch])  # (B,)
             pictures = seen_otherwise(pictures, batch, draws[batch], views.flip & flips[batch] & ~sided, views)
-        yield whole(pictures, beside(sequences.ids, [chosen[i] for i in batch]),
-                    targets={name: target[batch] for name, target in sequences.targets.items()})
+        captions = [chosen[i] for i in batch]
+        ids = beside(sequences.ids, captions)                # (B, K, T)
+        targets = {name: target[batch] for name, target in sequences.targets.items()}
+        for name, target in sequences.of_captions.items():
+            targets[name] = padded(target, captions)[:, :, :ids.shape[-1] - 1]
+            release(target)
+        yield whole(pictures, ids, targets=targets)
 
 
 def seen_otherwise(pictures, batch, draws, mirror, views):

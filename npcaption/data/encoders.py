@@ -36,17 +36,17 @@ def reading(config, encoder):
                    class_token=encoder.class_token)
 
 
-def check_encoder(config, encoder):
+def check_encoder(config, encoder, who="The model"):
     """ConfigError if a model cannot read this encoder's features.  config ModelConfig, encoder or None"""
     if not config.encoder_name:
         if encoder is not None:
-            raise ConfigError(f"The model reads pixels, not the features of {encoder.name}. Omit --encoder and --features.")
+            raise ConfigError(f"{who} reads pixels, not the features of {encoder.name}. Omit --encoder and --features.")
         return
     wanted = f"{config.encoder_name}, SHA-256 {config.encoder_sha256[:12]}..."
     if encoder is None:
         remedy = ("that file with --features" if config.encoder_name.startswith(ELSEWHERE) else
                   "the encoder's weights with --encoder FILE")
-        raise ConfigError(f"The model reads features of a frozen encoder ({wanted}). Pass {remedy}.")
+        raise ConfigError(f"{who} reads features of a frozen encoder ({wanted}). Pass {remedy}.")
     if (encoder.name, encoder.sha256) != (config.encoder_name, config.encoder_sha256):
-        raise ConfigError(f"The model reads features of another encoder ({wanted}), and this is {encoder.name}, SHA-256 "
+        raise ConfigError(f"{who} reads features of another encoder ({wanted}), and this is {encoder.name}, SHA-256 "
                           f"{encoder.sha256[:12]}... Pass the one that it was trained with.")

@@ -53,6 +53,19 @@ def with_features(dataset, encoder, flip=False, looked_at=("train", "val", "test
     return dataset._replace(**splits, notes=notes)
 
 
+def features_of(split, encoder):
+    """An encoder's features of the images of a Split -> (N, P, D).  DataError if it cannot read one"""
+    if split.features is not None:                           # the encoder's, as there is but one
+        return split.features
+    if split.files is None:
+        raise DataError("A frozen encoder needs photographs: name their folder with --data.")
+    find = found_in_file if isinstance(encoder, FeatureFile) else computed
+    features, unreadable = find(encoder, {"train": split}, False)
+    for number, reason in unreadable.get("train", {}).items():
+        raise DataError(f"{encoder.name} cannot read {printable(split.names[number])} ({reason}). Remove it from the data.")
+    return features["train"]
+
+
 def computed(encoder, splits, mirrored):
     """{split's name: features (N, P, D)} from the feature store, and {name: {number of an unreadable image: why}}"""
     paths = [path for split in splits.values() for path in split.files]

@@ -1,6 +1,7 @@
 """Stores: an array of equal shape and type for each image, computed once, in one file that is mapped into memory.
 
-The image store holds decoded images, the feature store the features of a frozen encoder.
+The image store holds decoded images, the feature store the features of a frozen encoder, the stores of soft targets and of
+pooled features what a teacher says of captions and images.
 """
 import hashlib
 import json
@@ -30,13 +31,14 @@ ADVICE = "Make room there, or set NPCAPTION_CACHE to another folder."
 
 
 class Contents(NamedTuple):
-    """Contents of a store: an array for each image."""
+    """Contents of a store: an array for each image, or for each of other items."""
     noun: str                   # "image store"
     prefix: str                 # of the file's name: "images-128"
     key: str                    # all that the arrays depend on beside the images
     shape: tuple                # of an image's array
     dtype: np.dtype
-    make: Callable              # function: paths -> an iterator of their arrays, or errors, in order
+    make: Callable              # function: paths, or items -> an iterator of their arrays, or errors, in order
+    items: str = "images"
 
 
 class Store(NamedTuple):
@@ -55,7 +57,15 @@ def open_store(paths, contents, folder=None):
     """
     if not len(paths):
         raise DataError(f"There are no images to put into the {contents.noun}.")
-    name = f"{contents.prefix}-{fingerprint(paths, contents.key)}.npy"
+    return open_named(fingerprint(paths, contents.key), paths, contents, folder)
+
+
+def open_named(digest, paths, contents, folder=None):
+    """As open_store, but the name, 20 hexadecimal digits for the items and all that their arrays depend on, is the caller's.
+
+    paths: the items that `contents.make` is given, of any kind
+    """
+    name = f"{contents.prefix}-{digest}.npy"
     for place in caches.folders() if folder is None else [Path(folder)]:
         store, lasting = open_if_whole(place / name, len(paths), contents)
         if lasting:
@@ -169,11 +179,11 @@ def write(out, paths, contents):
     done, unreadable = read_note(out, end, len(paths))
     check_room(out.name, (len(paths) - done) * length, contents.noun)
     if done:
-        note(f"Resuming the {contents.noun}: {done:,} of {len(paths):,} images are in it.")
+        note(f"Resuming the {contents.noun}: {done:,} of {len(paths):,} {contents.items} are in it.")
     noted = time.monotonic()
     out.seek(start + (done - len(unreadable)) * length)
     try:
-        for row in progress(contents.make(islice(paths, done, None)), len(paths) - done, contents.noun, "images"):
+        for row in progress(contents.make(islice(paths, done, None)), len(paths) - done, contents.noun, contents.items):
             if isinstance(row, Exception):
                 unreadable.append((done, reason(row), not of_the_machine(row)))
             else:

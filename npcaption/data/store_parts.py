@@ -15,7 +15,7 @@ except ImportError:     # Windows
     fcntl = None
 
 ABANDONED = 7 * 24 * 3600   # seconds after which nobody will resume a part that was interrupted
-PART = re.compile(r"(images|features)-\w+-[0-9a-f]{20}(-\d+)?\.npy\.[0-9a-f]{8}\.part")
+PART = re.compile(r"(images|features|soft|pooled)-\w+-[0-9a-f]{20}(-\d+)?\.npy\.[0-9a-f]{8}\.part")
 OWN_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)  # no link to a file that is not ours
 
 

@@ -39,7 +39,7 @@ def pairs(config):
 
     ConfigError for a model with what the original has not.
     """
-    if config.convolutions or config.bag or config.encoder_name or config.word_width:
+    if config.convolutions or config.bag or config.regression or config.encoder_name or config.word_width:
         raise ConfigError("The original PyTorch model has no convolutions, frozen features, word vectors or bag of words, so a "
                           "model with them cannot be exported. best.npz has no bag-of-words head; export that.")
     blocks = [(f"encoder.{i}.", f"encoder_blocks.{i}.", ENCODER, ENCODER_HEADS) for i in range(config.encoder_blocks)]

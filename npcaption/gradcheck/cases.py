@@ -155,6 +155,24 @@ def cases():
     weighted = dict(targets=targets, total=total, weights=np.array([3, -2, 1]))  # integers: no gradient
     found += [("cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **weighted)),
               ("output_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **weighted))]
+    # What a teacher says is integers, too. Of each token's distribution three ids, in an order that is not theirs.
+    likeliest = np.argsort(rng.random((3, 4, 7)), -1)[..., :3] * (targets != 0)[..., None]
+    soft = dict(likeliest=likeliest, probabilities=rng.integers(1, 9, (3, 4, 3)) * (targets != 0)[..., None], total=total)
+    row = dict(likeliest=likeliest[0, :1], probabilities=soft["probabilities"][0, :1], total=3)
+    weights = weighted["weights"]
+    regression = {name: normal(shape) for name, shape in sublayers(replace(config, regression=4))["regression"].items()}
+    found += [
+        ("soft_cross_entropy", "padding", dict(logits=normal((3, 4, 7)), **soft)),
+        ("soft_cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **soft, weights=weights)),
+        ("soft_cross_entropy", "one token, not contiguous", dict(logits=every_other(1, 7), **row)),
+        ("output_soft_loss", "padding, a row that is all padding", dict(x=normal((3, 4, 6)), p=p("output"), **soft)),
+        ("output_soft_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **soft, weights=weights)),
+        ("output_soft_loss", "one token", dict(x=transposed(1, 6), p=p("output"), **row)),
+        ("squared_error", "a batch", dict(x=normal((2, 5)), target=rng.integers(-3, 4, (2, 5)), total=7)),
+        ("squared_error", "one number, not contiguous", dict(x=every_other(1), target=np.array([2]), total=1)),
+        ("feature_regression", "a batch", dict(source=normal((2, 3, 6)), p=regression, pooled=rng.integers(-2, 3, (2, 4)), total=2)),
+        ("feature_regression", "one patch, not contiguous", dict(source=every_other(1, 6), p=regression,
+                                                                 pooled=np.array([1, 0, -2, 1]), total=3))]
     return [Case(*case) for case in found]
 
 

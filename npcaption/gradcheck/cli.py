@@ -17,7 +17,7 @@ from .cases import cases, check_case
 from .engine import TOLERANCE_FLOAT32, check_kernel
 from .numeric import TOLERANCE
 from .report import outcome
-from .whole_model import CONVOLVING, FROZEN, SMALL, TIED, check_model
+from .whole_model import DISTILLED, FROZEN, SMALL, TIED, check_model
 
 
 def main(words=None):
@@ -38,7 +38,7 @@ def main(words=None):
     right = print_layers(check, chosen, tolerance)
     if options.layer is None:
         right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20)),
-                     *(print_model(20, options.engine, tolerance, config, 2) for config in (TIED, CONVOLVING, FROZEN))])
+                     *(print_model(20, options.engine, tolerance, config, 2) for config in (TIED, DISTILLED, FROZEN))])
     print("\nAll gradients agree to" if right else "\nSome gradients do not agree to", f"{tolerance:.0e}.")
     return 0 if right else 1
 
@@ -66,7 +66,7 @@ def print_layers(check, chosen, tolerance):
 def print_model(steps, engine, tolerance, config=SMALL, captions=1):
     """One row per parameter tensor of the whole model; True if all are right."""
     when = (f"after {steps} steps" if steps else "at initialisation") + ", tied" * config.tied + (
-        ", features" if config.encoder_name else ", stem, bag" if config.bag else "") + f", {captions} captions" * (captions > 1)
+        ", features" if config.encoder_name else ", stem, bag" + ", teacher" * bool(config.regression) if config.bag else "") + f", {captions} captions" * (captions > 1)
     print(f"\n{'whole model':<22}{when:<39}{'shape':<18}{'error':>9}")
     errors = check_model(steps, engine, config, captions=captions)
     for tensor, (shape, error) in errors.items():

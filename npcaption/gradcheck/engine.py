@@ -7,7 +7,8 @@ from .numeric import compared, numerical_gradients, projection
 
 TOLERANCE_FLOAT32 = 1e-5  # its rounding, 6e-8, passes through some hundred operations a gradient
 # Axes of an argument without the batch.
-IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "features": 2, "ids": 1, "targets": 1, "words": 1, "key": 0, "weights": 0}
+IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "features": 2, "ids": 1, "targets": 1, "words": 1, "key": 0, "weights": 0,
+              "likeliest": 2, "probabilities": 2, "pooled": 1}
 
 
 def check_kernel(case, kernels):

@@ -250,7 +250,7 @@ def check(name):
 def errors(name):
     """The errors that the responsible check finds, its cases made anew: a mutant may write into them."""
     if not hasattr(layers, name):
-        for config in (whole_model.CONVOLVING, whole_model.FROZEN):
+        for config in (whole_model.DISTILLED, whole_model.FROZEN):
             of_tensors = whole_model.check_model(0, config=config, entries=0, captions=2)  # the steepest
             yield from (error for _, error in [*of_tensors.values(), *whole_model.check_half(config).values()])
     for case in cases.cases():

@@ -19,6 +19,7 @@ TIED = replace(SMALL, tied=True)
 FROZEN = replace(SMALL, encoder_name="frozen", feature_tokens=5, feature_width=7, feature_norm=True, feature_position=True,
                  feature_dropout=0.2, encoder_blocks=0, word_width=6, bag=7)
 CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions=(5, 6, 6), bag=7)
+DISTILLED = replace(CONVOLVING, regression=6)                # soft targets, too: see their `example`
 
 
 def example(config, captions=1, dtype=np.float64, seed=0):
@@ -34,7 +35,7 @@ def example(config, captions=1, dtype=np.float64, seed=0):
     weights = rng.uniform(0.2, 1.5, (3, captions)) if captions > 1 else None
     if captions > 1:
         weights[1, 1] *= -1
-    targets = {o.name: o.example(config, 3, rng) for o in OBJECTIVES if o.example}
+    targets = {o.name: o.example(config, ids, rng) for o in OBJECTIVES if o.example}
     targets = {name: target for name, target in targets.items() if target is not None}
     used = [o for o in OBJECTIVES if not o.example or o.name in targets]
     objectives = [o._replace(weight=0.3 ** number) for number, o in enumerate(used)]
@@ -73,7 +74,7 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, captions
     return errors
 
 
-def check_half(config=CONVOLVING, captions=2):
+def check_half(config=DISTILLED, captions=2):
     """{tensor: (shape, relative error)}: half of the losses must have half of the gradients. Training never asks for it."""
     batch, objectives = example(config, captions)
     p, whole_g, half_g = initialise(config, 0, np.float64), *(Parameters(config, np.float64) for _ in range(2))

@@ -4,16 +4,18 @@
     compilation.py  how kernels are compiled and kept
     simd.py         single instructions
     matmul.py       the product in registers, and the three products of a linear layer
-    attention.py stem.py layernorm.py gelu.py cross_entropy.py binary_cross_entropy.py embedding.py dropout.py
-    exponential.py
+    attention.py stem.py layernorm.py gelu.py cross_entropy.py soft_cross_entropy.py binary_cross_entropy.py embedding.py
+    dropout.py exponential.py
     depthwise.py    convolutions of the frozen EfficientNet-Lite encoder
     steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser
     arena.py        memory for one image
     sublayers.py    the same names and signatures as npcaption.layers
+    distillation.py more of them, for distillation
 
 Compiled functions write their results into arrays that they are handed. Those named fused_X are a textbook X, or a
-whole sublayer X, in one call; X_forward and X_backward themselves are only in sublayers.py.
+whole sublayer X, in one call; X_forward and X_backward themselves are only in sublayers.py and
+distillation.py.
 
 In place, unlike the textbook: a sublayer's backward may write over its cache and over dout, so a cache serves one
 backward; a residual sublayer's dx is dout, added to. Of the compiled functions, fused_layernorm_backward adds into dx,
@@ -24,6 +26,8 @@ from .adamw import adamw, adamw_numbers, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .compilation import compile_kernels
 from .depthwise import fused_depthwise, fused_pointwise
+from .distillation import (
+    feature_regression_backward, feature_regression_forward, output_soft_loss_backward, output_soft_loss_forward)
 from .dropout import fold_key
 from .matmul import pack_weight
 from .sublayers import (

@@ -5,7 +5,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 F1, F2, F3 = (types.Array(types.float32, axes, "C") for axes in (1, 2, 3))
-IDS, U8 = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 3, "C")
+IDS, IDS2, U8 = types.Array(types.int64, 1, "C"), types.Array(types.int64, 2, "C"), types.Array(types.uint8, 3, "C")
 F, I, U32 = types.float32, types.int64, types.uint32
 
 

@@ -22,7 +22,7 @@ from ..config import Config, check
 from ..errors import CheckpointError, ConfigError, printable, why
 from ..support import files
 from ..support.settings import numbers_in
-from .parameters import Parameters, sublayers
+from .parameters import Parameters, sublayers, without_heads
 
 VERSION = 3         # 1 had no fingerprints of the training images; 1 and 2 joined the paths of `data` to one text
 MOMENTS, AVERAGE = ("optimiser.m", "optimiser.v"), "optimiser.average"
@@ -72,7 +72,7 @@ def save(path, checkpoint):
 
 def to_caption(checkpoint):
     """A checkpoint for captioning alone: without AdamW's moments and the heads that only training has."""
-    config = replace(checkpoint.config, model=replace(checkpoint.config.model, bag=0))
+    config = replace(checkpoint.config, model=without_heads(checkpoint.config.model))
     parameters = Parameters(config.model)
     for name, view in parameters.named.items():
         view[...] = checkpoint.parameters.named[name]

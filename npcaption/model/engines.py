@@ -6,7 +6,7 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
     update(gradients, m, v, decay, step, settings)           one step of AdamW, unless the gradients are not finite
     refresh()                                                heed parameters that others than `update` have changed
     watch(gradients)                                         from now on raise where a number is not: see watched
-    encode(images)   decode_loss(source, owners, ids)
+    encode(images)   decode_loss(source, owners, ids)   decode_logits(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
 
 batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, A, A, 3) uint8,
@@ -133,6 +133,12 @@ class NumpyEngine:
         p = self.parameters.sublayer
         x, _ = wiring.decode_forward(self.layers, self.config, p, ids[:, :-1], source[owners])
         return float(self.layers.output_loss_forward(x, p["output"], ids[:, 1:], 1)[0])
+
+    def decode_logits(self, source, owners, ids):
+        """Scores of what follows each token of captions ids (M, L) -> (M, L - 1, V), where padding follows undefined"""
+        p = self.parameters.sublayer
+        x, _ = wiring.decode_forward(self.layers, self.config, p, ids[:, :-1], source[owners])
+        return self.layers.output_forward(x, p["output"])[0]
 
     def remember(self, images, count):
         """-> the Memory of `count` captions for each image, none of them begun"""
@@ -285,6 +291,18 @@ class NumbaEngine:
                 losses[m] = self.layers.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
         self._for_each(len(ids), one)
         return float(losses.sum())
+
+    def decode_logits(self, source, owners, ids):
+        check_batch(self.config, ids)
+        logits = np.empty((len(ids), ids.shape[1] - 1, self.config.vocabulary), np.float32)
+
+        def one(m):
+            length = int((ids[m] != PADDING).sum())
+            if length > 1:
+                x, _ = wiring.decode_forward(self.layers, self.config, self.p, ids[m, :length - 1], source[owners[m]])
+                logits[m, :length - 1] = self.layers.output_forward(x, self.p["output"])[0]
+        self._for_each(len(ids), one)
+        return logits
 
     def remember(self, images, count):
         check_batch(self.config, np.empty(0), images)

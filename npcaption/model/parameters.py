@@ -4,6 +4,7 @@ All parameters of a model are named views of one flat array, and so are their gr
 clipping, saving, optimising and checking are then each one loop or one line over either of them.
 """
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,14 +18,15 @@ FEATURE_NORM, FEATURE_POSITION = {"norm.weight": "I", "norm.bias": "I"}, {"posit
 TOKEN_EMBED = {"weight": "V C", "position": "L C"}
 WORD_EMBED = {"weight": "V E", "proj.weight": "E C", "proj.bias": "C", "position": "L C"}
 OUTPUT = NORM | {"linear.weight": "C V", "linear.bias": "V"}
-BAG = {name: shape.replace("V", "W") for name, shape in OUTPUT.items()}
+BAG, REGRESSION = ({name: shape.replace("V", outputs) for name, shape in OUTPUT.items()} for outputs in "WZ")
+HEADS = {"bag": BAG, "regression": REGRESSION}  # of training alone, each named as the setting that is its size
 
 
 def sublayers(config):
     """{sublayer's name: {parameter's name in it: shape}}, in the order of the forward pass."""
     letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
                "I": config.feature_width or [3, *config.convolutions][-1] * config.patch_size ** 2, "P": config.patches,
-               "L": config.max_length, "V": config.vocabulary, "E": config.word_width, "W": config.bag}
+               "L": config.max_length, "V": config.vocabulary, "E": config.word_width, "W": config.bag, "Z": config.regression}
     if config.encoder_name:
         layers = {"feature_embed": (FEATURE_NORM if config.feature_norm else {}) | FEATURE_EMBED
                   | (FEATURE_POSITION if config.feature_position else {})}
@@ -42,9 +44,14 @@ def sublayers(config):
         layers |= {f"decoder.{i}.self_attention": SELF_ATTENTION, f"decoder.{i}.cross_attention": CROSS_ATTENTION,
                    f"decoder.{i}.mlp": MLP}
     layers |= {"output": {name: shape for name, shape in OUTPUT.items() if not (config.tied and name == "linear.weight")}}
-    layers |= {"bag": BAG} if config.bag else {}
+    layers |= {head: shapes for head, shapes in HEADS.items() if getattr(config, head)}
     return {layer: {name: tuple(letters[letter] for letter in shape.split()) for name, shape in names.items()}
             for layer, names in layers.items()}
+
+
+def without_heads(config):
+    """The ModelConfig without the heads that only training has."""
+    return replace(config, **dict.fromkeys(HEADS, 0))
 
 
 class Parameters:
@@ -117,6 +124,7 @@ def components(config):
     groups = first | {"encoder": "encoder.", "token embedding": ("token_embed.weight", "token_embed.proj"),
                       "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
     groups |= {"bag of words": "bag."} if config.bag else {}
+    groups |= {"feature regression": "regression."} if config.regression else {}
     sizes = {f"{layer}.{name}": math.prod(shape) for layer, names in sublayers(config).items()
              for name, shape in names.items()}
     return {group: sum(size for name, size in sizes.items() if name.startswith(prefix))

@@ -94,14 +94,16 @@ def unknown_words(tokenizer, text):
 
 def objectives_of(checkpoint, text):
     """-> the objectives that trained this model, their targets for one image of this caption, and notes"""
-    objectives = chosen(checkpoint.config)
+    of_training = chosen(checkpoint.config)
+    objectives = tuple(o for o in of_training if o.example is None or o.name == BAG_OF_WORDS.name)
+    notes = ["The teacher's losses are left out, as they need the teacher."] * (len(objectives) < len(of_training))
     if BAG_OF_WORDS.name not in [objective.name for objective in objectives]:
-        return objectives, {}, []
+        return objectives, {}, notes
     try:
-        return objectives, {BAG_OF_WORDS.name: bag_of(checkpoint, text)}, []
+        return objectives, {BAG_OF_WORDS.name: bag_of(checkpoint, text)}, notes
     except NpcaptionError as error:                          # no such data, or nothing here that reads them
         others = tuple(objective for objective in objectives if objective.name != BAG_OF_WORDS.name)
-        return others, {}, [f"The bag of words is left out, as its words are those of the training captions. {error}"]
+        return others, {}, [*notes, f"The bag of words is left out, as its words are those of the training captions. {error}"]
 
 
 def bag_of(checkpoint: Checkpoint, text):

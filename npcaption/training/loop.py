@@ -44,6 +44,7 @@ def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.
 def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
     """One run in one folder -> Captioner of the best epoch"""
     if config.training.objective == "self-critical":         # the reward alone is learnt, and its gradient is noisy enough
+        config = configs.without_teacher(config)
         config = replace(config, training=replace(config.training, weight_decay=0.0, bag_weight=0.0))
     scenes = [SCENES] * (config.training.data == configs.SHAPES)
     with folder.use(resume, [*FILES, *scenes]):

@@ -16,7 +16,7 @@ from ..errors import CheckpointError, ConfigError, DataError
 from ..model import checkpoint as checkpoints
 from ..model.checkpoint import Checkpoint, Seen
 from ..model.engines import compile_engine
-from ..model.objectives import OBJECTIVES
+from ..model.objectives import OBJECTIVES, Supervision
 from ..model.parameters import initialise, table
 from ..support.settings import shown
 from ..tokenizers import PADDING
@@ -25,6 +25,7 @@ from . import report
 from .run_folder import RunFolder
 from .self_critical import SelfCritical
 from .state import TrainingState
+from .teacher import Lessons, check_same_teacher, load_teacher, shared_tokenizer
 from .trainer import Trainer
 from .vectors import put_vectors, vectors_of
 
@@ -58,12 +59,15 @@ def prepare(config, folder, resume, say, strict=False):
     resumed, state, notes = folder.resumable(config) if resume else (None, None, [])
     begun = checkpoints.load(t.begin) if t.begin and not resumed else None
     known = resumed or begun                                 # whose model and tokenizer there are
-    if begun:
-        config = replace(config, model=checkpoints.to_caption(begun).config.model)
+    if t.begin:
+        config = replace(config, model=checkpoints.to_caption(known).config.model)
     compile_engine(t.engine)                                 # goes on beside what follows; the engine waits for it
     if notes:
         say("\n".join(notes))
     encoder = frozen_encoder(t.encoder, t.features, t.activation)
+    teacher = load_teacher(config, encoder)
+    if not config.reads_features:                            # it is the teacher's alone
+        encoder = None
     if known:
         check_encoder(known.config.model, encoder)
     data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes, t.limit, strict=strict,
@@ -76,9 +80,10 @@ def prepare(config, folder, resume, say, strict=False):
     check_data(data, t)
     if resumed:
         check_same_data(data, seen, resumed, state, t, folder)
+        check_same_teacher(teacher, state, folder)
     warn_of_copies(seen, data.val, say)
 
-    tokenizer = known.tokenizer if known else tokenizers.build(
+    tokenizer = shared_tokenizer(teacher, config, known and known.tokenizer) or tokenizers.build(
         t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
     config = replace(config, model=replace(reading(config.model, encoder), vocabulary=tokenizer.size, unknown=tokenizer.unknown))
     vectors = None if known else vectors_of(t, tokenizer, say)
@@ -87,11 +92,11 @@ def prepare(config, folder, resume, say, strict=False):
         config = replace(config, model=replace(config.model, word_width=width))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
-    state = state or TrainingState(fingerprint(data))
-    config, targets = targets_of(config, data.train, state, say)
+    state = state or TrainingState(fingerprint(data), teacher=teacher.sha256 if teacher else "")
+    lessons = teacher and Lessons(teacher, data.train, sequences, t)
+    config, sequences = with_targets(config, sequences, Supervision(data.train.captions, state.words, lessons), say)
     if t.objective == "self-critical":
-        targets["image"] = np.arange(len(data.train.names))  # to which the rewards belong
-    sequences = sequences._replace(targets=targets)
+        sequences.targets["image"] = np.arange(len(data.train.names))  # to which the rewards belong
     if (t.bag_weight or t.tokenizer in ("word", "space")) and (
             warning := unspaced([text for texts in data.train.captions for text in texts])):
         say(warning)
@@ -107,12 +112,14 @@ def prepare(config, folder, resume, say, strict=False):
     return Run(config, folder, data, sequences, val_sequences, seen, state, trainer, captioner)
 
 
-def targets_of(config, split, state, say):
-    """The objectives' targets for the training images -> the config with the model's sizes, {objective's name: (N, ...)}"""
-    found = {}
+def with_targets(config, sequences, supervision, say):
+    """The objectives' targets beside the training captions -> the config with the model's sizes, Sequences"""
+    of_images, of_captions = {}, {}
     for objective in OBJECTIVES:
-        config, found[objective.name] = objective.targets(config, split, state, say)
-    return config, {name: target for name, target in found.items() if target is not None}
+        config, found = objective.targets(config, supervision, say)
+        if found is not None:
+            (of_captions if objective.of_captions else of_images)[objective.name] = found
+    return config, sequences._replace(targets=of_images, of_captions=of_captions)
 
 
 def first_parameters(config, sequences, tokenizer, vectors):

@@ -33,7 +33,7 @@ LOCK = ".npcaption-lock"                                     # a file, on Window
 MAY_DIFFER = {"epochs": "the learning rate follows the new number", "engine": "rounding differs",
               "threads": "rounding differs", "data": "the captions and images are the same",
               "encoder": "it is the same encoder", "features": "they are of the same encoder",
-              "word_vectors": "those of the first run are kept"}
+              "teacher": "it is the same checkpoint", "word_vectors": "those of the first run are kept"}
 
 
 class RunFolder:

@@ -16,6 +16,7 @@ class TrainingState:
     """
     data: str                                                # fingerprint of images and captions
     words: int = RULE                                        # rule by which captions were split into words
+    teacher: str = ""                                        # SHA-256 of the checkpoint that is distilled
     epoch: int = 0                                           # completed epochs
     step: int = 0                                            # completed steps, of all epochs
     best: float = math.inf                                   # lowest of what is validated, and its epoch
@@ -53,7 +54,7 @@ class TrainingState:
     @classmethod
     def from_json(cls, found):
         """The state in a checkpoint.  ValueError if a key is missing or its value has another type."""
-        found = {"words": 1, "totals": {name: found[key] for key, name in EARLIER.items() if key in found}, **found}
+        found = {"words": 1, "teacher": "", "totals": {name: found[key] for key, name in EARLIER.items() if key in found}, **found}
         values = {}
         for each in fields(cls):
             value = values[each.name] = found.get(each.name)

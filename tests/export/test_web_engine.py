@@ -20,7 +20,8 @@ PAIRS = {
     "token_embed": dict(ids=1, p=None), "self_attention": dict(x=2, p=None, heads=None, causal=None),
     "cross_attention": dict(x=2, source=2, p=None, heads=None), "mlp": dict(x=2, p=None), "output": dict(x=2, p=None),
     "output_loss": dict(x=2, p=None, targets=1, total=None)}
-ELSEWHERE = {"dropout", "feature_embed", "bag_loss", "binary_cross_entropy"}  # of training or features: not in the page
+ELSEWHERE = {"dropout", "feature_embed", "bag_loss", "binary_cross_entropy", "soft_cross_entropy", "output_soft_loss",
+             "squared_error", "feature_regression"}          # of training or features: not in the page
 APART = 1e-12       # of the largest entry
 
 

@@ -22,8 +22,8 @@ def test_every_entry_of_every_argument_agrees_with_its_numerical_gradient(case):
 
 
 @pytest.mark.parametrize("captions", [1, pytest.param(3, marks=pytest.mark.slow)], ids=["one caption", "three weighted captions"])
-@pytest.mark.parametrize("config", [whole_model.SMALL, whole_model.CONVOLVING, whole_model.FROZEN],
-                         ids=["patches", "convolutions and bag", "frozen features and word vectors"])
+@pytest.mark.parametrize("config", [whole_model.SMALL, whole_model.CONVOLVING, whole_model.DISTILLED, whole_model.FROZEN],
+                         ids=["patches", "convolutions and bag", "distilled", "frozen features and word vectors"])
 @pytest.mark.parametrize("steps", [0, pytest.param(20, marks=pytest.mark.slow)])
 def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(config, steps, captions):
     errors = check_model(steps, config=config, captions=captions)
@@ -33,7 +33,7 @@ def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(confi
 
 def test_half_of_the_loss_has_half_of_the_gradients():
     errors = whole_model.check_half()
-    assert len(errors) == len(Parameters(whole_model.CONVOLVING).named)
+    assert len(errors) == len(Parameters(whole_model.DISTILLED).named)
     assert max(error for _, error in errors.values()) < 1e-12
 
 
@@ -259,7 +259,7 @@ def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeyp
 
 @pytest.mark.parametrize("captions", [1, 2])
 def test_the_wiring_does_not_know_whether_there_is_a_batch(captions):
-    config = whole_model.CONVOLVING
+    config = whole_model.DISTILLED
     p, g = initialise(config, 0, dtype=np.float64), [Parameters(config, np.float64) for _ in range(2)]
     batch, objectives = whole_model.example(config, captions)
 

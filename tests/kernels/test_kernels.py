@@ -182,7 +182,9 @@ def test_layernorm_and_its_gradients_are_the_textbooks(channels):
 
 # ------------------------------------------------------------------------------------------------------ the sublayers
 
-PAIRS = ["bag_loss", "patch_embed", "feature_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss"]
+PAIRS = ["bag_loss", "patch_embed", "feature_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "output_loss",
+         "output_soft_loss", "feature_regression"]
+SUBLAYERS = "sublayers.py", "distillation.py"
 
 
 def wired():
@@ -219,7 +221,7 @@ def test_no_two_functions_of_an_engine_have_one_name(module):
     assert {name for name, n in Counter(name for name, _ in functions).items() if n > 1} == set()
     if module is kernels:                                    # a compiled X is called fused_X, an X is a sublayer's
         pairs = {(name, file) for name, file in functions if name.endswith(("_forward", "_backward", "_step"))}
-        assert {(name, file) for name, file in pairs if name.startswith("fused_") == (file == "sublayers.py")} == set()
+        assert {(name, file) for name, file in pairs if name.startswith("fused_") == (file in SUBLAYERS)} == set()
 
 
 def test_the_engine_offers_no_other_pairs():

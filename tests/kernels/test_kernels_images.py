@@ -77,3 +77,25 @@ def test_the_words_loss_is_the_textbooks(words):
         for scale in (1, 4):                                 # the logits then go to 10 and beyond
             scaled = p | {"linear.weight": scale * p["linear.weight"]}
             assert errors("bag_loss", source=normal(2, patches, channels), p=scaled, words=held, total=7.0) == {}
+
+
+@pytest.mark.parametrize("ids", [16, 33, 1024])
+def test_the_loss_beside_soft_targets_is_the_textbooks(ids):
+    rng = np.random.default_rng(ids)
+    for tokens, channels, kept in [(1, 20, 1), (9, 33, 16), (31, 128, 16)]:
+        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, ids), linear__bias=(ids,))
+        likeliest = np.argsort(rng.random((tokens, ids)), -1)[:, :kept].astype(np.uint16)
+        probabilities = rng.integers(0, 40_000, likeliest.shape).astype(np.uint16)
+        probabilities[tokens // 2 + 1:] = 0                  # padding
+        for scale in (1, 4):
+            scaled = p | {"linear.weight": scale * p["linear.weight"]}
+            for counts in (None, -1.5):
+                assert errors("output_soft_loss", x=normal(2, tokens, channels), p=scaled, likeliest=likeliest,
+                              probabilities=probabilities, total=7.0, weights=counts and np.float64(counts)) == {}
+
+
+@pytest.mark.parametrize("width", [1, 33, 1280])
+def test_the_regression_of_features_is_the_textbooks(width):
+    for patches, channels in [(1, 20), (9, 33), (64, 128)]:
+        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, width), linear__bias=(width,))
+        assert errors("feature_regression", source=normal(2, patches, channels), p=p, pooled=normal(3, width), total=7.0) == {}

@@ -22,6 +22,7 @@ from npcaption.config import Config, ModelConfig, TrainingConfig
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
 from npcaption.errors import ConfigError, DataError
+from npcaption.gradcheck import whole_model
 from npcaption.gradcheck.numeric import relative_error
 from npcaption.layers.adamw import AdamW
 from npcaption.model import engines, wiring
@@ -145,6 +146,36 @@ def test_decoding_beside_frozen_features_is_the_textbooks(word_width):
     exact, found = (decoding.beam(engine, features, width=3) for engine in (NumpyEngine(config, parameters),
                                                                            NumbaEngine(config, parameters, 2)))
     assert [[h.ids.tolist() for h in each] for each in exact] == [[h.ids.tolist() for h in each] for each in found]
+
+
+@pytest.mark.parametrize("captions", [1, 3])
+def test_with_soft_targets_and_regression_of_features_every_gradient_is_the_textbooks(captions):
+    config = replace(whole_model.DISTILLED, dropout=0.2)
+    exact_batch, objectives = whole_model.example(config, captions)
+    assert [o.name for o in objectives] == ["likelihood", "bag", "soft", "feature"]
+    batch, parameters = exact_batch._replace(inputs=exact_batch.inputs.astype(np.float32)), initialise(config, 1)
+    exact_batch = exact_batch._replace(inputs=batch.inputs.astype(float))
+    exact = found_of(textbook(config, parameters), exact_batch, objectives)
+    for threads in (1, 2):
+        assert_agree(found_of(NumbaEngine(config, parameters, threads), batch, objectives), exact)
+    assert np.abs(exact[1]["regression.linear.weight"]).max() > 0
+
+
+def found_of(engine, batch, objectives):
+    gradients = Parameters(engine.config, engine.parameters.flat.dtype)
+    losses, dimage = engine.loss_and_gradients(batch, gradients, objectives)
+    return losses, gradients.named | {"image": dimage}
+
+
+def test_the_logits_of_captions_are_the_textbooks():
+    config, parameters = replace(ODD, bag=0), initialise(ODD, 1)
+    images, ids, _ = batch(config, 3)
+    engine, exact = NumbaEngine(config, parameters, 2), textbook(config, parameters)
+    owners, ids = np.array([2, 0, 1, 1]), ids[[2, 1, 0, 1]]
+    found, expected = (e.decode_logits(exact.encode(images).astype(e.parameters.flat.dtype), owners, ids) for e in (engine, exact))
+    counts = ids[:, 1:] != 0
+    assert found.shape == expected.shape == (4, ids.shape[1] - 1, config.vocabulary)
+    assert relative_error(expected[counts], found[counts]) < TOLERANCE
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2])

@@ -39,19 +39,19 @@ def bags_of_words(captions, least, rule):
     return found
 
 
-def targets(config, split, state, say):
+def targets(config, supervision, say):
     """The words of the training captions.  A resumed training finds the same ones: by the rule that it began with."""
     if not config.training.bag_weight:
         return config, None
-    found = bags_of_words(split.captions, config.training.bag_least, state.words)
+    found = bags_of_words(supervision.captions, config.training.bag_least, supervision.words)
     if not found.shape[1]:
         say(f"No word is in the captions of {config.training.bag_least} images or more, so the encoder is not asked for "
             f"any. A smaller --bag-least would ask for rarer ones.")
     return replace(config, model=replace(config.model, bag=found.shape[1])), found if found.shape[1] else None
 
 
-def example(config, count, rng):
-    return rng.integers(0, 2, (count, config.bag), np.uint8) if config.bag else None
+def example(config, ids, rng):
+    return rng.integers(0, 2, (len(ids), config.bag), np.uint8) if config.bag else None
 
 
 def weigh(config):
