@@ -24,7 +24,7 @@ try:
 except ImportError:                                          # all other systems
     msvcrt = None
 
-FILES = "best.npz", "last.npz", "log.csv"
+FILES = "best.npz", "last.npz", "log.csv", "samples.json", "report.html"
 SCENES = "scenes"                                            # the folder of the pictures that `report.judged` makes
 LOCK = ".npcaption-lock"                                     # a file, on Windows
 
@@ -41,7 +41,7 @@ class RunFolder:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.best, self.last, self.log = (self.path / name for name in FILES)
+        self.best, self.last, self.log, self.samples, self.report = (self.path / name for name in FILES)
         self.scenes = self.path / SCENES
 
     @contextmanager

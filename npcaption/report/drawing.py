@@ -1,0 +1,118 @@
+"""Charts as SVG: lines over epochs, drawn by these few lines of code."""
+from html import escape
+from math import ceil, floor, log10
+from pathlib import Path
+from typing import NamedTuple
+
+STYLE = Path(__file__).parent / "drawing.css"
+WIDTH, HEIGHT = 400, 216
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24                    # margins, as all lengths here in units of the drawing
+LARGEST = 1e30      # of what is drawn: a float's range has no end that a chart could show
+TICKS = 5
+
+
+class Frame(NamedTuple):
+    """Where epochs and values stand in a drawing."""
+    first: float
+    last: float
+    low: float
+    high: float
+    step: float                 # between ticks of the values
+
+    def x(self, epoch):
+        return LEFT + (epoch - self.first) / (self.last - self.first) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value):
+        return HEIGHT - BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
+
+
+def frame_of(chart):
+    """The Frame around all that can be drawn of a chart, from tick to tick."""
+    values = [value for line in chart.lines for value in line.values.values() if drawable(value)] or [0.0]
+    values += [0.0] * chart.zero
+    low, high = min(values), max(values)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):        # a level line: in the middle of some room
+        room = abs(high) / 2 or 1.0
+        low, high = min(low - room, 0.0) if chart.zero else low - room, high + room
+    step = nice((high - low) / TICKS)
+    epochs = chart.epochs
+    first, last = (epochs[0], epochs[-1]) if len(epochs) > 1 else (epochs[0] - 1, epochs[0] + 1)
+    return Frame(first, last, step * floor(low / step + 1e-9), step * ceil(high / step - 1e-9), step)
+
+
+def drawable(value):
+    return abs(value) < LARGEST                              # NaN is not
+
+
+def nice(step):
+    """The least of 1, 2, 5, 10, 20, ... times a power of ten that is not below step."""
+    power = 10.0 ** floor(log10(step))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
+
+
+def picture(charts):
+    """Charts side by side, with titles and a legend, as an SVG file of its own: light or dark as the reader's system is."""
+    width, lines = len(charts) * (WIDTH + LEFT), {line.group: line for line in charts[0].lines if not line.dotted}
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT + 84}" width="{width}" font-family="system-ui, sans-serif">',
+             f"<style>{STYLE.read_text(encoding='utf-8')}</style>", '<rect width="100%" height="100%" fill="var(--paper)"/>']
+    for number, chart in enumerate(charts):
+        parts.append(f'<g transform="translate({number * (WIDTH + LEFT) + LEFT / 2})"><text class="title" x="{LEFT}" y="24">{escape(chart.title)}</text>'
+                     f'<text x="{LEFT}" y="40">{escape(chart.unit)}</text><g transform="translate(0 46)">'
+                     f"{axes(chart, frame_of(chart))}{curves(chart, frame_of(chart))}</g></g>")
+    x = LEFT * 1.5
+    for name, line in lines.items():
+        parts.append(f'<path class="line c{line.colour}" d="M{x:.0f} {HEIGHT + 64}h16"/><text x="{x + 21:.0f}" y="{HEIGHT + 68}">{escape(name)}</text>')
+        x += 44 + 6.2 * len(name)
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def svg(chart, about=""):
+    """A chart as an element of a page, whose style sheet has its colours.  about: what a screen reader says"""
+    return (f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(about)}">'
+            f"{axes(chart, frame_of(chart))}{curves(chart, frame_of(chart))}</svg>")
+
+
+def axes(chart, frame):
+    parts = []
+    for number in range(round((frame.high - frame.low) / frame.step) + 1):
+        value = frame.low + number * frame.step
+        y = frame.y(value)
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+                     f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick(value, frame.step)}</text>')
+    first, last = chart.epochs[0], chart.epochs[-1]
+    every = max(1, int(nice((frame.last - frame.first) / TICKS)))
+    shown = range(-(-first // every) * every, last + 1, every)
+    for epoch in [first] * (not shown or shown[0] - first > every / 2) + [*shown]:
+        parts.append(f'<text x="{frame.x(epoch):.1f}" y="{HEIGHT - 6}" text-anchor="middle">{epoch}</text>')
+    return "".join(parts)
+
+
+def tick(value, step):
+    """The number at a tick, in as many digits as tell it from the next."""
+    if not 1e-4 < step < 1e5:
+        return f"{0 if abs(value) < step / 2 else value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+    decimals = max(0, -floor(log10(step) + 1e-9))
+    return f"{0 if abs(value) < step / 2 else value:,.{decimals}f}".replace("-", "−")
+
+
+def curves(chart, frame):
+    """The lines; of several those of training, which are dotted, below the others."""
+    return "".join(map(lambda line: curve(line, frame), sorted(chart.lines, key=lambda line: not line.dotted)))
+
+
+def curve(line, frame):
+    """A line through all that can be drawn; a number between two that cannot is a dot."""
+    kind, parts, run = f"c{line.colour}" + " dotted" * line.dotted, [], []
+    for epoch, value in [*line.values.items(), (None, None)]:
+        if epoch is not None and drawable(value):
+            run.append(f"{frame.x(epoch):.1f} {frame.y(value):.1f}")
+            continue
+        if len(run) > 1:
+            parts.append(f'<path class="line {kind}" d="M{"L".join(run)}"/>')
+        elif run:
+            x, y = run[0].split()
+            parts.append(f'<circle class="dot {kind}" cx="{x}" cy="{y}" r="3"/>')
+        run = []
+    if line.best is not None and drawable(line.values[line.best]):
+        parts.append(f'<circle class="best {kind}" cx="{frame.x(line.best):.1f}" cy="{frame.y(line.values[line.best]):.1f}" r="4"/>')
+    return "".join(parts)

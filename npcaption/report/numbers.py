@@ -1,0 +1,34 @@
+"""Numbers as people read them, and tables of them."""
+from html import escape
+from math import isfinite, isnan
+
+from ..errors import printable
+
+
+def number(value, digits=4):
+    """A number in so many digits; a dash where there is none."""
+    if value is None:
+        return "–"
+    if not isfinite(value):
+        return "NaN" if isnan(value) else "∞" if value > 0 else "−∞"
+    size = abs(value)
+    text = f"{value:#.{digits}g}" if 0.1 <= size < 10 ** digits else f"{value:,.0f}" if 1 <= size < 1e9 else f"{value:.3g}"
+    return text.rstrip(".").replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+
+
+def text(value):
+    """Any text as it may stand in a page."""
+    return escape(printable(value))
+
+
+def table(head, rows, kind="", caption=""):
+    """Cells, which are HTML, as a table whose first column names the rows."""
+    lines = ["<tr>" + "".join(f'<th scope="row">{cell}</th>' if number == 0 else f"<td>{cell}</td>"
+                              for number, cell in enumerate(row)) + "</tr>" for row in rows]
+    heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    return (f'<div class="table {kind}" tabindex="0" role="group" aria-label="{caption}"><table><thead><tr>{heads}</tr></thead><tbody>'
+            + "\n".join(lines) + "</tbody></table></div>")
+
+
+def folded(summary, content):
+    return f"<details><summary>{summary}</summary>\n{content}\n</details>"
