@@ -1,13 +1,14 @@
 """Charts as SVG: lines over epochs, drawn by these few lines of code."""
-from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
 from typing import NamedTuple
 
+from .numbers import text, typeset
+
 STYLE = Path(__file__).parent / "drawing.css"
 WIDTH, HEIGHT = 400, 216
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24                    # margins, as all lengths here in units of the drawing
-LARGEST = 1e30      # of what is drawn: a float's range has no end that a chart could show
+SMALLEST, LARGEST = 1e-300, 1e30  # of what is drawn: no frame holds all floats
 TICKS = 5
 
 
@@ -31,7 +32,7 @@ def frame_of(chart):
     values = [value for line in chart.lines for value in line.values.values() if drawable(value)] or [0.0]
     values += [0.0] * chart.zero
     low, high = min(values), max(values)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):        # a level line: in the middle of some room
+    if high - low <= max(1e-5 * max(abs(low), abs(high)), SMALLEST):  # a level line: in the middle of some room
         room = abs(high) / 2 or 1.0
         low, high = min(low - room, 0.0) if chart.zero else low - room, high + room
     step = nice((high - low) / TICKS)
@@ -56,19 +57,19 @@ def picture(charts):
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT + 84}" width="{width}" font-family="system-ui, sans-serif">',
              f"<style>{STYLE.read_text(encoding='utf-8')}</style>", '<rect width="100%" height="100%" fill="var(--paper)"/>']
     for number, chart in enumerate(charts):
-        parts.append(f'<g transform="translate({number * (WIDTH + LEFT) + LEFT / 2})"><text class="title" x="{LEFT}" y="24">{escape(chart.title)}</text>'
-                     f'<text x="{LEFT}" y="40">{escape(chart.unit)}</text><g transform="translate(0 46)">'
+        parts.append(f'<g transform="translate({number * (WIDTH + LEFT) + LEFT / 2})"><text class="title" x="{LEFT}" y="24">{text(chart.title)}</text>'
+                     f'<text x="{LEFT}" y="40">{text(chart.unit)}</text><g transform="translate(0 46)">'
                      f"{axes(chart, frame_of(chart))}{curves(chart, frame_of(chart))}</g></g>")
     x = LEFT * 1.5
     for name, line in lines.items():
-        parts.append(f'<path class="line c{line.colour}" d="M{x:.0f} {HEIGHT + 64}h16"/><text x="{x + 21:.0f}" y="{HEIGHT + 68}">{escape(name)}</text>')
+        parts.append(f'<path class="line c{line.colour}" d="M{x:.0f} {HEIGHT + 64}h16"/><text x="{x + 21:.0f}" y="{HEIGHT + 68}">{text(name)}</text>')
         x += 44 + 6.2 * len(name)
     return "\n".join([*parts, "</svg>\n"])
 
 
 def svg(chart, about=""):
     """A chart as an element of a page, whose style sheet has its colours.  about: what a screen reader says"""
-    return (f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(about)}">'
+    return (f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">'
             f"{axes(chart, frame_of(chart))}{curves(chart, frame_of(chart))}</svg>")
 
 
@@ -89,10 +90,11 @@ def axes(chart, frame):
 
 def tick(value, step):
     """The number at a tick, in as many digits as tell it from the next."""
-    if not 1e-4 < step < 1e5:
-        return f"{0 if abs(value) < step / 2 else value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+    value = 0 if abs(value) < step / 2 else value            # not -1e-17
+    if not 1e-4 <= step < 1e5:
+        return typeset(f"{value:.3g}")
     decimals = max(0, -floor(log10(step) + 1e-9))
-    return f"{0 if abs(value) < step / 2 else value:,.{decimals}f}".replace("-", "−")
+    return typeset(f"{value:,.{decimals}f}")
 
 
 def curves(chart, frame):

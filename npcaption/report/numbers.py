@@ -12,8 +12,13 @@ def number(value, digits=4):
     if not isfinite(value):
         return "NaN" if isnan(value) else "∞" if value > 0 else "−∞"
     size = abs(value)
-    text = f"{value:#.{digits}g}" if 0.1 <= size < 10 ** digits else f"{value:,.0f}" if 1 <= size < 1e9 else f"{value:.3g}"
-    return text.rstrip(".").replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+    text = f"{value:#.{digits}g}" if 0.1 <= size < 10 ** digits - 0.5 else f"{value:,.0f}" if 1 <= size < 1e9 else f"{value:.3g}"
+    return typeset(text.rstrip("."))
+
+
+def typeset(text):
+    """A number as Python writes it -> with a minus sign, and without what an exponent can do without"""
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e").replace("-", "−")
 
 
 def text(value):

@@ -16,7 +16,7 @@ const figures = [...document.querySelectorAll(".charts figure")].map(figure => {
 for (const figure of figures) figure.last = [figure.when.textContent, ...figure.slots.map(slot => slot.textContent)];
 
 function element(kind, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
+  const made = document.createElementNS(figures[0].drawing.namespaceURI, kind);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   return made;
 }

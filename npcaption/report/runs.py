@@ -35,8 +35,13 @@ def read_runs(paths):
 
 def names_of(paths):
     """Short names of runs: the last part of each path, or whole paths where those are not distinct."""
-    short = [Path(os.path.abspath(path)).with_suffix("" if is_log(path) else Path(path).suffix).name for path in paths]
+    short = [short_name(Path(os.path.abspath(path)), is_log(path)) for path in paths]
     return [printable(name) for name in (short if len(set(short)) == len(short) else map(os.path.normpath, paths))]
+
+
+def short_name(path, log):
+    """runs/a and runs/a/log.csv are both a, logs/b.csv is b."""
+    return path.name if not log else path.parent.name if path.name == LOG else path.stem
 
 
 def is_log(path):

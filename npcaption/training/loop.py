@@ -16,9 +16,7 @@ from ..evaluate.losses import losses
 from ..evaluate.scores import decode_all
 from ..model import checkpoint as checkpoints
 from ..model.batch import target_tokens
-from ..report.page import write_report
-from ..report.runs import RunRecord
-from ..report.samples import add_samples, read_samples
+from ..report.samples import add_samples
 from ..support.command import as_called, quoted, sibling
 from ..support.progress import progress
 from . import report, schedule
@@ -59,7 +57,6 @@ def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
                 say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} on the validation images, greedy.")
                 run.save(folder.best, checkpoints.to_caption)
             run.save(folder.last)                            # whenever it is killed, there is something to resume
-        read_samples(folder.samples)                         # damaged ones are refused now, not after an epoch
         say(f"{printable(folder.report)} will show curves and samples, written anew after each epoch.")
         fit(run, say, save_minutes)
         return finish(run, say)
@@ -126,7 +123,7 @@ def end_epoch(run, learning_rate):
     finally:
         run.save(folder.last)
     folder.write_log(state.log)
-    write_report(folder.report, [RunRecord(folder.path.name, str(folder.path), state.log, run.config, read_samples(folder.samples))])
+    folder.write_report(state.log, run.config)
     return row, better, others
 
 

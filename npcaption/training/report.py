@@ -8,7 +8,8 @@ from ..errors import printable
 from ..model.objectives import OBJECTIVES
 from ..support.progress import clock
 
-SAMPLES = 3  # validation images captioned after every epoch, and as many that are the same each time
+SAMPLES = 3  # validation images captioned after every epoch, others each time
+FOLLOWED = 4  # validation images captioned after every epoch, the same each time
 SCENES = 10  # generated test scenes shown at the end
 
 
@@ -52,8 +53,8 @@ def epoch_line(row, epochs, better, seconds_left):
 
 def sample(captioner, split, epoch):
     """Captions of a few validation images -> {number: caption} of the same ones each epoch, and of others each epoch"""
-    count = min(SAMPLES, len(split.names))
-    same, others = np.arange(count) * len(split.names) // count, (np.arange(count) + epoch * count) % len(split.names)
+    size, count = len(split.names), min(SAMPLES, len(split.names))
+    same, others = np.arange(min(FOLLOWED, size)) * size // min(FOLLOWED, size), (np.arange(count) + epoch * count) % size
     numbers = np.union1d(same, others)
     captions = dict(zip(numbers.tolist(), captioner.captions(list(split.inputs[numbers]))))
     return tuple({number: captions[number] for number in chosen.tolist()} for chosen in (same, others))

@@ -11,6 +11,9 @@ from pathlib import Path
 from ..config import ModelConfig
 from ..errors import CheckpointError, why
 from ..model import checkpoint as checkpoints
+from ..report.page import write_report
+from ..report.runs import RunRecord
+from ..report.samples import read_samples
 from ..support.files import clear_unfinished, write_whole
 from ..support.settings import settings_of, shown
 from .state import TrainingState
@@ -91,7 +94,7 @@ class RunFolder:
 
         CheckpointError names those that differ and may not.
         """
-        found = checkpoints.load(self.last)
+        found, _ = checkpoints.load(self.last), read_samples(self.samples)  # damaged ones are refused before an epoch's work
         was, now = found.config.to_json(), config.to_json()
         if config.training.begin:                            # the model's settings are those of that checkpoint
             now["model"] = was["model"]
@@ -127,6 +130,11 @@ class RunFolder:
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
                          for row in rows)
         write_whole(self.log, text.getvalue().encode())
+
+    def write_report(self, rows, config):
+        """The page of the run so far.  DataError if it cannot be written; the checkpoint is, by then."""
+        path = str(self.path)
+        write_report(self.report, [RunRecord(path, path, rows, config, read_samples(self.samples))])
 
     def last_good(self):
         """Sentence on the last intact checkpoint."""
