@@ -6,7 +6,7 @@ EPOCHS = 60         # whose samples are shown: more make a page of many megabyte
 
 def card(image, content):
     """A photograph, what stands beside it, and what a person said."""
-    return (f'<article><img loading="lazy" alt="{text(image["name"])}" src="{text(image["photo"])}">{content}'
+    return (f'<article><img decoding="async" alt="{text(image["name"])}" src="{text(image["photo"])}">{content}'
             f'<p><small>person: {text(image["person"])}</small></p><p><small>{text(image["name"])}</small></p></article>')
 
 

@@ -8,8 +8,7 @@ from ..errors import printable
 from ..model.objectives import OBJECTIVES
 from ..support.progress import clock
 
-SAMPLES = 3  # validation images captioned after every epoch, others each time
-FOLLOWED = 4  # validation images captioned after every epoch, the same each time
+SAMPLES = 3  # validation images captioned after every epoch, others each time, and as many that are always the same
 SCENES = 10  # generated test scenes shown at the end
 
 
@@ -54,7 +53,7 @@ def epoch_line(row, epochs, better, seconds_left):
 def sample(captioner, split, epoch):
     """Captions of a few validation images -> {number: caption} of the same ones each epoch, and of others each epoch"""
     size, count = len(split.names), min(SAMPLES, len(split.names))
-    same, others = np.arange(min(FOLLOWED, size)) * size // min(FOLLOWED, size), (np.arange(count) + epoch * count) % size
+    same, others = np.arange(count) * size // count, (np.arange(count) + epoch * count) % size
     numbers = np.union1d(same, others)
     captions = dict(zip(numbers.tolist(), captioner.captions(list(split.inputs[numbers]))))
     return tuple({number: captions[number] for number in chosen.tolist()} for chosen in (same, others))
