@@ -7,7 +7,7 @@ from .numbers import text, typeset
 
 STYLE = Path(__file__).parent / "drawing.css"
 WIDTH, HEIGHT = 400, 216
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 24                    # margins, as all lengths here in units of the drawing
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 24                    # margins, as all lengths here in units of the drawing
 SMALLEST, LARGEST = 1e-300, 1e30  # of what is drawn: no frame holds all floats
 TICKS = 5
 

@@ -43,7 +43,7 @@ ROWS = [row(epoch) for epoch in range(1, 12)]
 def test_pointing_at_a_chart_shows_its_numbers_in_every_chart_and_leaving_the_last_ones(opened):
     page, heard = opened(run(ROWS))
     plot = page.locator(".plot").first.bounding_box()
-    left, inside = 46 / 400 * plot["width"], (400 - 46 - 10) / 400 * plot["width"]
+    left, inside = 52 / 400 * plot["width"], (400 - 52 - 10) / 400 * plot["width"]
     page.mouse.move(plot["x"] + left + inside * 0.31, plot["y"] + 50)  # of ten steps the third ends at 0.3
     for number, told in [(1, "epoch 4 validation 6.000"), (4, "epoch 4 0.0003")]:
         assert told in " ".join(page.locator(LEGEND.format(number)).inner_text().split())
