@@ -1,5 +1,5 @@
 """Charts as SVG: lines over epochs, drawn by these few lines of code."""
-from math import ceil, floor, log10
+from math import ceil, floor, log10, nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,26 +51,15 @@ def nice(step):
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def picture(charts):
-    """Charts side by side, with titles and a legend, as an SVG file of its own: light or dark as the reader's system is."""
-    width, lines = len(charts) * (WIDTH + LEFT), {line.group: line for line in charts[0].lines if not line.dotted}
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT + 84}" width="{width}" font-family="system-ui, sans-serif">',
-             f"<style>{STYLE.read_text(encoding='utf-8')}</style>", '<rect width="100%" height="100%" fill="var(--paper)"/>']
-    for number, chart in enumerate(charts):
-        parts.append(f'<g transform="translate({number * (WIDTH + LEFT) + LEFT / 2})"><text class="title" x="{LEFT}" y="24">{text(chart.title)}</text>'
-                     f'<text x="{LEFT}" y="40">{text(chart.unit)}</text><g transform="translate(0 46)">'
-                     f"{axes(chart, frame_of(chart))}{curves(chart, frame_of(chart))}</g></g>")
-    x = LEFT * 1.5
-    for name, line in lines.items():
-        parts.append(f'<path class="line c{line.colour}" d="M{x:.0f} {HEIGHT + 64}h16"/><text x="{x + 21:.0f}" y="{HEIGHT + 68}">{text(name)}</text>')
-        x += 44 + 6.2 * len(name)
-    return "\n".join([*parts, "</svg>\n"])
-
-
 def svg(chart, about=""):
     """A chart as an element of a page, whose style sheet has its colours.  about: what a screen reader says"""
-    return (f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">'
-            f"{axes(chart, frame_of(chart))}{curves(chart, frame_of(chart))}</svg>")
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">{drawn(chart)}</svg>'
+
+
+def drawn(chart):
+    frame = frame_of(chart)
+    lines = sorted(chart.lines, key=lambda line: not line.dotted)  # those of training below the others
+    return axes(chart, frame) + "".join(curve(line, frame) for line in lines)
 
 
 def axes(chart, frame):
@@ -97,11 +86,6 @@ def tick(value, step):
     return typeset(f"{value:,.{decimals}f}")
 
 
-def curves(chart, frame):
-    """The lines; of several those of training, which are dotted, below the others."""
-    return "".join(map(lambda line: curve(line, frame), sorted(chart.lines, key=lambda line: not line.dotted)))
-
-
 def curve(line, frame):
     """A line through all that can be drawn; a number between two that cannot is a dot."""
     kind, parts, run = f"c{line.colour}" + " dotted" * line.dotted, [], []
@@ -115,6 +99,24 @@ def curve(line, frame):
             x, y = run[0].split()
             parts.append(f'<circle class="dot {kind}" cx="{x}" cy="{y}" r="3"/>')
         run = []
-    if line.best is not None and drawable(line.values[line.best]):
-        parts.append(f'<circle class="best {kind}" cx="{frame.x(line.best):.1f}" cy="{frame.y(line.values[line.best]):.1f}" r="4"/>')
+    if drawable(line.values.get(line.best, nan)):
+        x, y = frame.x(line.best), frame.y(line.values[line.best])
+        parts.append(f'<circle class="best {kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
     return "".join(parts)
+
+
+def picture(charts):
+    """Charts side by side with one legend, as an SVG file: light or dark as the reader's system is."""
+    width, height = len(charts) * (WIDTH + LEFT), HEIGHT + 84
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+             'font-family="system-ui, sans-serif">', f"<style>{STYLE.read_text(encoding='utf-8')}</style>",
+             '<rect width="100%" height="100%" fill="var(--paper)"/>']
+    for number, chart in enumerate(charts):
+        parts.append(f'<g transform="translate({number * (WIDTH + LEFT) + LEFT / 2} 46)">'
+                     f'<text class="title" x="{LEFT}" y="-22">{text(chart.title)}</text>'
+                     f'<text x="{LEFT}" y="-6">{text(chart.unit)}</text>{drawn(chart)}</g>')
+    x, y = 1.5 * LEFT, height - 16
+    for name, colour in {line.group: line.colour for line in charts[0].lines}.items():
+        parts.append(f'<path class="line c{colour}" d="M{x:.0f} {y - 4}h16"/><text x="{x + 21:.0f}" y="{y}">{text(name)}</text>')
+        x += 44 + 6.2 * len(name)                            # pixels of a letter, about
+    return "\n".join([*parts, "</svg>\n"])

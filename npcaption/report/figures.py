@@ -4,10 +4,11 @@ from .numbers import folded, number, table, text
 
 
 def figure(chart, several):
-    """A chart as HTML.  several: whether its lines belong to several runs"""
+    """A Drawn chart as HTML.  several: whether its lines belong to several runs"""
     frame, epochs = frame_of(chart), chart.epochs
     x = " ".join(f"{frame.x(epoch):.1f}" for epoch in epochs)
-    lines = "|".join(" ".join([f"c{line.colour}", *(place(line.values.get(epoch), frame) for epoch in epochs)]) for line in chart.lines)
+    lines = "|".join(" ".join([f"c{line.colour}", *(place(line.values.get(epoch), frame) for epoch in epochs)])
+                     for line in chart.lines)
     return "\n".join([
         f'<figure><figcaption><h3>{text(chart.title)}</h3><span class="unit">{text(chart.unit)}</span></figcaption>',
         legend(chart, several),
@@ -43,8 +44,9 @@ def name_of(line):
 
 
 def numbers(chart):
+    head = ["epoch", *(text(name_of(line)) for line in chart.lines)]
     rows = [[epoch, *(number(line.values.get(epoch)) for line in chart.lines)] for epoch in chart.epochs]
-    return table(["epoch", *(text(name_of(line)) for line in chart.lines)], rows, "numbers", f"Numbers: {text(chart.title)}")
+    return table(head, rows, "numbers", f"Numbers: {text(chart.title)}")
 
 
 def about(chart):
@@ -52,6 +54,8 @@ def about(chart):
     said = []
     for line in chart.lines:
         first, end = min(line.values), max(line.values)
-        said.append(f"{name_of(line)} from {number(line.values[first])} in epoch {first} to {number(line.values[end])} in epoch {end}"
-                    + (f", best {number(line.values[line.best])} in epoch {line.best}" if line.best else ""))
+        sentence = f"{name_of(line)} from {number(line.values[first])} in epoch {first} to {number(line.values[end])} in epoch {end}"
+        if line.best in line.values:
+            sentence += f", {number(line.values[line.best])} in the best epoch, {line.best}"
+        said.append(sentence)
     return f"{chart.title} ({chart.unit}): {'; '.join(said)}"

@@ -4,16 +4,19 @@ from math import isfinite, isnan
 
 from ..errors import printable
 
+NONE = "–"          # where there is no number
+
 
 def number(value, digits=4):
     """A number in so many digits; a dash where there is none."""
     if value is None:
-        return "–"
+        return NONE
     if not isfinite(value):
         return "NaN" if isnan(value) else "∞" if value > 0 else "−∞"
     size = abs(value)
-    text = f"{value:#.{digits}g}" if 0.1 <= size < 10 ** digits - 0.5 else f"{value:,.0f}" if 1 <= size < 1e9 else f"{value:.3g}"
-    return typeset(text.rstrip("."))
+    if 0.1 <= size < 10 ** digits - 0.5:
+        return typeset(f"{value:#.{digits}g}".rstrip("."))
+    return typeset(f"{value:,.0f}" if 1 <= size < 1e9 else f"{value:.3g}")
 
 
 def typeset(text):
@@ -28,11 +31,11 @@ def text(value):
 
 def table(head, rows, kind="", caption=""):
     """Cells, which are HTML, as a table whose first column names the rows."""
-    lines = ["<tr>" + "".join(f'<th scope="row">{cell}</th>' if number == 0 else f"<td>{cell}</td>"
-                              for number, cell in enumerate(row)) + "</tr>" for row in rows]
+    lines = ["<tr>" + "".join(f"<td>{cell}</td>" if i else f'<th scope="row">{cell}</th>'
+                              for i, cell in enumerate(row)) + "</tr>" for row in rows]
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    return (f'<div class="table {kind}" tabindex="0" role="group" aria-label="{caption}"><table><thead><tr>{heads}</tr></thead><tbody>'
-            + "\n".join(lines) + "</tbody></table></div>")
+    return (f'<div class="table {kind}" tabindex="0" role="group" aria-label="{caption}"><table><thead><tr>{heads}</tr></thead>'
+            "<tbody>" + "\n".join(lines) + "</tbody></table></div>")
 
 
 def folded(summary, content):

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: page.html, drawing.css, page.css and page.js, filled with runs."""
+"""The report as one HTML file that needs nothing else: page.html, page.js and two style sheets, filled with runs."""
 import datetime
 from base64 import b64encode
 from hashlib import sha256
@@ -13,22 +13,23 @@ from .numbers import folded, text
 
 HERE = Path(__file__).parent
 
-DOTTED = "Dotted: training, in bits per character by validation’s ratio to nats per token."
+KEY = "Ring: the best epoch. Dotted: training, in bits per character by validation’s ratio to nats per token."
 HINT = "<span hidden> Point at a chart to read its numbers, or press the tab and arrow keys; all charts follow.</span>"
 
 
 def render(runs, now=None):
     """An HTML document of one RunRecord, or of several to be compared -> str.  now: a datetime"""
     now = (now or datetime.datetime.now()).strftime("%Y-%m-%d %H:%M")
-    script, several = source("page.js"), len(runs) > 1
-    heading = f"{len(runs)} runs" if several else text(runs[0].path)
-    parts = comparing(runs) if several else single(runs[0])
+    if len(runs) > 1:
+        about = dict(heading=f"{len(runs)} runs", summary=tables.comparison(runs), sections="\n".join(comparing(runs)),
+                     facts=" · ".join([*(text(run.path) for run in runs), now]))
+    else:
+        about = dict(heading=text(runs[0].path), summary=tables.summary(runs[0]), sections="\n".join(single(runs[0])),
+                     facts=f"{state(runs[0])} · {now}")
+    script = source("page.js")
     return Template(source("page.html")).substitute(
-        style=source("drawing.css") + source("page.css"), script=script, hash=b64encode(sha256(script.encode()).digest()).decode(),
-        title=", ".join(text(run.name) for run in runs), heading=heading,
-        facts=f"{' · '.join(text(run.path) for run in runs) if several else state(runs[0])} · {now}",
-        summary=tables.comparison(runs) if several else tables.summary(runs[0]),
-        sections="\n".join(parts))
+        about, title=", ".join(text(run.name) for run in runs), style=source("drawing.css") + source("page.css"), script=script,
+        hash=b64encode(sha256(script.encode()).digest()).decode())
 
 
 def write_report(path, runs):
@@ -72,8 +73,8 @@ def comparing(runs):
     if len(known) > 1:
         yield from section("Settings that differ", tables.settings_compared(known))
     if known:
-        yield from section("Each run", "\n".join(folded(text(run.path), tables.settings(run) + tables.command(run)) for run in known),
-                           "All settings, and the command to resume.")
+        each = [folded(text(run.path), tables.settings(run) + tables.command(run)) for run in known]
+        yield from section("Each run", "\n".join(each), "All settings, and the command to resume.")
 
 
 def section(heading, content, about=""):
@@ -84,8 +85,8 @@ def section(heading, content, about=""):
 
 
 def curves(runs):
-    several = len(runs) > 1
-    return f'<p class="faint">{DOTTED}{HINT}</p>\n<div class="charts">\n' + "\n".join(figure(chart, several) for chart in charts_of(runs)) + "\n</div>"
+    figures = "\n".join(figure(chart, several=len(runs) > 1) for chart in charts_of(runs))
+    return f'<p class="faint">{KEY}{HINT}</p>\n<div class="charts">\n{figures}\n</div>'
 
 
 def photos(cards):

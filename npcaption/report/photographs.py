@@ -1,13 +1,14 @@
 """Samples in the page: captions beside their photographs."""
 from .numbers import text
 
-EPOCHS = 60         # whose samples are shown: more make a page of many megabytes, and are in samples.json all the same
+EPOCHS = 60         # whose samples are shown: more would make a page of many megabytes
 
 
 def card(image, content):
     """A photograph, what stands beside it, and what a person said."""
-    return (f'<article><img decoding="async" alt="{text(image["name"])}" src="{text(image["photo"])}">{content}'
-            f'<p><small>person: {text(image["person"])}</small></p><p><small>{text(image["name"])}</small></p></article>')
+    name = text(image["name"])
+    return (f'<article><img decoding="async" alt="{name}" src="{text(image["photo"])}">{content}'
+            f'<p><small>person: {text(image["person"])}</small></p><p><small>{name}</small></p></article>')
 
 
 def followed(samples):
@@ -40,10 +41,9 @@ def compared(runs):
 
 
 def by_epoch(samples):
-    """The samples of each epoch, the newest first; of many epochs those at equal distances, from the last on."""
-    every = -(-len(samples.epochs) // EPOCHS)
-    parts = []
-    for epoch in samples.epochs[::-1][::every or 1]:
+    """The samples of each epoch, the newest first; of more than EPOCHS every second, third, ... -> (HTML, 1, 2, 3, ...)"""
+    every, parts = max(1, -(-len(samples.epochs) // EPOCHS)), []
+    for epoch in samples.epochs[::-every]:
         parts.append(f"<h3>Epoch {epoch['epoch']}</h3>")
         parts += [card(samples.images[key], f"<p><q>{text(caption)}</q></p>") for key, caption in epoch["drawn"].items()]
     return "\n".join(parts), every

@@ -61,7 +61,7 @@ def read_run(path, name):
     if not folder.is_dir():
         raise DataError(f"There is no run directory {path}. Name the --out of a training, or a log.csv.")
     if not (folder / LOG).exists():
-        raise DataError(f"{path} holds no {LOG}: no epoch is complete. Wait for the first, or name another run directory.")
+        raise DataError(f"{path} holds no {LOG}: no epoch is complete. Wait for the first, or name another run.")
     rows = read_log(folder / LOG)
     checkpoint = next((folder / file for file in CHECKPOINTS if (folder / file).exists()), None)
     config = checkpoints.load(checkpoint).config if checkpoint else None
@@ -86,8 +86,8 @@ def read_log(path):
     for number, (row, line) in enumerate(zip(rows, lines)):
         before = rows[number - 1]["epoch"] if number else 0
         if not before < row.get("epoch", math.nan) < LAST or row["epoch"] % 1:
-            raise DataError(f"{path}, row {number + 1}: epoch is '{printable(line['epoch'])}'; it must be a whole number above "
-                            f"{before}. Repair the log, or name another.")
+            raise DataError(f"{path}, row {number + 1}: epoch is '{printable(line['epoch'])}'; it must be a whole number "
+                            f"above {before}. Repair the log, or name another.")
         row["epoch"] = int(row["epoch"])
     return rows
 

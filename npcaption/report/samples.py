@@ -5,7 +5,7 @@ They stand in samples.json of the run directory, so that a resumed run keeps tho
     {"images": {"0": {"name": "a.jpg", "person": "a dog runs", "photo": "data:image/jpeg;base64,..."}, ...},
      "epochs": [{"epoch": 1, "followed": {"0": "a man"}, "drawn": {"7": "a dog"}}, ...]}
 
-Images have their numbers in the validation split. The followed ones are the same in every epoch, the drawn ones are others.
+Images have their numbers in the validation split. The followed ones are the same in every epoch, the drawn ones others.
 """
 import io
 import json
@@ -44,14 +44,14 @@ def read_samples(path):
         found = Samples(**json.loads(text))
         check(found)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise DataError(f"{path} holds no samples of a training, or is damaged. Remove it; the report does without.") from None
+        raise DataError(f"{path} holds no samples of a training, or is damaged. Remove it; reports do without.") from None
     return found
 
 
 def check(samples):
     """ValueError, or one of those that Python has for wrong types, if the parts are not as described above."""
     for image in samples.images.values():
-        if not all(isinstance(image[name], str) for name in ("name", "person", "photo")) or not PHOTO.fullmatch(image["photo"]):
+        if not (isinstance(image["name"], str) and isinstance(image["person"], str) and PHOTO.fullmatch(image["photo"])):
             raise ValueError
     numbers = [each["epoch"] for each in samples.epochs]
     if any(type(number) is not int for number in numbers) or numbers != sorted(set(numbers)):

@@ -54,8 +54,9 @@ def flag(row):
         return [f"--{name}" if row.value else f"--no-{name}"]
     if not element(row.kind):
         return valued(f"--{name}", str(row.value))
-    texts = list(map(str, row.value))
-    return [word for text in texts for word in valued(f"--{name}", text)] if element(row.kind) is str else [f"--{name}", *texts]
+    if element(row.kind) is str:
+        return [word for text in row.value for word in valued(f"--{name}", text)]
+    return [f"--{name}", *map(str, row.value)]
 
 
 def valued(flag, text):

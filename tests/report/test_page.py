@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from npcaption.config import PRESETS, override
-from npcaption.report.curves import Chart, Curve, Drawn, Line, charts_of, column
+from npcaption.report.curves import Drawn, Line, best_epoch, charts_of
 from npcaption.report.drawing import frame_of, picture, svg
 from npcaption.report.numbers import number
 from npcaption.report.page import render
@@ -98,11 +98,21 @@ def test_the_head_has_the_best_epoch_and_its_numbers():
 
 
 def test_the_average_counts_where_it_is_better_and_self_critical_training_is_judged_by_cider_d():
-    assert "Best epoch 3" in page_of(run([row(2), row(3, val_average=1.5)])).text
+    averaged = page_of(run([row(2), row(3, val_average=1.5)])).text
+    assert re.search(r"Best epoch 3\b.*Validation loss 1.500.*Bits per character 2.000", averaged)  # 4 bits are 3 nats
+    assert best_epoch([row(1), row(2, val_average=2.5), row(3, val_average=1.5)]) == (3, "val_average")
+    assert best_epoch([row(1, val=math.nan)]) == (None, None)
     rewarded = page_of(run([row(1, val_cider_d=0.25, reward=0.5, distinct=0.9, length=11.0), row(2, val_cider_d=0.125)])).text
     assert re.search(r"Best epoch 1\b.*CIDEr-D 25.00", rewarded)
     for title in "Reward", "Distinct samples", "Length of samples", "CIDEr-D":
         assert title in rewarded
+
+
+def test_a_ring_marks_the_best_epoch_on_the_curve_that_chose_it():
+    marked = {chart.title: [line.label for line in chart.lines if line.best == 2] for chart in charts_of(
+        [run([row(1, val_cider_d=0.1), row(2, val_cider_d=0.2, val=9.0), row(3)])])}
+    assert [title for title, labels in marked.items() if labels] == ["CIDEr-D"]
+    assert [line.best for line in charts_of([run([row(1), row(2)])])[0].lines] == [2, None, None]
 
 
 def test_what_is_no_number_is_said_in_the_table_and_left_out_of_the_line():
@@ -130,7 +140,7 @@ def test_whatever_the_numbers_are_all_of_a_drawing_lies_within_it(values, zero, 
 def test_one_epoch_is_a_dot_and_a_number():
     page = page_of(run([row(1)]))
     assert len([circle for circle in page.of("circle") if "dot" in circle["class"]]) == 8
-    assert "epoch 1" in page.text and not any("best" in circle["class"] for circle in page.of("circle"))
+    assert "epoch 1" in page.text
 
 
 def test_five_hundred_epochs_have_all_their_numbers_and_few_ticks_and_photographs():
@@ -228,4 +238,3 @@ def test_an_infinite_ratio_is_no_error():
 
 def test_a_chart_of_which_no_run_has_numbers_is_not_there():
     assert [chart.title for chart in charts_of([run([{"epoch": 1, "val": 2.0}])])] == ["Loss"]
-    assert Chart("a", "b", (Curve("c", column("d")),)).best is None

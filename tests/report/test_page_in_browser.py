@@ -58,7 +58,7 @@ def test_the_keyboard_reads_every_number_and_says_it(opened):
     plot = page.get_by_role("slider").first
     page.keyboard.press("Tab")
     assert plot.evaluate("element => element == document.activeElement")
-    assert "Loss" in plot.get_attribute("aria-label") and "best 2.000 in epoch 2" in plot.get_attribute("aria-label")
+    assert "Loss" in plot.get_attribute("aria-label") and "2.000 in the best epoch, 2" in plot.get_attribute("aria-label")
     for keys, epoch in [(["Home"], 1), (["ArrowRight"], 2), (["ArrowLeft", "ArrowLeft"], 1), (["End", "ArrowRight"], 11), (["PageDown"], 9)]:
         for key in keys:
             page.keyboard.press(key)
