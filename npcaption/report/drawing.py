@@ -72,7 +72,7 @@ def axes(chart, frame):
     first, last = chart.epochs[0], chart.epochs[-1]
     every = max(1, int(nice((frame.last - frame.first) / TICKS)))
     shown = range(-(-first // every) * every, last + 1, every)
-    for epoch in [first] * (not shown or shown[0] - first > every / 2) + [*shown]:
+    for epoch in [first] * (not shown or shown[0] - first >= every / 2) + [*shown]:
         parts.append(f'<text x="{frame.x(epoch):.1f}" y="{HEIGHT - 6}" text-anchor="middle">{epoch}</text>')
     return "".join(parts)
 

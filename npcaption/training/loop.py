@@ -26,7 +26,7 @@ from .run_folder import FILES, SCENES, RunFolder
 
 
 def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False):
-    """Train as configured; leave best.npz, last.npz, log.csv and report.html in the folder `out`.  -> Captioner of the best epoch
+    """Train as configured; leave checkpoints, log.csv and report.html in the folder `out`.  -> Captioner of the best epoch
 
     resume: continue from last.npz, to the same bits as without the break. save_minutes: between checkpoints within
     an epoch. debug_nan: check what every sublayer makes in every step. strict: fail instead of skipping unusable images.
@@ -118,12 +118,12 @@ def end_epoch(run, learning_rate):
         with weights():
             run.save(folder.best, checkpoints.to_caption)
     same, others = report.sample(run.captioner, run.data.val, state.epoch - 1)
-    try:                                                     # first: a killed run has the samples of every epoch that it counts
+    try:                                                     # first: after a kill, no completed epoch is without samples
         add_samples(folder.samples, run.data.val, state.epoch, same, others)
     finally:
         run.save(folder.last)
     folder.write_log(state.log)
-    folder.write_report(state.log, run.config)
+    folder.write_report(run.config)
     return row, better, others
 
 

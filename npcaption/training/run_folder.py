@@ -12,7 +12,7 @@ from ..config import ModelConfig
 from ..errors import CheckpointError, why
 from ..model import checkpoint as checkpoints
 from ..report.page import write_report
-from ..report.runs import RunRecord
+from ..report.runs import RunRecord, read_log
 from ..report.samples import read_samples
 from ..support.files import clear_unfinished, write_whole
 from ..support.settings import settings_of, shown
@@ -94,7 +94,8 @@ class RunFolder:
 
         CheckpointError names those that differ and may not.
         """
-        found, _ = checkpoints.load(self.last), read_samples(self.samples)  # damaged ones are refused before an epoch's work
+        found = checkpoints.load(self.last)
+        read_samples(self.samples)                           # damaged ones are refused now, not after an epoch's work
         was, now = found.config.to_json(), config.to_json()
         if config.training.begin:                            # the model's settings are those of that checkpoint
             now["model"] = was["model"]
@@ -131,10 +132,10 @@ class RunFolder:
                          for row in rows)
         write_whole(self.log, text.getvalue().encode())
 
-    def write_report(self, rows, config):
-        """The page of the run so far.  DataError if it cannot be written; the checkpoint is, by then."""
+    def write_report(self, config):
+        """The page of the run, of what is in the log.  DataError if it cannot be written"""
         path = str(self.path)
-        write_report(self.report, [RunRecord(path, path, rows, config, read_samples(self.samples))])
+        write_report(self.report, [RunRecord(path, path, read_log(self.log), config, read_samples(self.samples))])
 
     def last_good(self):
         """Sentence on the last intact checkpoint."""
