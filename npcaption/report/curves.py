@@ -82,13 +82,17 @@ CHARTS = (
     Chart("Use of the image", "bits per character lost with shuffled images", (GAP,), zero=True),
     Chart("CIDEr-D", "× 100, greedy captions of validation images", (
         Curve("validation", ("val_cider_d",), hundredfold, judge="val_cider_d"),
-        Curve("validation, averaged weights", ("val_cider_d_average",), hundredfold, judge="val_cider_d_average", **AVERAGED))),
-    Chart("Reward", "CIDEr-D × 100, sampled captions of training images", (Curve("reward", ("reward",), hundredfold, 1),)),
+        Curve("validation, averaged weights", ("val_cider_d_average",), hundredfold, judge="val_cider_d_average",
+              **AVERAGED))),
+    Chart("Reward", "CIDEr-D × 100, sampled captions of training images", (
+        Curve("reward", ("reward",), hundredfold, 1),)),
     Chart("Distinct samples", "% of an image’s sampled captions", (Curve("distinct", ("distinct",), hundredfold, 5),)),
     Chart("Length of samples", "tokens", (Curve("length", ("length",), colour=4),)),
     Chart("Bag of words", "nats per image, auxiliary loss", (Curve("training", ("train_bag",), **TRAINING),)),
-    Chart("Learning rate", "last step of the epoch", (Curve("learning rate", ("learning_rate",), colour=7),), zero=True),
-    Chart("Speed", "images per second", (Curve("images per second", ("images_per_second",), colour=5),), zero=True),
+    Chart("Learning rate", "last step of the epoch", (
+        Curve("learning rate", ("learning_rate",), colour=7),), zero=True),
+    Chart("Speed", "images per second", (
+        Curve("images per second", ("images_per_second",), colour=5),), zero=True),
 )
 KNOWN = {*AXES, *(column for chart in CHARTS for curve in chart.curves for column in curve.columns)}
 
@@ -96,7 +100,8 @@ KNOWN = {*AXES, *(column for chart in CHARTS for curve in chart.curves for colum
 def charts_of(runs):
     """[Drawn] of some RunRecords: the charts they have numbers for, and one for each column that is not known here."""
     columns = dict.fromkeys(name for run in runs for row in run.rows for name in row)
-    others = [Chart(name.replace("_", " "), f"column {name}", (Curve(name, (name,)),)) for name in columns if name not in KNOWN]
+    others = [Chart(name.replace("_", " "), f"column {name}", (Curve(name, (name,)),))
+              for name in columns if name not in KNOWN]
     drawn = [Drawn(chart.title, chart.unit, lines_of(chart, runs), chart.zero) for chart in (*CHARTS, *others)]
     return [chart for chart in drawn if chart.lines]
 
@@ -110,7 +115,8 @@ def lines_of(chart, runs):
             values = values_of(curve, run.rows)
             if values and (alone or curve.compared):
                 group, colour = (curve.label, curve.colour) if alone else (run.name, number)
-                lines.append(Line(group, curve.label, values, colour, curve.dotted, best if curve.judge == judge else None))
+                marked = best if curve.judge == judge else None
+                lines.append(Line(group, curve.label, values, colour, curve.dotted, marked))
     return lines
 
 

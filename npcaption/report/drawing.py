@@ -117,6 +117,7 @@ def picture(charts):
                      f'<text x="{LEFT}" y="-6">{text(chart.unit)}</text>{drawn(chart)}</g>')
     x, y = 1.5 * LEFT, height - 16
     for name, colour in {line.group: line.colour for line in charts[0].lines}.items():
-        parts.append(f'<path class="line c{colour}" d="M{x:.0f} {y - 4}h16"/><text x="{x + 21:.0f}" y="{y}">{text(name)}</text>')
+        parts.append(f'<path class="line c{colour}" d="M{x:.0f} {y - 4}h16"/>'
+                     f'<text x="{x + 21:.0f}" y="{y}">{text(name)}</text>')
         x += 44 + 6.2 * len(name)                            # pixels of a letter, about
     return "\n".join([*parts, "</svg>\n"])

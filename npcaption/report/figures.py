@@ -54,7 +54,8 @@ def about(chart):
     said = []
     for line in chart.lines:
         first, end = min(line.values), max(line.values)
-        sentence = f"{name_of(line)} from {number(line.values[first])} in epoch {first} to {number(line.values[end])} in epoch {end}"
+        sentence = (f"{name_of(line)} from {number(line.values[first])} in epoch {first} "
+                    f"to {number(line.values[end])} in epoch {end}")
         if line.best in line.values:
             sentence += f", {number(line.values[line.best])} in the best epoch, {line.best}"
         said.append(sentence)

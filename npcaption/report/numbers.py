@@ -34,8 +34,8 @@ def table(head, rows, kind="", caption=""):
     lines = ["<tr>" + "".join(f"<td>{cell}</td>" if i else f'<th scope="row">{cell}</th>'
                               for i, cell in enumerate(row)) + "</tr>" for row in rows]
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    return (f'<div class="table {kind}" tabindex="0" role="group" aria-label="{caption}"><table><thead><tr>{heads}</tr></thead>'
-            "<tbody>" + "\n".join(lines) + "</tbody></table></div>")
+    return (f'<div class="table {kind}" tabindex="0" role="group" aria-label="{caption}"><table>'
+            f"<thead><tr>{heads}</tr></thead><tbody>" + "\n".join(lines) + "</tbody></table></div>")
 
 
 def folded(summary, content):

@@ -26,9 +26,9 @@ def render(runs, now=None):
     else:
         about = dict(heading=text(runs[0].path), summary=tables.summary(runs[0]), sections="\n".join(single(runs[0])),
                      facts=f"{state(runs[0])} · {now}")
-    script = source("page.js")
+    style, script = source("drawing.css") + source("page.css"), source("page.js")
     return Template(source("page.html")).substitute(
-        about, title=", ".join(text(run.name) for run in runs), style=source("drawing.css") + source("page.css"), script=script,
+        about, title=", ".join(text(run.name) for run in runs), style=style, script=script,
         hash=b64encode(sha256(script.encode()).digest()).decode())
 
 

@@ -41,9 +41,9 @@ def compared(runs):
 
 
 def by_epoch(samples):
-    """The samples of each epoch, the newest first; of more than EPOCHS every second, third, ... -> (HTML, 1, 2, 3, ...)"""
+    """The samples of each epoch, the newest first; of more than EPOCHS every second, third, ... -> (HTML, 1, 2, ...)"""
     every, parts = max(1, -(-len(samples.epochs) // EPOCHS)), []
     for epoch in samples.epochs[::-every]:
         parts.append(f"<h3>Epoch {epoch['epoch']}</h3>")
-        parts += [card(samples.images[key], f"<p><q>{text(caption)}</q></p>") for key, caption in epoch["drawn"].items()]
+        parts += [card(samples.images[key], f"<p><q>{text(said)}</q></p>") for key, said in epoch["drawn"].items()]
     return "\n".join(parts), every

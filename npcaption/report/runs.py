@@ -86,8 +86,9 @@ def read_log(path):
     for number, (row, line) in enumerate(zip(rows, lines)):
         before = rows[number - 1]["epoch"] if number else 0
         if not before < row.get("epoch", math.nan) < LAST or row["epoch"] % 1:
-            raise DataError(f"{path}, row {number + 1}: epoch is '{printable(line['epoch'])}'; it must be a whole number "
-                            f"above {before}. Repair the log, or name another.")
+            found = printable(line["epoch"])
+            raise DataError(f"{path}, row {number + 1}: epoch is '{found}'; it must be a whole number above {before}. "
+                            f"Repair the log, or name another.")
         row["epoch"] = int(row["epoch"])
     return rows
 

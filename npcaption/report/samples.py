@@ -44,14 +44,14 @@ def read_samples(path):
         found = Samples(**json.loads(text))
         check(found)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise DataError(f"{path} holds no samples of a training, or is damaged. Remove it; reports do without.") from None
+        raise DataError(f"{path} holds no samples, or is damaged. Remove it; reports do without.") from None
     return found
 
 
 def check(samples):
     """ValueError, or one of those that Python has for wrong types, if the parts are not as described above."""
     for image in samples.images.values():
-        if not (isinstance(image["name"], str) and isinstance(image["person"], str) and PHOTO.fullmatch(image["photo"])):
+        if not PHOTO.fullmatch(image["photo"]) or {type(image["name"]), type(image["person"])} != {str}:
             raise ValueError
     numbers = [each["epoch"] for each in samples.epochs]
     if any(type(number) is not int for number in numbers) or numbers != sorted(set(numbers)):

@@ -78,8 +78,9 @@ def settings_compared(runs):
     differing = [line for line in zip(*rows) if any(row.value != line[0].value for row in line)]
     if not differing:
         return "<p>All settings are the same.</p>"
-    return table(["setting", *(text(run.name) for run in runs), "meaning"],
-                 [[line[0].name, *(value(row.value) for row in line), meaning(line[0])] for line in differing], "settings all", "Settings that differ between the runs")
+    lines = [[line[0].name, *(value(row.value) for row in line), meaning(line[0])] for line in differing]
+    head = ["setting", *(text(run.name) for run in runs), "meaning"]
+    return table(head, lines, "settings all", "Settings that differ between the runs")
 
 
 def command(run):

@@ -62,17 +62,22 @@ class Page(HTMLParser):
 
 
 def row(epoch, **changes):
-    return {"epoch": epoch, "step": 10 * epoch, "train": 2.5 / epoch, "val": 2.0 + (epoch - 2) ** 2, "val_bits_per_character": 4.0,
-            "val_shuffled": 9.5, "learning_rate": 3e-4, "images_per_second": 250.0, "seconds": 4.0} | changes
+    return {"epoch": epoch, "step": 10 * epoch, "train": 2.5 / epoch, "val": 2.0 + (epoch - 2) ** 2,
+            "val_bits_per_character": 4.0, "val_shuffled": 9.5, "learning_rate": 3e-4, "images_per_second": 250.0,
+            "seconds": 4.0} | changes
 
 
 def samples(*epochs, name="a.jpg"):
     image = {"name": name, "person": f"person of {name}", "photo": "data:image/jpeg;base64,/9j/"}
     return Samples({"0": image, "7": image | {"name": "b.jpg"}},
-                   [{"epoch": epoch, "followed": {"0": f"same {epoch // 2}"}, "drawn": {"7": f"drawn {epoch}"}} for epoch in epochs])
+                   [{"epoch": epoch, "followed": {"0": f"same {epoch // 2}"}, "drawn": {"7": f"drawn {epoch}"}}
+                    for epoch in epochs])
 
 
-def run(rows, name="a", config=None, found=Samples({}, [])):
+NO_SAMPLES = Samples({}, [])
+
+
+def run(rows, name="a", config=None, found=NO_SAMPLES):
     return RunRecord(name, f"runs/{name}", rows, config, found)
 
 
@@ -94,7 +99,8 @@ def test_the_numbers_of_each_curve_stand_in_a_table_below_it():
 
 def test_the_head_has_the_best_epoch_and_its_numbers():
     told = page_of(run([row(1), row(2, images_per_second=150.0), row(3)])).text
-    assert re.search(r"Best epoch 2\b.*Validation loss 2.000.*Bits per character 4.000.*Shuffled images 15.00.*Speed 217", told)
+    assert re.search(r"Best epoch 2\b.*Validation loss 2.000.*Bits per character 4.000.*Shuffled images 15.00", told)
+    assert "Speed 217" in told
 
 
 def test_the_average_counts_where_it_is_better_and_self_critical_training_is_judged_by_cider_d():
@@ -102,7 +108,8 @@ def test_the_average_counts_where_it_is_better_and_self_critical_training_is_jud
     assert re.search(r"Best epoch 3\b.*Validation loss 1.500.*Bits per character 2.000", averaged)  # 4 bits are 3 nats
     assert best_epoch([row(1), row(2, val_average=2.5), row(3, val_average=1.5)]) == (3, "val_average")
     assert best_epoch([row(1, val=math.nan)]) == (None, None)
-    rewarded = page_of(run([row(1, val_cider_d=0.25, reward=0.5, distinct=0.9, length=11.0), row(2, val_cider_d=0.125)])).text
+    rewarded = row(1, val_cider_d=0.25, reward=0.5, distinct=0.9, length=11.0)
+    rewarded = page_of(run([rewarded, row(2, val_cider_d=0.125)])).text
     assert re.search(r"Best epoch 1\b.*CIDEr-D 25.00", rewarded)
     for title in "Reward", "Distinct samples", "Length of samples", "CIDEr-D":
         assert title in rewarded
@@ -124,7 +131,8 @@ def test_what_is_no_number_is_said_in_the_table_and_left_out_of_the_line():
     assert drawn.count('<circle class="dot c0"') == 1 and drawn.count('<path class="line c0"') == 1
 
 
-@pytest.mark.parametrize("values", [[], [math.nan], [0.0], [5e-324], [-7.0], [1e29, -1e29], [1e300, 1.0], [3.0, 3.0, 3.0], [1e-12, 2e-12]])
+@pytest.mark.parametrize("values", [[], [math.nan], [0.0], [5e-324], [-7.0], [1e29, -1e29], [1e300, 1.0],
+                                    [3.0, 3.0, 3.0], [1e-12, 2e-12]])
 @pytest.mark.parametrize("zero", [True, False])
 @pytest.mark.parametrize("first", [1, 2 ** 31 - 9])
 def test_whatever_the_numbers_are_all_of_a_drawing_lies_within_it(values, zero, first):
@@ -185,7 +193,8 @@ def test_the_settings_that_differ_come_first_and_the_command_resumes():
 
 def test_the_samples_stand_beside_their_images_the_newest_first():
     page = page_of(run([row(epoch) for epoch in (1, 2, 3)], found=samples(1, 2, 3)))
-    assert [text for text in page.texts if text.startswith(("same", "drawn"))] == ["same 0", "same 1", "drawn 3", "drawn 2", "drawn 1"]
+    captions = [text for text in page.texts if text.startswith(("same", "drawn"))]
+    assert captions == ["same 0", "same 1", "drawn 3", "drawn 2", "drawn 1"]
     assert {"person: person of a.jpg", "a.jpg", "b.jpg"} <= set(page.texts)
 
 
@@ -219,21 +228,23 @@ def test_without_a_script_nothing_is_promised_that_would_not_work():
 
 
 @pytest.mark.parametrize("value, shown", [
-    (None, "–"), (math.nan, "NaN"), (-math.inf, "−∞"), (0.0, "0"), (1.45785, "1.458"), (359.46, "359.5"), (12345.6, "12,346"),
-    (0.0003, "0.0003"), (-0.04537, "−0.0454"), (2.7e-12, "2.7e−12"), (1e29, "1e29"), (1.0, "1.000"), (9999.7, "10,000")])
+    (None, "–"), (math.nan, "NaN"), (-math.inf, "−∞"), (0.0, "0"), (1.45785, "1.458"), (359.46, "359.5"),
+    (12345.6, "12,346"), (0.0003, "0.0003"), (-0.04537, "−0.0454"), (2.7e-12, "2.7e−12"), (1e29, "1e29"),
+    (1.0, "1.000"), (9999.7, "10,000")])
 def test_numbers_are_short_and_lose_no_digit_that_counts(value, shown):
     assert number(value) == shown
 
 
 def test_the_picture_for_documents_is_one_file_with_a_legend():
-    charts = [chart for chart in charts_of([run([row(1), row(2)], "<a>"), run([row(1)], "b")]) if chart.title in ("Loss", "Speed")]
-    drawn = picture(charts)
+    charts = charts_of([run([row(1), row(2)], "<a>"), run([row(1)], "b")])
+    drawn = picture([chart for chart in charts if chart.title in ("Loss", "Speed")])
     assert drawn.startswith("<svg xmlns=") and drawn.count("&lt;a&gt;") == 1 and drawn.count("stroke-dasharray") >= 1
     assert {"Loss", "Speed"} <= set(re.findall(r'class="title"[^>]*>([^<]*)', drawn))
 
 
 def test_an_infinite_ratio_is_no_error():
-    assert charts_of([run([row(1, val=0.0)])]) and charts_of([run([row(1, val=1e-320, train=1e300)])])
+    for changes in {"val": 0.0}, {"val": 1e-320, "train": 1e300}:
+        assert page_of(run([row(1, **changes)]))
 
 
 def test_a_chart_of_which_no_run_has_numbers_is_not_there():

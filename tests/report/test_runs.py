@@ -28,13 +28,15 @@ def test_columns_of_another_version_stay_and_missing_ones_do_not_disturb(tmp_pat
     assert rows[2] == {"epoch": 6, "perplexity": -math.inf, "note": 1} and rows[3] == {"epoch": 7}
 
 
-@pytest.mark.parametrize("text", ["", "epoch,val\n", "loss\n3\n", b"\xff\xfe\0\0", b"\x89PNG\r\n\x1a\n" * 9, "epoch\n" + "1" * 200000])
+@pytest.mark.parametrize("text", ["", "epoch,val\n", "loss\n3\n", b"\xff\xfe\0\0", b"\x89PNG\r\n\x1a\n" * 9,
+                                  "epoch\n" + "1" * 200000])
 def test_a_file_that_is_no_log_is_refused(text, tmp_path):
     with pytest.raises(DataError, match="log.csv.*run directory"):
         read_log(log(tmp_path, text))
 
 
-@pytest.mark.parametrize("epochs, row", [("1\n1", 2), ("2\n1", 2), ("1.5", 1), ("0", 1), ("nan", 1), ("1\nepoch", 2), ("1e300", 1), ("-1", 1)])
+@pytest.mark.parametrize("epochs, row", [("1\n1", 2), ("2\n1", 2), ("1.5", 1), ("0", 1), ("nan", 1), ("1\nepoch", 2),
+                                         ("1e300", 1), ("-1", 1)])
 def test_epochs_that_are_none_or_do_not_increase_are_refused_with_their_row(epochs, row, tmp_path):
     with pytest.raises(DataError, match=f"log.csv, row {row}: epoch is .*must be a whole number above"):
         read_log(log(tmp_path, f"epoch\n{epochs}\n"))
@@ -46,7 +48,8 @@ def test_a_folder_without_a_checkpoint_or_samples_has_its_log(tmp_path):
     assert len(run.rows) == 2 and run.config is None and run.samples.epochs == []
 
 
-@pytest.mark.parametrize("name, told", [("absent", "There is no run directory"), (".", "holds no log.csv: no epoch is complete")])
+@pytest.mark.parametrize("name, told", [("absent", "There is no run directory"),
+                                        (".", "holds no log.csv: no epoch is complete")])
 def test_a_folder_without_a_log_is_refused(name, told, tmp_path):
     with pytest.raises(DataError, match=told):
         read_runs([str(tmp_path / name)])
@@ -84,7 +87,8 @@ EPOCH = {"epoch": 1, "followed": {"0": "a man"}, "drawn": {}}
 
 @pytest.mark.parametrize("found", [
     "half", [], {}, {"images": {}, "epochs": [EPOCH]}, {"images": {"0": IMAGE}, "epochs": [EPOCH, EPOCH]},
-    {"images": {"0": IMAGE}, "epochs": [EPOCH | {"followed": {"0": None}}]}, {"images": {"0": IMAGE}, "epochs": [{"epoch": 1}]},
+    {"images": {"0": IMAGE}, "epochs": [EPOCH | {"followed": {"0": None}}]},
+    {"images": {"0": IMAGE}, "epochs": [{"epoch": 1}]},
     {"images": {"0": IMAGE | {"photo": "https://example.org/a.jpg"}}, "epochs": []},
     {"images": {"0": IMAGE | {"photo": IMAGE["photo"] + '" onload="x'}}, "epochs": []}, {"images": [], "epochs": 3},
     {"images": {"0": IMAGE | {"person": 7}}, "epochs": []}, {"images": {}, "epochs": [], "more": 1}])
@@ -95,5 +99,6 @@ def test_samples_that_are_none_are_refused_with_the_way_out(found, tmp_path):
 
 
 def test_samples_as_described_are_read(tmp_path):
-    (tmp_path / "samples.json").write_text(json.dumps({"images": {"0": IMAGE}, "epochs": [EPOCH, EPOCH | {"epoch": 2}]}))
+    found = {"images": {"0": IMAGE}, "epochs": [EPOCH, EPOCH | {"epoch": 2}]}
+    (tmp_path / "samples.json").write_text(json.dumps(found))
     assert read_samples(tmp_path / "samples.json").until(1).epochs == [EPOCH]

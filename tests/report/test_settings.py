@@ -12,7 +12,8 @@ from npcaption.training import cli, loop
 PHOTOGRAPHS = {name: override(preset, data=["my photos", "-b"]) for name, preset in PRESETS.items() if name != "shapes"}
 CHANGED = {
     "shapes": PRESETS["shapes"],
-    "scenes and another size": override(PRESETS["shapes"], scenes=400, image_size=32, epochs=3, learning_rate=1e-7, tied=True),
+    "scenes and another size": override(PRESETS["shapes"], scenes=400, image_size=32, epochs=3, learning_rate=1e-7,
+                                        tied=True),
     "shapes with the settings of photographs": override(PRESETS["flickr8k"], bag_weight=0.0, flip=False),
     "no convolutions": override(PHOTOGRAPHS["flickr8k"], convolutions=[], beta2=0.1 + 0.2),
     "no limit of the norm": override(PHOTOGRAPHS["flickr8k"], clip_norm=float("inf"), crop=0),
@@ -53,4 +54,5 @@ def test_the_nearest_preset_is_the_one_that_was_chosen(name):
 def test_the_command_is_the_one_of_how_the_process_was_called(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "npcaption.report", "runs/a"])
     monkeypatch.setattr(sys, "argv", ["npcaption/report/__main__.py", "runs/a"])
-    assert resuming_command(PRESETS["shapes"], "runs/a") == "python -m npcaption.train --preset shapes --out runs/a --resume"
+    command = resuming_command(PRESETS["shapes"], "runs/a")
+    assert command == "python -m npcaption.train --preset shapes --out runs/a --resume"

@@ -13,9 +13,10 @@ from npcaption.report.cli import main
 from npcaption.report.samples import add_samples, read_samples
 from npcaption.training import loop, run_folder
 from npcaption.training.preparation import Run
+from npcaption.training.run_folder import RunFolder
 
-TINY = override(Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=16, max_length=12)), data="shapes", epochs=3,
-                limit=16, batch_size=8, engine="numpy")
+TINY = override(Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=16, max_length=12)),
+                data="shapes", epochs=3, limit=16, batch_size=8, engine="numpy")
 
 
 def train(out, **changes):
@@ -43,7 +44,7 @@ def test_the_report_has_the_log_the_samples_and_the_command(calm):
 
 def test_the_report_can_be_read_while_it_trains(tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(loop, "stop_if_asked", lambda run, _: shown.append(run.folder.report.read_text(encoding="utf-8")))
+    monkeypatch.setattr(loop, "stop_if_asked", lambda run, _: shown.append(run.folder.report.read_bytes().decode()))
     train(tmp_path / "run")
     assert [f"{epoch} of 3</dd>" in html for epoch, html in enumerate(shown, 1)] == [True] * 3
     assert ["reload" in html for html in shown] == [True, True, False]
@@ -59,15 +60,22 @@ class Killed(BaseException):
     """As a kill: nothing catches it."""
 
 
-@pytest.mark.parametrize("method", ["save", "write_log", "write_report"])
-def test_a_run_that_is_killed_anywhere_at_the_end_of_an_epoch_has_all_samples_when_it_is_resumed(calm, tmp_path, monkeypatch, method):
-    def killing(self, *arguments, of=getattr(Run if method == "save" else run_folder.RunFolder, method)):
-        if epochs_in(tmp_path / "run" / "samples.json") == [1, 2]:
+# Of the saves the first is before the first step, then two an epoch: best.npz and last.npz.
+@pytest.mark.parametrize("of, method, number", [(Run, "save", 3), (Run, "save", 4), (Run, "save", 5),
+                                                (RunFolder, "write_log", 2)])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_killed_run_has_all_samples_when_resumed(calm, tmp_path, monkeypatch, of, method, number, done):
+    real, calls = getattr(of, method), []
+
+    def killing(self, *arguments):
+        calls.append(arguments)
+        if done or len(calls) < number:
+            real(self, *arguments)
+        if len(calls) == number:
             raise Killed
-        of(self, *arguments)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Run if method == "save" else run_folder.RunFolder, method, killing)
+        patch.setattr(of, method, killing)
         train(tmp_path / "run")
     train(tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "samples.json").read_bytes() == (calm / "samples.json").read_bytes()
@@ -102,7 +110,8 @@ def test_damaged_samples_are_refused_before_any_work(calm, tmp_path):
 
 
 def test_a_photograph_that_is_gone_is_shown_as_the_model_sees_it(tmp_path, monkeypatch):
-    split = Split(np.full((2, 8, 8, 3), 99, np.uint8), [("a dog",)] * 2, ["a", "b"], [tmp_path / "a.jpg", tmp_path / "b.jpg"])
+    files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    split = Split(np.full((2, 8, 8, 3), 99, np.uint8), [("a dog",)] * 2, ["a", "b"], files)
     add_samples(tmp_path / "samples.json", split, 1, {0: "a cat"}, {1: "a cow"})
     add_samples(tmp_path / "samples.json", split, 2, {0: "a dog"}, {0: "a dog"})
     found = json.loads((tmp_path / "samples.json").read_text())
