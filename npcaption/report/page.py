@@ -14,6 +14,7 @@ from .numbers import folded, text
 HERE = Path(__file__).parent
 
 KEY = "Ring: the best epoch. Dotted: training, in bits per character by validation’s ratio to nats per token."
+HISTORY = f"Captions of validation images, with the epoch in which each first came; at most {photographs.CHANGES}."
 HINT = "<span hidden> Point at a chart to read its numbers, or press the tab and arrow keys; all charts follow.</span>"
 
 
@@ -55,9 +56,8 @@ def single(run):
     yield from section("Curves", curves([run]))
     if run.samples.epochs:
         same, (drawn, every) = photographs.followed(run.samples), photographs.by_epoch(run.samples)
-        yield from section("The same images, epoch by epoch", photos(same),
-                           "Captions of validation images, with the epoch in which each first came.")
-        told = f" Every {every}th epoch is shown; samples.json has all." if every > 1 else ""
+        yield from section("The same images, epoch by epoch", photos(same), HISTORY)
+        told = f" One epoch in {every} is shown; samples.json has all." if every > 1 else ""
         yield from section("Samples of each epoch", photos(drawn), f"Other validation images each time.{told}")
     if run.config:
         yield from section("Settings", tables.settings(run))

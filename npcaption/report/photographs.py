@@ -2,6 +2,7 @@
 from .numbers import text
 
 EPOCHS = 60         # whose samples are shown: more would make a page of many megabytes
+CHANGES = 6         # of an image's captions
 
 
 def card(image, content):
@@ -23,8 +24,9 @@ def followed(samples):
 
 
 def history(changes):
-    """[(epoch, caption)] -> a list of the first, and of the last few"""
-    few = changes if len(changes) <= 6 else [changes[0], *changes[-5:]]
+    """[(epoch, caption)] -> a list of them, or of CHANGES at equal distances from the first to the last"""
+    count = min(CHANGES, len(changes))
+    few = [changes[i * (len(changes) - 1) // max(1, count - 1)] for i in range(count)]
     return "<ol>" + "".join(f"<li><span>{epoch}</span><q>{text(caption)}</q></li>" for epoch, caption in few) + "</ol>"
 
 

@@ -67,10 +67,10 @@ def add_samples(path, split, epoch, followed, drawn):
     Later epochs that are in the file were not completed: a resumed training comes to them again.
     """
     known = read_samples(path).until(epoch - 1)
-    images = {number: known.images.get(str(number)) or described(split, number) for number in {**followed, **drawn}}
-    for samples in known.epochs:
-        images |= {number: known.images[str(number)] for kind in KINDS for number in map(int, samples[kind])}
-    epochs = [*known.epochs, {"epoch": epoch, "followed": followed, "drawn": drawn}]
+    new = [{str(number): caption for number, caption in captions.items()} for captions in (followed, drawn)]
+    epochs = [*known.epochs, {"epoch": epoch, **dict(zip(KINDS, new))}]
+    shown = dict.fromkeys(number for samples in epochs for kind in KINDS for number in samples[kind])
+    images = {number: known.images.get(number) or described(split, int(number)) for number in shown}
     write_whole(path, json.dumps({"images": images, "epochs": epochs}).encode())
 
 

@@ -155,7 +155,8 @@ def test_five_hundred_epochs_have_all_their_numbers_and_few_ticks_and_photograph
     page = page_of(run([row(epoch) for epoch in range(1, 501)], found=samples(*range(1, 501))))
     assert len(table_of(page, "epoch", "learning rate")) == 500
     assert all(drawing.count("<text") < 16 for drawing in re.findall(r"<svg.*?</svg>", page.html))
-    assert len(page.of("img")) <= 61 and "Every 9th epoch" in page.text and "drawn 500" in page.text
+    assert [int(text[5:]) for text in page.texts if text.startswith("same ")] == [0, 50, 100, 150, 200, 250]
+    assert len(page.of("img")) <= 61 and "One epoch in 9" in page.text and "drawn 500" in page.text
 
 
 def test_columns_of_another_version_have_a_chart_and_missing_ones_none():
