@@ -14,7 +14,7 @@ from .numbers import folded, text
 HERE = Path(__file__).parent
 
 KEY = "Ring: the best epoch. Dotted: training, in bits per character by validation’s ratio to nats per token."
-HISTORY = f"Captions of validation images, with the epoch in which each first came; at most {photographs.CHANGES}."
+HISTORY = f"Captions of validation images, each with the epoch that it began in; at most {photographs.CHANGES}."
 HINT = "<span hidden> Point at a chart to read its numbers, or press the tab and arrow keys; all charts follow.</span>"
 
 

@@ -57,7 +57,8 @@ def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
                 say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} on the validation images, greedy.")
                 run.save(folder.best, checkpoints.to_caption)
             run.save(folder.last)                            # whenever it is killed, there is something to resume
-        say(f"{printable(folder.report)} will show curves and samples, written anew after each epoch.")
+        if run.state.epoch < run.config.training.epochs:
+            say(f"{printable(folder.report)} will show curves and samples, written anew after each epoch.")
         fit(run, say, save_minutes)
         return finish(run, say)
 
