@@ -3,23 +3,25 @@
     python -m npcaption.evaluate --checkpoint npcaption/weights/flickr8k.npz --data flickr8k --split test --json test.json
     python -m benchmarks.results --scores test.json                          markdown, to standard output
     python -m benchmarks.results --spread seed0.json seed1.json seed2.json    markdown: a recipe's mean over seeds
-    python -m benchmarks.results --logs runs/*/log.csv --out curves.png    a picture (pip install -e '.[plot]')
+    python -m benchmarks.results --logs runs/*/log.csv --out curves.svg    a picture
 
 No caption of the data set's is printed, only what the model says.
 """
 import argparse
-import csv
 import json
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 
 from npcaption.errors import ConfigError
+from npcaption.report.curves import charts_of
+from npcaption.report.drawing import picture
+from npcaption.report.runs import read_runs
 from npcaption.support.command import arguments, command
+from npcaption.support.files import write_whole
 
 SEED, DRAWN, EXTREMES = 8000, 12, 6
-COLOURS = ["#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee"]
+CHARTS = "Bits per character", "Use of the image"
 
 
 def markdown(result):
@@ -75,28 +77,9 @@ def spread(results):
 
 
 def curves(logs, out):
-    """Bits per character of training and validation, and what looking is worth, by epoch."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("The picture needs matplotlib: pip install -e '.[plot]'") from None
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    loss, gap = figure.subplots(1, 2)
-    for colour, path in zip(cycle(COLOURS), logs):
-        with open(path) as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        epochs, path = [row["epoch"] for row in rows], Path(path)
-        name = path.parent.name if path.stem == "log" else path.stem
-        bits = [row["val_bits_per_character"] / row["val"] for row in rows]  # of a nat per token
-        loss.plot(epochs, [b * row["train"] for b, row in zip(bits, rows)], color=colour, linestyle=":")
-        loss.plot(epochs, [row["val_bits_per_character"] for row in rows], color=colour, label=name)
-        gap.plot(epochs, [b * (row["val_shuffled"] - row["val"]) for b, row in zip(bits, rows)], color=colour, label=name)
-    loss.set(xlabel="epoch", ylabel="bits per character", title="loss: validation, and dotted training", ylim=(0.7, 2))
-    gap.set(xlabel="epoch", ylabel="bits per character", title="what looking is worth: shuffled minus validation loss")
-    for axes in (loss, gap):
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.savefig(out, dpi=110)
+    """Bits per character of training and validation, and what looking is worth, by epoch, as SVG."""
+    charts = {chart.title: chart for chart in charts_of(read_runs(logs))}
+    write_whole(out, picture([charts[title] for title in CHARTS]).encode())
 
 
 def main():
@@ -106,7 +89,7 @@ def main():
     parser.add_argument("--spread", nargs="+", metavar="FILE", default=[],
                         help="what it wrote of the same recipe, two seeds or more")
     parser.add_argument("--logs", nargs="+", metavar="FILE", default=[], help="log.csv of some runs")
-    parser.add_argument("--out", metavar="FILE", default="curves.png", help="where the curves go")
+    parser.add_argument("--out", metavar="FILE", default="curves.svg", help="where the curves go")
     options = arguments(parser)
     if not options.scores and not options.spread and not options.logs:
         raise ConfigError("There is nothing to show: name --scores, --spread or --logs.")

@@ -9,6 +9,7 @@ from .support.settings import suggestion
 COMMANDS = {"train": ("training", "train a captioner, or resume its training"),
             "sample": ("captioning", "caption images"),
             "evaluate": ("evaluate", "score a model beside baselines"),
+            "report": ("report", "show training runs on a page: curves, samples, settings"),
             "gradcheck": ("gradcheck", "check every gradient against a numerical one"),
             "trace": ("trace", "follow one photograph from the pixels to the loss and back"),
             "exercises": ("exercises", "learn: write gradients yourself and be told what is wrong"),

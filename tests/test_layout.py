@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "npcaption"
 
 # Each line may import from the lines below it, and from itself.
-FLOORS = [("__main__", "train", "sample", "__init__"), ("exercises", "trace"), ("export",), ("training",), ("evaluate",),
+FLOORS = [("__main__", "train", "sample", "__init__"), ("exercises", "trace"), ("export",), ("training",), ("report",), ("evaluate",),
           ("captioning",), ("gradcheck",), ("data",), ("pretrained",), ("model",), ("layers", "kernels"), ("tokenizers",),
           ("config",), ("errors", "support"), ("weights",)]
 FLOOR = {place: number for number, places in enumerate(FLOORS) for place in places}

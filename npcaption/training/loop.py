@@ -16,6 +16,7 @@ from ..evaluate.losses import losses
 from ..evaluate.scores import decode_all
 from ..model import checkpoint as checkpoints
 from ..model.batch import target_tokens
+from ..report.samples import add_samples
 from ..support.command import as_called, quoted, sibling
 from ..support.progress import progress
 from . import report, schedule
@@ -25,7 +26,7 @@ from .run_folder import FILES, SCENES, RunFolder
 
 
 def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False):
-    """Train as configured; leave best.npz, last.npz and log.csv in the folder `out`.  -> Captioner of the best epoch
+    """Train as configured; leave checkpoints, log.csv and report.html in the folder `out`.  -> Captioner of the best epoch
 
     resume: continue from last.npz, to the same bits as without the break. save_minutes: between checkpoints within
     an epoch. debug_nan: check what every sublayer makes in every step. strict: fail instead of skipping unusable images.
@@ -57,6 +58,8 @@ def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
                 say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} on the validation images, greedy.")
                 run.save(folder.best, checkpoints.to_caption)
             run.save(folder.last)                            # whenever it is killed, there is something to resume
+        if run.state.epoch < run.config.training.epochs:
+            say(f"{printable(folder.report)} will show curves and samples, written anew after each epoch.")
         fit(run, say, save_minutes)
         return finish(run, say)
 
@@ -67,10 +70,10 @@ def fit(run, say, save_minutes):
     with Interrupts() as interrupts:
         for epoch in range(state.epoch, epochs):
             learning_rate = train_epoch(run, epoch, interrupts, save_minutes)
-            row, better = end_epoch(run, learning_rate)
+            row, better, drawn = end_epoch(run, learning_rate)
             left = (time.perf_counter() - began) / (state.step - first) * (epochs * run.steps - state.step)
             say(report.epoch_line(row, epochs, better, left))
-            say(report.samples(run.captioner, run.data.val, epoch))
+            say(report.sample_lines(run.data.val, drawn))
             stop_if_asked(run, interrupts)
 
 
@@ -99,7 +102,7 @@ def train_epoch(run, epoch, interrupts, save_minutes):
 
 
 def end_epoch(run, learning_rate):
-    """Validate, log and save -> the log's row, and whether the epoch is the best so far
+    """Validate, sample, log and save -> the log's row, whether the epoch is the best so far, captions of a few images
 
     Weights and their average are validated both, and the better ones are saved.
     """
@@ -116,9 +119,14 @@ def end_epoch(run, learning_rate):
     if better:
         with weights():
             run.save(folder.best, checkpoints.to_caption)
-    run.save(folder.last)
+    same, others = report.sample(run.captioner, run.data.val, state.epoch - 1)
+    try:                                                     # first: after a kill, no completed epoch is without samples
+        add_samples(folder.samples, run.data.val, state.epoch, same, others)
+    finally:
+        run.save(folder.last)
     folder.write_log(state.log)
-    return row, better
+    folder.write_report(run.config)
+    return row, better, others
 
 
 def validated(run, label):

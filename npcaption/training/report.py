@@ -8,7 +8,7 @@ from ..errors import printable
 from ..model.objectives import OBJECTIVES
 from ..support.progress import clock
 
-SAMPLES = 3  # validation images captioned after every epoch
+SAMPLES = 3  # validation images captioned after every epoch, others each time, and as many that are always the same
 SCENES = 10  # generated test scenes shown at the end
 
 
@@ -50,13 +50,19 @@ def epoch_line(row, epochs, better, seconds_left):
             + f"{'  best' if better else ''}  {row['images_per_second']:.0f} images/s, {clock(seconds_left)} left")
 
 
-def samples(captioner, split, epoch):
-    """A few validation images, others each epoch: what the model says and what a person said."""
-    count = min(SAMPLES, len(split.names))
-    chosen = (np.arange(count) + epoch * count) % len(split.names)
-    captions = captioner.captions(list(split.inputs[chosen]))
+def sample(captioner, split, epoch):
+    """Captions of a few validation images -> {number: caption} of the same ones each epoch, and of others each epoch"""
+    size, count = len(split.names), min(SAMPLES, len(split.names))
+    same, others = np.arange(count) * size // count, (np.arange(count) + epoch * count) % size
+    numbers = np.union1d(same, others)
+    captions = dict(zip(numbers.tolist(), captioner.captions(list(split.inputs[numbers]))))
+    return tuple({number: captions[number] for number in chosen.tolist()} for chosen in (same, others))
+
+
+def sample_lines(split, captions):
+    """What the model says and what a person said.  captions {number of an image: caption}"""
     return "\n".join(f"    {printable(split.names[i])}\n        model:  {caption}\n"
-                     f"        person: {split.captions[i][0].lower()}" for i, caption in zip(chosen, captions))
+                     f"        person: {split.captions[i][0].lower()}" for i, caption in captions.items())
 
 
 def judged(captioner, data, folder):

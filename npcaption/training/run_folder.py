@@ -11,6 +11,9 @@ from pathlib import Path
 from ..config import ModelConfig
 from ..errors import CheckpointError, why
 from ..model import checkpoint as checkpoints
+from ..report.page import write_report
+from ..report.runs import RunRecord, read_log
+from ..report.samples import read_samples
 from ..support.files import clear_unfinished, write_whole
 from ..support.settings import settings_of, shown
 from .state import TrainingState
@@ -24,7 +27,7 @@ try:
 except ImportError:                                          # all other systems
     msvcrt = None
 
-FILES = "best.npz", "last.npz", "log.csv"
+FILES = "best.npz", "last.npz", "log.csv", "samples.json", "report.html"
 SCENES = "scenes"                                            # the folder of the pictures that `report.judged` makes
 LOCK = ".npcaption-lock"                                     # a file, on Windows
 
@@ -41,7 +44,7 @@ class RunFolder:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.best, self.last, self.log = (self.path / name for name in FILES)
+        self.best, self.last, self.log, self.samples, self.report = (self.path / name for name in FILES)
         self.scenes = self.path / SCENES
 
     @contextmanager
@@ -92,6 +95,7 @@ class RunFolder:
         CheckpointError names those that differ and may not.
         """
         found = checkpoints.load(self.last)
+        read_samples(self.samples)                           # damaged ones are refused now, not after an epoch's work
         was, now = found.config.to_json(), config.to_json()
         if config.training.begin:                            # the model's settings are those of that checkpoint
             now["model"] = was["model"]
@@ -127,6 +131,11 @@ class RunFolder:
         writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
                          for row in rows)
         write_whole(self.log, text.getvalue().encode())
+
+    def write_report(self, config):
+        """The page of the run, of what is in the log.  DataError if it cannot be written"""
+        path = str(self.path)
+        write_report(self.report, [RunRecord(path, path, read_log(self.log), config, read_samples(self.samples))])
 
     def last_good(self):
         """Sentence on the last intact checkpoint."""

@@ -191,6 +191,8 @@ def test_a_second_stage_follows_in_a_folder_of_its_own_and_is_judged_by_cider_d(
     before = float(next(line for line in said if line.startswith("Before self-critical")).split("CIDEr-D ")[1].split()[0])
     assert -100 * best.state["best"] == pytest.approx(max(before, *(100 * row["val_cider_d"] for row in rows)), abs=0.06)
     assert any("Best validation CIDEr-D" in line for line in said)
+    pages = [(folder / "report.html").read_text(encoding="utf-8") for folder in (tmp_path / "run", stage)]
+    assert ["Distinct samples" in page for page in pages] == [False, True]
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_best_last_and_a_log_with_a_row_an_epoch(finished):
     out, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == ["best.npz", "last.npz", "log.csv", "scenes"]
+    assert sorted(path.name for path in out.iterdir()) == ["best.npz", "last.npz", "log.csv", "report.html", "samples.json", "scenes"]
     rows = list(csv.DictReader(open(out / "log.csv")))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[2]["val"]) < float(rows[0]["val"])

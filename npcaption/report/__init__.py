@@ -1,0 +1,1 @@
+"""The report of training runs: one HTML page with settings, curves and samples."""
