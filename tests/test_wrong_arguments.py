@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
     (["sample", "grey.png", "--temperature", 0], "temperature 0.0"),
     (["sample", "grey.png", "--attention", "a.png", "--head", 9], "There is no head 9"),
     (["sample", "grey.png", "--attention", "nowhere/a.png"], "There is no folder nowhere"),
-    (["sample", "grey.png", "--attention", "grey.png"], "grey.png would be written over"),
+    (["sample", "grey.png", "--attention", "grey.png"], "grey.png would be overwritten"),
     (["sample", "grey.png", "--count", 0], "--count is 0"),
     (["sample", "grey.png", "--length-penalty", 2], "add --beam"),
     (["sample", "grey.png", "--layer", 1], "add --attention"),

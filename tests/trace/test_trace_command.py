@@ -150,10 +150,10 @@ def test_a_map_of_hardly_anything_is_drawn_all_the_same(array):
 @pytest.mark.parametrize("words, said", [
     (["none.png"], "none.png cannot be read"),
     (["."], "it is a folder"),
-    (["dog & cat.png", "--html", "dog & cat.png"], "would be written over"),
+    (["dog & cat.png", "--html", "dog & cat.png"], "would be overwritten"),
     (["dog & cat.png", "--html", "nowhere/t.html"], "no folder nowhere"),
     (["dog & cat.png", "--html", "."], "is a folder"),
-    (["dog & cat.png", "--html", "small.npz", "--checkpoint", "small.npz"], "would be written over"),
+    (["dog & cat.png", "--html", "small.npz", "--checkpoint", "small.npz"], "would be overwritten"),
     (["dog & cat.png", "--checkpoint", "dog & cat.png"], "is not a checkpoint"),
     (["dog & cat.png", "--number", "imag[0,0,0]"], "did you mean image?"),
     (["dog & cat.png", "--number", "image[0,0,3]"], "is outside"),
