@@ -58,12 +58,12 @@ def log_probability(engine, image, ids):
 # -------------------------------------------------------------------------------------------------------- the memory
 
 @pytest.mark.parametrize("config", [pytest.param(ODD, id="odd"), pytest.param(SEED, id="seed", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("images, count", [(1, 1), (1, 5), (3, 2), (32, 1)])
+@pytest.mark.parametrize("number, count", [(1, 1), (1, 5), (3, 2), (32, 1)])
 @pytest.mark.parametrize("make", [NumpyEngine, partial(NumbaEngine, threads=2)], ids=["numpy", "numba"])
-def test_a_step_with_memory_gives_the_logits_of_the_whole_forward_at_every_place(config, images, count, make):
+def test_a_step_with_memory_gives_the_logits_of_the_whole_forward_at_every_place(config, number, count, make):
     parameters = initialise(config, 1)
-    engine, images = make(config, parameters), images_for(config, images)
-    ids = np.random.default_rng(2).integers(0, config.vocabulary, (images * count, config.max_length - 1))
+    engine, images = make(config, parameters), images_for(config, number)
+    ids = np.random.default_rng(2).integers(0, config.vocabulary, (number * count, config.max_length - 1))
     exact = logits_of_whole_captions(NumpyEngine(config, parameters), images, ids)
     memory = engine.remember(images, count)
     found = np.stack([engine.step(ids[:, place], place, memory) for place in range(ids.shape[1])], axis=1)
