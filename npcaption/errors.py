@@ -1,4 +1,4 @@
-"""Errors that a user can cause. Each message says what was found, where, and how to fix it."""
+"""Errors that a user can cause. Each message names the finding, its place, and the remedy."""
 
 
 class NpcaptionError(Exception):

@@ -1,6 +1,6 @@
 """Attribution of each word to the image: cross-attention maps and pixel gradients.
 
-Both use the textbook, whatever engine decodes: it keeps the attention weights, and its backward reaches the pixels. An
+Both use the textbook, not the engine: it keeps the attention weights, and its backward reaches the pixels. An
 image is any source that load_image accepts. Captions are ids with start and end, as in decoding.Hypothesis.ids.
 """
 import operator

@@ -18,7 +18,7 @@ MAX_COUNT = 10 ** 6  # captions per image
 
 class Hypothesis(NamedTuple):
     ids: np.ndarray             # (T,), the first START, the last END
-    log_probability: float      # of all ids after START, including END, in nats: minus the summed loss
+    log_probability: float      # in nats, of all ids after START, including END; minus the summed loss
     score: float                # beam search's ranking: log_probability / (T - 1) ** length_penalty
 
 

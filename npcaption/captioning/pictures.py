@@ -16,7 +16,7 @@ from ..support.files import write_whole
 ANCHORS = [(10, 8, 30, 145), (130, 20, 75, 163), (228, 60, 30, 175), (255, 155, 10, 178), (255, 232, 95, 178)]
 COLOURS = np.stack([np.interp(np.linspace(0, len(ANCHORS) - 1, 256), range(len(ANCHORS)), channel)
                     for channel in zip(*ANCHORS)], 1).round().astype(np.uint8)  # (256, 4)
-SATURATION = 0.1    # of the image below the overlay: its colours must not look like heat
+SATURATION = 0.1    # low for the image below the overlay, as its colours must not look like heat
 FINEST = 24         # cells along a side; a finer map is invisible speckle at the size of a tile
 
 SOFTWARE = 0x0131   # EXIF's tag for the program that made an image

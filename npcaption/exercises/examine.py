@@ -24,8 +24,8 @@ def examine(exercise, offered, path=""):
     right = []
     for name in exercise.functions:
         if not callable(offered.get(name)):
-            said = f"There is no function {name}. Define it under this name."
-            return Verdict("wrong", [said], [said])
+            message = f"There is no function {name}. Define it under this name."
+            return Verdict("wrong", [message], [message])
         try:
             with np.errstate(all="ignore"):
                 if name in others.CHECKS:
@@ -76,14 +76,14 @@ def require_right(runs):
             rows.append(f"    {shown(n)}  right" + f", to {error:.0e}" * bool(error))
             continue
         wrong.add(n)
-        said = causes(first.found[n], known)
-        if n.startswith("p[") and said == ["it is zero everywhere"]:
-            said = ["nothing was added to it"]
+        sentences = causes(first.found[n], known)
+        if n.startswith("p[") and sentences == ["it is zero everywhere"]:
+            sentences = ["nothing was added to it"]
         rows.append(f"    {shown(n)}  WRONG {worst(first, n, known.true)}")
-        lines = [f"        {capital(sentence)}." for sentence in said or where(first.found[n], known)]
-        rows += lines if not said or lines != before else ["        The same."]
+        lines = [f"        {capital(sentence)}." for sentence in sentences or where(first.found[n], known)]
+        rows += lines if not sentences or lines != before else ["        The same."]
         before = lines
-        found += [f"{shown(n)}: {sentence}" for sentence in said]
+        found += [f"{shown(n)}: {sentence}" for sentence in sentences]
     for other in runs[1:]:
         numeric = numerical_gradients(getattr(layers, f"{other.layer}_forward"), other.case.arguments, other.dout)
         differ = [n for n, dx in numeric.items() if relative_error(dx, other.found[n]) >= TOLERANCE]
@@ -132,6 +132,6 @@ def require_dtype(run):
     for n, part in [*zip(map(shown, run.names), as_parts(returned, run.names)),
                     *((f'g["{n}"]', after) for n, (_, after) in into_g.items())]:
         if part.dtype != np.float32:
-            said = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs float32: a "
+            message = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs float32: a "
                     "float64 array made inside, or a number such as np.sqrt(2), promotes the result")
-            raise Failed(said, (), [said])
+            raise Failed(message, (), [message])

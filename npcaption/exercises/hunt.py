@@ -33,7 +33,7 @@ class Puzzle:
         if layer is not None and layer not in names:
             raise ConfigError(f"Unknown layer '{layer}'{suggestion(layer, names)} Layers: {', '.join(names)}.")
         rng = random.Random(seed)
-        self.seed, self.asked, self.layer = seed, layer, layer or rng.choice(names)
+        self.seed, self.chosen, self.layer = seed, layer, layer or rng.choice(names)
         path = next(path for path in FILES if path.stem == self.layer)
         found = list(mutants(path))
         rng.shuffle(found)
@@ -66,5 +66,5 @@ class Puzzle:
         whole = EXERCISES[self.layer]
         others = {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body
                   if isinstance(node, ast.FunctionDef) and node.name in whole.functions}
-        header = HEADER.format(self.mutant.function, f"--layer {self.asked} " if self.asked else "", self.seed)
+        header = HEADER.format(self.mutant.function, f"--layer {self.chosen} " if self.chosen else "", self.seed)
         return header + body_of(whole, text, others | {self.mutant.function: source})

@@ -31,11 +31,11 @@ def called(path, function, *arguments):
     except MemoryError as error:
         raise Failed(f"it needs too much memory ({error or 'none left'})", at(error, path), ["memory"]) from None
     except bdb.BdbQuit as error:
-        said = "it stops at a breakpoint, but a check has no input. Print the value instead"
-        raise Failed(said, at(error, path), [said]) from None
+        message = "it stops at a breakpoint, but a check has no input. Print the value instead"
+        raise Failed(message, at(error, path), [message]) from None
     except Exception as error:
-        said = f"it raises {type(error).__name__}: {error}"
-        raise Failed(said, at(error, path), [said]) from None
+        message = f"it raises {type(error).__name__}: {error}"
+        raise Failed(message, at(error, path), [message]) from None
 
 
 def at(error, path):
@@ -55,8 +55,8 @@ class Run:
         if not (isinstance(returned, tuple) and len(returned) == 2
                 and np.shape(returned[0]) == np.shape(self.out)
                 and np.allclose(returned[0], self.out, equal_nan=True)):
-            said = f"{layer}_forward gives a different output from the textbook's; restore its output"
-            raise Failed(said, (), [said])
+            message = f"{layer}_forward gives a different output from the textbook's; restore its output"
+            raise Failed(message, (), [message])
         self.cache = returned[1]
         self.dout = self.random_dout() if dout is None else dout
         if np.ndim(self.out) and np.ndim(self.dout) == 0:
@@ -73,22 +73,22 @@ class Run:
     def call(self, fill):
         """-> the returned gradients, and the gradients added into g, which starts with random numbers"""
         if "p" not in self.case.arguments:
-            return self.asked(self.dout, self.cache), {}
+            return self.call_backward(self.dout, self.cache), {}
         rng = np.random.default_rng(fill)
         before = {n: rng.standard_normal(v.shape).astype(v.dtype) for n, v in self.case.arguments["p"].items()}
         g = {n: v.copy() for n, v in before.items()}
-        returned = self.asked(self.dout, self.cache, g)
+        returned = self.call_backward(self.dout, self.cache, g)
         if g.keys() != before.keys():
-            said = f"g must keep the names {', '.join(before)}; it now has {', '.join(map(str, g)) or 'none'}"
-            raise Failed(said, (), [said])
+            message = f"g must keep the names {', '.join(before)}; it now has {', '.join(map(str, g)) or 'none'}"
+            raise Failed(message, (), [message])
         for n in g:
             if np.shape(g[n]) != before[n].shape:
-                said = (f'g["{n}"] now has shape {np.shape(g[n])}; it must be {before[n].shape}. '
+                message = (f'g["{n}"] now has shape {np.shape(g[n])}; it must be {before[n].shape}. '
                         f'Add a gradient of that shape')
-                raise Failed(said, (), [said])
+                raise Failed(message, (), [message])
         return returned, {n: (before[n], np.asarray(g[n])) for n in g}
 
-    def asked(self, *given):
+    def call_backward(self, *given):
         """Call the student's backward.  Failed, with the shapes, if it raises"""
         try:
             return self.called(self.backward, *given)
@@ -123,33 +123,33 @@ class Run:
         named = ", ".join(shown(n) for n in names)
         for n, part in zip(names, parts):
             if not isinstance(part, (np.ndarray, np.floating)):
-                said = f"{shown(n)} is a {type(part).__name__}; return an array"
-                raise Failed(said, (), [said])
+                message = f"{shown(n)} is a {type(part).__name__}; return an array"
+                raise Failed(message, (), [message])
         parts = [np.array(part) for part in parts]            # copies: a gradient may be dout itself
         order = [next((m for m in names if np.shape(part) == known[m].true.shape and
                        relative_error(known[m].true, part) < TOLERANCE), None) for part in parts]
         if None not in order and order != names and sorted(order) == sorted(names):
-            said = f"the gradients are right, but in the order {', '.join(map(shown, order))}; return {named}"
-            raise Failed(said, (), [said])
+            message = f"the gradients are right, but in the order {', '.join(map(shown, order))}; return {named}"
+            raise Failed(message, (), [message])
         for n, part in zip(names, parts):
             if np.shape(part) != known[n].true.shape:
-                said = f"{shown(n)}: {shape_causes(part, known[n])[0]}"
-                raise Failed(said, (), [said])
+                message = f"{shown(n)}: {shape_causes(part, known[n])[0]}"
+                raise Failed(message, (), [message])
         added = {n: after - before for n, (before, after) in into_g.items()}
         for n, part in [*zip(map(shown, names), parts), *((f'g["{n}"]', part) for n, part in added.items())]:
             if part.dtype.kind != "f":
-                said = f"{n} has type {part.dtype}; it must be {np.asarray(self.dout).dtype}"
-                raise Failed(said, (), [said])
+                message = f"{n} has type {part.dtype}; it must be {np.asarray(self.dout).dtype}"
+                raise Failed(message, (), [message])
             if not np.isfinite(part).all():
-                said = f"{n} is not finite: a division by 0, an overflow, or the logarithm of a negative number"
-                raise Failed(said, (), [said])
+                message = f"{n} is not finite: a division by 0, an overflow, or the logarithm of a negative number"
+                raise Failed(message, (), [message])
         if wrote := guard.changed():
-            said = f"it writes to {', '.join(wrote)}; other functions still need the values. Write to a copy"
-            raise Failed(said, (), [said])
+            message = f"it writes to {', '.join(wrote)}; other functions still need the values. Write to a copy"
+            raise Failed(message, (), [message])
         again, into_again = self.call(2)
         if not all(same(a, b) for a, b in zip(parts, as_parts(again, names))):
-            said = "called again with the same dout and cache, it returns different gradients"
-            raise Failed(said, (), [said])
+            message = "called again with the same dout and cache, it returns different gradients"
+            raise Failed(message, (), [message])
         for n, (before, after) in into_g.items():
             self.require_added(n, before, after, *into_again[n])
         self.found = dict(zip(names, parts)) | {f"p[{n}]": part for n, part in added.items()}
@@ -157,10 +157,10 @@ class Run:
     def require_added(self, n, before, after, before_again, after_again):
         if np.allclose(after - before, after_again - before_again, rtol=1e-9, atol=1e-9):
             return
-        said = (f'g["{n}"] is replaced, but other uses have added to it before; add your gradient to it'
+        message = (f'g["{n}"] is replaced, but other uses have added to it before; add your gradient to it'
                 if np.allclose(after, after_again, rtol=1e-9, atol=1e-9) else
                 f'the gradient added into g["{n}"] depends on the previous value of g; add your gradient to it')
-        raise Failed(said, (), [said])
+        raise Failed(message, (), [message])
 
 
 def as_parts(returned, names):
@@ -169,19 +169,19 @@ def as_parts(returned, names):
     if not names:
         if returned is None:
             return []
-        said = "it returns a value, but there is no gradient to return: integers have none"
+        message = "it returns a value, but there is no gradient to return: integers have none"
     elif len(names) == 1 and not isinstance(returned, (tuple, list)) and returned is not None:
         return [returned]
     elif isinstance(returned, tuple) and len(returned) == len(names) > 1:
         return list(returned)
     elif returned is None:
-        said = f"it returns None; return {named}"
+        message = f"it returns None; return {named}"
     elif isinstance(returned, list):
-        said = f"it returns a list; return {named} without brackets"
+        message = f"it returns a list; return {named} without brackets"
     else:
         count = len(returned) if isinstance(returned, tuple) else 1
-        asked = f"{len(names)} gradients, {named}, in this order" if len(names) > 1 else f"one gradient, {named}"
-        said = f"it must return {asked}; it returned {count}"
+        expected = f"{len(names)} gradients, {named}, in this order" if len(names) > 1 else f"one gradient, {named}"
+        message = f"it must return {expected}; it returned {count}"
         if isinstance(returned, tuple) and any(isinstance(part, tuple) for part in returned):
-            said += ". One of them is a tuple: a forward returns (out, cache), and the backward needs only out"
-    raise Failed(said, (), [said])
+            message += ". One of them is a tuple: a forward returns (out, cache), and the backward needs only out"
+    raise Failed(message, (), [message])

@@ -36,8 +36,8 @@ def add_flag(parser, name, kind, setting, default=None):
         how |= {"type": reader(flag, kind, setting)}
     if setting.metavar in PATHS:
         how |= {"type": filename}
-    told = help_text(kind, setting, default).replace("%", "%%")
-    parser.add_argument(flag, *setting.also, dest=name, help=told, **how)
+    text = help_text(kind, setting, default).replace("%", "%%")
+    parser.add_argument(flag, *setting.also, dest=name, help=text, **how)
     parser.set_defaults(**{name: default})
 
 

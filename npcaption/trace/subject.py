@@ -79,9 +79,9 @@ def lacking(tokenizer, text):
         return [letter for letter in dict.fromkeys(text.lower()) if not tokenizer.encode(letter)]
     if tokenizer.kind == "bpe":                              # bytes encode any text
         return []
-    said = Counter("".join(cut(text, tokenizer.kind, tokenizer.rule)))
+    encoded = Counter("".join(cut(text, tokenizer.kind, tokenizer.rule)))
     lower = text.lower() if tokenizer.rule == 1 else canonical(text.lower())
-    return [letter for letter in dict.fromkeys(lower) if not letter.isspace() and Counter(lower)[letter] > said[letter]]
+    return [letter for letter in dict.fromkeys(lower) if not letter.isspace() and Counter(lower)[letter] > encoded[letter]]
 
 
 def unknown_words(tokenizer, text):
