@@ -132,6 +132,6 @@ def require_dtype(run):
     for n, part in [*zip(map(shown, run.names), as_parts(returned, run.names)),
                     *((f'g["{n}"]', after) for n, (_, after) in into_g.items())]:
         if part.dtype != np.float32:
-            message = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs float32: a "
-                    "float64 array made inside, or a number such as np.sqrt(2), promotes the result")
+            message = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs float32: "
+                       f"a float64 array made inside, or a number such as np.sqrt(2), promotes the result")
             raise Failed(message, (), [message])

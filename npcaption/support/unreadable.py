@@ -9,7 +9,7 @@ AGAIN = "Download or copy it again."
 CONVERT = "Convert it to JPEG or PNG first."
 EXPORT = "Export it as JPEG or PNG from the program that made it."
 RENAME = "Check its name and folder."
-DAMAGED = "It is probably damaged: download or copy it again, or save it again as JPEG or PNG."
+DAMAGED = "It is probably damaged: download or copy it again, or save it anew as JPEG or PNG."
 
 SIGNATURES = [                              # (beginning of the file, reason, remedy); the first match counts
     (rb"\0+\Z", "it begins with zeros only", AGAIN),
@@ -33,7 +33,7 @@ SIGNATURES = [                              # (beginning of the file, reason, re
     (rb"\0\x05\x16\x07", "it holds macOS metadata of an image, not the image itself",
      "Pass the file without ._ before its name."),
     (rb"\xff\xd8\xff|\x89PNG|GIF8|BM....\0{4}|RIFF....WEBP|II\*\0|MM\0\*|\0\0\0\x0cjP  ",
-     "its header is damaged or of a rare kind", "Download or copy it again, or save it again as JPEG or PNG.")]
+     "its header is damaged or of a rare kind", "Download or copy it again, or save it anew as JPEG or PNG.")]
 TROUBLE = errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT  # errors of the machine, not the file
 
 

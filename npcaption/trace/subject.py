@@ -81,7 +81,8 @@ def lacking(tokenizer, text):
         return []
     encoded = Counter("".join(cut(text, tokenizer.kind, tokenizer.rule)))
     lower = text.lower() if tokenizer.rule == 1 else canonical(text.lower())
-    return [letter for letter in dict.fromkeys(lower) if not letter.isspace() and Counter(lower)[letter] > encoded[letter]]
+    return [letter for letter in dict.fromkeys(lower)
+            if not letter.isspace() and Counter(lower)[letter] > encoded[letter]]
 
 
 def unknown_words(tokenizer, text):
