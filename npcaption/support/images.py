@@ -80,7 +80,7 @@ def pillow_set_up(limit):
 def open_image(source):
     """source -> an RGB PIL image, upright, of the same size
 
-    source is a path, an open binary file, a Cell of a Parquet file, a PIL image or an (H, W, 3) uint8 array. EXIF
+    source is a path, an open binary file, an image of a Parquet file, a PIL image or an (H, W, 3) uint8 array. EXIF
     rotation is applied, transparency is composited on white, and an animation gives its first frame.
     DataError if it cannot be read, or is a file of more than max_pixels() pixels. Memory: up to 8 bytes per pixel.
     """
@@ -125,7 +125,7 @@ def from_array(array):
 
 def file_of(source):
     """The argument of Image.open for a source.  OSError or Unreadable if a path is not a file."""
-    if hasattr(source, "open_file"):        # a Cell of a Parquet file
+    if hasattr(source, "open_file"):        # an image of a Parquet file
         return source.open_file()
     if hasattr(source, "read"):
         if isinstance(source, io.TextIOBase):
