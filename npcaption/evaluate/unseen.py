@@ -11,9 +11,9 @@ def on_training_images(seen, trained_on, options):
     """
     count, number = int(trained_on.sum()), len(trained_on)
     if seen is None and options.unseen:
-        raise DataError("The checkpoint does not record its training images. Evaluate it without --unseen.")
+        raise DataError("The checkpoint does not record the images it was trained on. Evaluate it without --unseen.")
     if seen is None:
-        return ("The checkpoint does not record its training images, so these images were not checked for overlap."
+        return ("The checkpoint does not record the images it was trained on: overlap with these images is unknown."
                 if options.data else "")
     if not count:
         return ""

@@ -84,7 +84,7 @@ def compile_engine(name):
 
     def watch(found):
         for kernel in progress(found, len(found), "compiling the kernels, once", "kernels"):
-            background.check_exit()
+            background.go_on()
             yield kernel
     return background.begin(lambda: kernels.compile_kernels(watch))
 

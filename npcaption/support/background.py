@@ -8,7 +8,7 @@ _threads = []
 def begin(work):
     """work() in a thread -> a Future.  RuntimeError if the system has no more threads.
 
-    Long work calls `check_exit` now and then. The thread is not a daemon: a daemon thread inside LLVM may crash the
+    Long work calls `go_on` now and then. The thread is not a daemon: a daemon thread inside LLVM may crash the
     process while the interpreter shuts down.
     """
     future = Future()
@@ -31,12 +31,12 @@ def done():
     return future
 
 
-def check_exit():
+def go_on():
     """SystemExit once the program exits; the program waits until the thread gets here."""
     if not threading.main_thread().is_alive():
         raise SystemExit
 
 
 def at_work():
-    """Whether work is unfinished. A program that cannot wait for the next `check_exit` exits by os._exit."""
+    """Whether work is unfinished. A program that cannot wait for the next `go_on` exits by os._exit."""
     return any(thread.is_alive() for thread in _threads)

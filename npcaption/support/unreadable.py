@@ -22,7 +22,7 @@ SIGNATURES = [                              # (beginning of the file, reason, re
     (rb"....ftypcrx |II\*\0.{4}CR|FUJIFILMCCD-RAW|IIU\0|IIR[OS]|MMOR|FOVb|\0MRM|II\x1a\0\0\0HEAP",
      "it is a camera's RAW file, which Pillow cannot read", EXPORT),
     (rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xb3\xba]", "it is a video",
-     "Save single frames as images."),
+     "Save the images that you need as files."),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "it is a JPEG XL image, which this Pillow cannot read", CONVERT),
     (rb"(?i)(\xef\xbb\xbf)?\s*<(.*<)?(!doctype html|html|head|body)[\s>]", "it is a web page, not an image",
      "Download the image itself."),

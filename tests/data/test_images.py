@@ -250,7 +250,7 @@ def test_what_cannot_be_read_is_told_with_its_path_and_what_to_do(tmp_path, name
     (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC image", "Convert"),
     (b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf", "an AVIF image", "Convert"),
     (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "RAW", "Export"), (b"FUJIFILMCCD-RAW 0201", "RAW", "Export"),
-    (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2", "a video", "as images"),
+    (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2", "a video", "Save the images"),
     (b"\xff\x0a\x3a\x1f\x11", "JPEG XL", "Convert"), (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", "Convert"),
     (b'<?xml version="1.0"?>\n<!-- <!-- -->\n<svg width="9">', "SVG", "Export it as PNG"),
     (b"<svg>", "SVG", "Export it as PNG"),
