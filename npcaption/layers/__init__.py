@@ -5,7 +5,7 @@
 `cache` holds the forward's values that the backward needs. A gradient is named d + the name and has the array's shape:
 dx is d loss / d x. `dout` is d loss / d out; a backward knows nothing else about the rest of the model. The chain rule:
 
-    dx = sum over all entries o of out:  dout_o * d out_o / d x
+    dx = the sum over all entries o of out of  dout_o * d out_o / d x
 
 Two consequences are easily forgotten. The gradient of an array with several uses is the sum over its uses. Therefore
 the backward of a broadcast is a sum.

@@ -11,7 +11,7 @@ def embedding_backward(dout, cache):
     """dw_v is the sum of dout over the positions with id v: a repeated id receives a gradient from each of them."""
     ids, w = cache
     dw = np.zeros_like(w)                                    # (V, C)
-    np.add.at(dw, ids, dout)                                 # dw[ids] += dout would add only once for a repeated id
+    np.add.at(dw, ids, dout)                                 # dw[ids] += dout would keep only one of a repeated id
     return dw
 
 

@@ -5,7 +5,7 @@ EPSILON = 1e-5  # keeps the division finite where all channels are equal; PyTorc
 
 
 def layernorm_forward(x, w, b):
-    """out = w * xhat + b,  xhat = (x - mean) * rstd,  rstd = 1 / sqrt(var + eps), the reciprocal standard deviation
+    """out = w * xhat + b,  xhat = (x - mean) * rstd,  rstd = 1 / sqrt(var + eps), one over the standard deviation
 
     Mean and variance are over the last axis.  x (..., C), w and b (C,) -> (..., C)
     """

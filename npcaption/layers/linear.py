@@ -10,8 +10,8 @@ def projection_forward(x, w):
 def projection_backward(dout, cache):
     """out_o = sum_i x_i w_io, so
 
-    dx_i  = sum_o dout_o w_io                                       = dout w^T
-    dw_io = x_i dout_o, summed over all rows, as each uses w        = x^T dout
+    dx_i  = sum_o dout_o w_io                                   that is dout w^T
+    dw_io = x_i dout_o, summed over all rows, as each used w    that is x^T dout
     """
     x, w = cache
     drows = dout.reshape(-1, w.shape[1])                     # (rows, O)

@@ -9,7 +9,7 @@ from .layernorm import layernorm_backward, layernorm_forward
 
 
 def stem_forward(x, p, stem):
-    """x = gelu(layernorm(convolution(x))), plus x if the stride is 1; for each of conv.0, conv.1, ... in turn
+    """x = gelu(layernorm(convolution(x))), or x + that if the stride is 1, once for each of conv.0, conv.1, ...
 
     stem: (inputs, outputs, stride) of each. Stride 2 halves the sides; stride 1 keeps them and has a residual path.
     x (..., A, A, C) -> (..., A / 2^n, A / 2^n, O) after n of stride 2
