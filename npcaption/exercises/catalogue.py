@@ -1,7 +1,7 @@
 """The catalogue: every exercise in the order of the lessons, with its functions and estimated time.
 
-In most exercises you write the backward passes of one file of the textbook. numerical_gradient and decode_backward come
-from other files.
+In most exercises you write the backward passes of one file of the textbook. numerical_gradient, decode_backward and
+advantages come from other files.
 """
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +72,9 @@ EXERCISES = {exercise.name: exercise for exercise in [
         source="model/wiring.py", kept=("decode_forward",), needed=("from npcaption.model.wiring import part_of",)),
     Exercise("binary_cross_entropy", {"binary_cross_entropy_backward": "dloss scalar -> dlogits (..., W)"}, 15, "c"),
     Exercise("bag_loss", {"bag_loss_backward": "dloss scalar -> dsource (..., P, C)" + INTO_G}, 20, "c"),
+    Exercise("advantages", {
+        "advantages": "rewards (B, K), K per image -> (B, K), each minus the mean of the image's other samples"},
+        10, "e", source="training/self_critical.py", kept=()),
 ]}
 LAST = "train"                  # the last exercise has no file: it trains with the functions of the others
 

@@ -100,6 +100,10 @@ HINTS = {
         "Only some of the convolutions have a residual path. Which ones, and what does that change for dx?",
         "The last convolution first. With stride 1, x goes around the block too, and dx is a sum.",
         "In each iteration: gelu, norm, convolution; their parameters' names begin with conv."),
+    "advantages": (
+        "A sample is compared with a mean. How many rewards does that mean contain, and which one does it exclude?",
+        "The sum of the others is the sum of all minus the sample's own reward. Keep the axis of samples.",
+        "You can use the mean of all: by which factor is a reward farther from the mean of the others?"),
     "decode_backward": (
         "Every block attends to the same source. What is the gradient of the source, then?",
         "A sum over the blocks. dx goes from block to block, the last block first, and its last sublayer first.",
