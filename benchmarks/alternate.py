@@ -1,9 +1,9 @@
 """Fair timing of several programs on a shared, noisy machine.
 
-Each contestant is a process of its own, started once. They take turns: one works, the others block on a pipe, so that no
-two thread pools share the cores, and a slow minute of the machine falls on all of them alike. A turn begins with a pause,
-as OpenMP's threads go on spinning for a while after their work, and with a run that does not count, as the caches are the
-last contestant's. Reported are the median of each, and the median of the ratios of turns of the same round.
+Each contestant is a process of its own, started once. They take turns: one works, the others block on a pipe. So no two
+thread pools share the cores, and a slow minute of the machine affects all of them alike. A turn begins with a pause, as
+OpenMP's threads keep spinning for a while after their work, and with an uncounted run that fills the caches. The
+results are the median of each contestant, and the median of the ratios within rounds.
 """
 import statistics
 import subprocess
@@ -11,16 +11,16 @@ import sys
 import time
 from typing import NamedTuple
 
-PAUSE, RUNS = 0.3, 3  # seconds; runs of a turn, of which the median counts
+PAUSE, RUNS = 0.3, 3  # seconds; runs per turn, whose median counts
 
 
 class Times(NamedTuple):
-    seconds: list               # one a round
-    peak_memory: float          # of the process, MiB
+    seconds: list               # one per round
+    peak_memory: float          # MiB, of the process
 
 
 def serve(work):
-    """In the contestant's process: take a turn and print its seconds each time a line comes in."""
+    """In the contestant's process: for each line on stdin take a turn and print its seconds."""
     def timed():
         start = time.perf_counter()
         work()
@@ -34,13 +34,13 @@ def serve(work):
 
 
 def peak_memory():
-    """MiB resident at the most, of this process alone: getrusage's figure would begin with the parent's."""
+    """Peak resident memory of this process alone in MiB; getrusage would include the parent's memory."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def race(commands, rounds, environment=None, warm_up=1):
-    """{name: command line of a process that serves} -> {name: Times}"""
+    """{name: command line of a contestant's process} -> {name: Times}"""
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     processes = {name: subprocess.Popen(command, **pipes) for name, command in commands.items()}
     seconds, memory = {name: [] for name in commands}, {}
@@ -66,5 +66,5 @@ def median(times):
 
 
 def ratio(times, others):
-    """How many times as long `times` takes as `others`: the median over the rounds."""
+    """Ratio of the times of `times` and `others`: the median over the rounds."""
     return statistics.median(a / b for a, b in zip(times.seconds, others.seconds))

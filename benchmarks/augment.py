@@ -1,4 +1,4 @@
-"""What augmentation costs: training steps on real photographs with all of it and with none, in alternating processes.
+"""Cost of augmentation: training steps on real images with and without it, in alternating processes.
 
     python -m benchmarks.augment --data ../shared/flickr8k
 """

@@ -1,11 +1,11 @@
-"""Captions: their time against PyTorch's, and how many photographs a second.
+"""Time of captioning, compared with PyTorch, and images per second.
 
-    python -m benchmarks.decoding                                            a greedy caption of 47 tokens, batch 1 and 32
+    python -m benchmarks.decoding                            a greedy caption of 47 tokens, batch 1 and 32
     python -m benchmarks.decoding --data ../shared/flickr8k/Images --checkpoint runs/seed-128/best.npz    1,000 files
 
-Contestants, in alternating processes: numba and numpy, npcaption's engines; original, PyTorch eager as the original script
-decodes (the image encoded once, then the whole decoder for every token, a Python loop over heads); memory, PyTorch in its
-best eager form over a key-value memory. Random weights that never end a caption. Needs the extra `bench`.
+Contestants, in alternating processes: numba and numpy, npcaption's engines; original, PyTorch eager as in the original
+script (the image encoded once, then the whole decoder for every token, a Python loop over heads); memory, PyTorch in
+its best eager form over a key-value memory. The weights are random and never end a caption. Needs the extra `bench`.
 """
 import argparse
 import os
@@ -64,17 +64,19 @@ def as_pixels(images):
 
 
 def measure(size, threads, rounds):
-    command = [sys.executable, "-m", "benchmarks.decoding", "--batch-size", str(size), "--threads", str(threads), "--serve"]
+    command = [sys.executable, "-m", "benchmarks.decoding", "--batch-size", str(size), "--threads", str(threads),
+               "--serve"]
     variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
     found = race({name: [*command, name] for name in CONTESTANTS}, rounds, os.environ | variables)
     print(f"\nbatch {size}, {threads} threads, {LENGTH} tokens, encoding included, {rounds} rounds")
     for name in CONTESTANTS:
-        print(f"{name:<10}{median(found[name]) * 1e3:>9.1f} ms   original takes {ratio(found['original'], found[name]):6.1f} times"
-              f"   memory takes {ratio(found['memory'], found[name]):6.1f} times", flush=True)
+        print(f"{name:<10}{median(found[name]) * 1e3:>9.1f} ms   "
+              f"original takes {ratio(found['original'], found[name]):6.1f} times   "
+              f"memory takes {ratio(found['memory'], found[name]):6.1f} times", flush=True)
 
 
 def throughput(folder, checkpoint, count):
-    """Files to captions, as sample.py goes: read, squashed, captioned."""
+    """Images per second from files to captions, as in sample.py: read, resize, caption."""
     captioner = Captioner.load(checkpoint, "numba")
     paths = files.find_images([folder])[:count]
     for name, decode in [("greedy", decoding.greedy), ("beam 4", partial(decoding.beam, width=4))]:
@@ -89,9 +91,9 @@ def main():
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--data", metavar="FOLDER", help="of photographs")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of images")
     parser.add_argument("--checkpoint", metavar="FILE")
-    parser.add_argument("--count", type=int, default=1000, help="photographs (default: 1000)")
+    parser.add_argument("--count", type=int, default=1000, help="number of images (default: 1000)")
     parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -1,4 +1,4 @@
-"""Multiplications and additions of the model's matrix products, which are nearly all that there are."""
+"""FLOP counts: multiplications and additions of the model's matrix products, nearly all of its arithmetic."""
 
 
 def product(rows, depth, columns):
@@ -6,7 +6,7 @@ def product(rows, depth, columns):
 
 
 def from_pixels(config):
-    """The products between the pixels and the encoder: one for each convolution, and that of the patches."""
+    """The products between the pixels and the encoder: one for each convolution, and one for the patches."""
     c, side, channels, found = config, config.image_size, 3, []
     for inputs, channels, stride in c.stem:
         side //= stride
@@ -15,7 +15,7 @@ def from_pixels(config):
 
 
 def sublayers(config, tokens):
-    """{sublayer: FLOP of one forward pass of one image}, the sublayers' names as the kernels'."""
+    """{sublayer, named as in the kernels: FLOP of the forward pass of one image}"""
     c, p = config, config.patches
 
     def attention(queries, sources):                         # scores, and probabilities times values
@@ -30,14 +30,15 @@ def sublayers(config, tokens):
     return {"patch_embed": sum(from_pixels(c)),
             "encoder self_attention": self_attention(p), "encoder mlp": mlp(p),
             "decoder self_attention": self_attention(tokens),
-            "decoder cross_attention": product(tokens, c.channels, 2 * c.channels) + product(p, c.channels, 2 * c.channels)
+            "decoder cross_attention":
+            product(tokens, c.channels, 2 * c.channels) + product(p, c.channels, 2 * c.channels)
             + attention(tokens, p),
             "decoder mlp": mlp(tokens), "output_loss": product(tokens, c.channels, c.vocabulary)}
 
 
 def step(config, tokens):
-    """FLOP of one image's forward and backward: the backward has two products for each one of the forward, except that
-    the pixels' gradient is not computed."""
+    """FLOP of one image's forward and backward. The backward has two products for each product of the forward, but does
+    not compute the pixels' gradient."""
     f = sublayers(config, tokens)
     blocks = {"encoder": config.encoder_blocks, "decoder": config.decoder_blocks}
     forward = sum(flop * blocks.get(name.split()[0], 1) for name, flop in f.items())

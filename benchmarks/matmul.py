@@ -1,4 +1,4 @@
-"""The three products of each of the model's linear layers on one core: GFLOP/s and share of the FMA peak of the same run.
+"""GFLOP/s of the three products of each linear layer on one core, and share of the FMA peak in the same run.
 
     python -m benchmarks.matmul [--rounds 100]
 """
@@ -20,7 +20,7 @@ SHAPES = [(256, 192, 128), (256, 128, 384), (256, 128, 128), (256, 128, 256), (2
 
 
 def calls(rows, inputs, outputs):
-    """{product: a call of it}"""
+    """{product: function that computes it}"""
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((rows, inputs), np.float32), rng.standard_normal((rows, outputs), np.float32)
     w = prepare_sublayer({"w.weight": rng.standard_normal((inputs, outputs), np.float32)}, Room())["w.weight"]

@@ -1,9 +1,9 @@
-"""ONNX Runtime beside npcaption's engines: exporting, captions, gradients. One thread each, the model that ships.
+"""ONNX Runtime compared with npcaption's engines: export, captions, gradients. One thread each, the model that ships.
 
     python -m benchmarks.onnx_runtime
 
-Each time is the median of alternating rounds in one process. A caption is greedy, of one image of random pixels, with
-encoding; a gradient is that of one image and 13 target tokens, by every parameter and by the pixels. Needs the extra
+Each time is the median of alternating rounds in one process. A caption is greedy, for one image of random pixels, with
+encoding. A gradient is that of all parameters and the pixels, for one image and 13 target tokens. Needs the extra
 `onnx`.
 """
 import os
@@ -28,7 +28,7 @@ ROUNDS, TOKENS = 30, 13
 
 
 class Runtime:
-    """The exported models as an engine that decodes: remember and step, as npcaption.model.engines have them."""
+    """The exported models as a decoding engine: remember and step, as in npcaption.model.engines."""
 
     def __init__(self, config, models):
         options = onnxruntime.SessionOptions()
@@ -38,7 +38,7 @@ class Runtime:
         self.config = config
 
     def remember(self, images, count):
-        """-> a memory whose arrays, keys and values of the text and then of the images, the steps replace"""
+        """-> a memory: keys and values of the text and then of the images; the steps replace its arrays"""
         empty = np.zeros((len(images) * count, 0, 2 * self.config.channels), np.float32)
         return SimpleNamespace(arrays=[empty] * self.config.decoder_blocks + self.encoder.run(None, {"image": images}))
 

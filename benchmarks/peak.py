@@ -1,4 +1,4 @@
-"""How many multiply-adds a second the machine can do: the kernels' own tile on data that never leaves the nearest cache."""
+"""Peak multiply-adds per second of the machine: the kernels' own tile on data in the nearest cache."""
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,12 +19,14 @@ def tiles(a: F1, b: F1, c: F1, repeats: I):
 
 
 def make_peak(threads, repeats=20000):
-    """-> work, and the FLOP that one call of it does.
+    """-> a function `work`, and the FLOP of one call.
 
-    repeats: tiles a thread; as long as what the peak is compared with, as longer work meets more disturbances.
+    repeats: tiles per thread. Choose it so that the work lasts as long as the other contestants', as longer work meets
+    more disturbances.
     """
     pool = ThreadPoolExecutor(threads)
-    data = [[np.zeros(size, np.float32) for size in (ROWS * DEPTH, DEPTH * COLUMNS, ROWS * COLUMNS)] for _ in range(threads)]
+    sizes = ROWS * DEPTH, DEPTH * COLUMNS, ROWS * COLUMNS
+    data = [[np.zeros(size, np.float32) for size in sizes] for _ in range(threads)]
     flop = 2 * ROWS * COLUMNS * DEPTH * repeats * threads
     if threads == 1:
         return lambda: tiles(*data[0], repeats), flop

@@ -1,11 +1,11 @@
-"""The post's table, reproduced: what each of its runs reaches by its own protocol and by ours.
+"""Reproduction of the post's table: results of each of its runs by the post's protocol and by ours.
 
     for preset in first-64 first-128 seed-128 word; do python train.py --data flickr8k --preset $preset; done
     python -m benchmarks.post --data flickr8k runs/first-64 runs/first-128 runs/seed-128 runs/word
 
-The post's protocol: captions cut to the model's length, one caption for each image (the first, or one at random), and the
-mean of the batches' mean losses. Ours: all captions, every token counted alike. Of a run the epoch with the lowest
-validation loss is looked at (best.npz), and what the last one has lost since (last.npz).
+The post's protocol: captions truncated to the model's length, one caption per image (the first, or a random one), and
+the mean of the batches' mean losses. Ours: all captions, every token weighted equally. Each run is measured at the
+epoch with the lowest validation loss (best.npz) and at the last epoch (last.npz).
 """
 import argparse
 import csv
@@ -26,7 +26,7 @@ from npcaption.support.progress import progress
 
 
 def posts_loss(captioner, images, sequences, training):
-    """Mean over the batches of an epoch, without dropout and augmentation."""
+    """Mean loss over the batches of an epoch, without dropout and augmentation."""
     batches = epoch_batches(images, sequences, training.batch_size, training.captions, training.seed, 0)
     count, found = -(-len(images) // training.batch_size), []
     for batch in progress(batches, count, "the post's protocol", "batches"):
@@ -42,12 +42,13 @@ def load(path, threads):
 
 
 def row(run, data, threads):
-    """What the table says of a run's folder."""
+    """Row of the table for a run directory."""
     captioner, t, state = load(run / "best.npz", threads)
     last, *_ = load(run / "last.npz", threads)
     model = captioner.config
     dataset = load_dataset(data, model.image_size, t.seed, looked_at=("train", "val"))
-    train, val = (encode_captions(split, captioner.tokenizer, model.max_length) for split in (dataset.train, dataset.val))
+    train, val = (encode_captions(split, captioner.tokenizer, model.max_length)
+                  for split in (dataset.train, dataset.val))
     ours = {name: losses(captioner, split.images, sequences, f"{name}, all captions")
             for name, split, sequences in [("train", dataset.train, train), ("val", dataset.val, val)]}
     sentences = decode_all(captioner, dataset.val.images, decoding.greedy, "greedy")
@@ -66,14 +67,14 @@ def row(run, data, threads):
             f"{sum(float(epoch['seconds']) for epoch in log) / 60:.0f}"]
 
 
-COLUMNS = ["run", "best epoch", "train, post's", "val, post's", "last epoch, post's", "train, ours", "val, ours", "shuffled",
-           "bits per character", "last epoch, ours", "CIDEr-D", "BLEU-4", "ROUGE-L", "distinct", "minutes"]
+COLUMNS = ["run", "best epoch", "train, post's", "val, post's", "last epoch, post's", "train, ours", "val, ours",
+           "shuffled", "bits per character", "last epoch, ours", "CIDEr-D", "BLEU-4", "ROUGE-L", "distinct", "minutes"]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.post", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders that train.py made")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories of train.py")
     parser.add_argument("--data", required=True, metavar="PATH")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
     options = arguments(parser)

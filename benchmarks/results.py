@@ -1,11 +1,11 @@
-"""What docs/results.md shows of a run: tables, captions of photographs drawn by a rule, the best and the worst, curves.
+"""Results of a run for docs/results.md: tables, captions of images drawn by a rule, the best and the worst, curves.
 
     python -m npcaption.evaluate --checkpoint npcaption/weights/flickr8k.npz --data flickr8k --split test --json test.json
     python -m benchmarks.results --scores test.json                          markdown, to standard output
     python -m benchmarks.results --spread seed0.json seed1.json seed2.json    markdown: a recipe's mean over seeds
     python -m benchmarks.results --logs runs/*/log.csv --out curves.svg    a picture
 
-No caption of the data set's is printed, only what the model says.
+Only the model's captions are printed, none of the data set's.
 """
 import argparse
 import json
@@ -25,11 +25,11 @@ CHARTS = "Bits per character", "Use of the image"
 
 
 def markdown(result):
-    """result: what `python -m npcaption.evaluate --json` wrote -> lines"""
+    """Lines of markdown.  result: the output of `python -m npcaption.evaluate --json`"""
     def cell(value, digits, factor=1):
         return "–" if value is None else f"{factor * value:.{digits}f}"
 
-    yield f"{result['split']}: {result['images']:,} photographs, {result['references']:,} captions, {result['date']}\n"
+    yield f"{result['split']}: {result['images']:,} images, {result['references']:,} captions, {result['date']}\n"
     yield "| | nats per token | nats per character | bits per character |\n|---|---|---|---|"
     for row in result["losses"]:
         values = (row[name] for name in ("nats_per_token", "nats_per_character", "bits_per_character"))
@@ -37,7 +37,7 @@ def markdown(result):
     yield "\n| (times 100) | BLEU-1 | BLEU-4 | ROUGE-L | CIDEr-D | distinct | words |\n|---|---|---|---|---|---|---|"
     for row in result["scores"]:
         bleu = row["bleu"] or [None] * 4
-        values = [cell(bleu[0], 1, 100), cell(bleu[3], 1, 100), cell(row["rouge_l"], 1, 100), cell(row["cider_d"], 1, 100),
+        values = [*(cell(value, 1, 100) for value in (bleu[0], bleu[3], row["rouge_l"], row["cider_d"])),
                   str(row["distinct"]), cell(row["words"], 1)]
         yield f"| {row['name']} | {' | '.join(values)} |"
 
@@ -45,15 +45,16 @@ def markdown(result):
     drawn = np.sort(np.random.default_rng(SEED).choice(len(captions), min(DRAWN, len(captions)), replace=False))
     order = np.argsort([caption[way]["cider_d"] or 0 for caption in captions], kind="stable")
     for title, chosen in [(f"numpy.random.default_rng({SEED}).choice({len(captions)}, {DRAWN}, replace=False)", drawn),
-                          ("the best by CIDEr-D", order[::-1][:EXTREMES]), ("of the worst, which are many, the first", order[:EXTREMES])]:
-        yield f"\n{title} ({way}):\n\n| photograph | the model says | CIDEr-D |\n|---|---|---|"
+                          ("the best by CIDEr-D", order[::-1][:EXTREMES]),
+                          ("the first of many captions with the worst CIDEr-D", order[:EXTREMES])]:
+        yield f"\n{title} ({way}):\n\n| image | the model's caption | CIDEr-D |\n|---|---|---|"
         for i in chosen:
             found = captions[i][way]
             yield f"| {captions[i]['image']} | {found['caption']} | {cell(found['cider_d'], 0, 100)} |"
 
 
 def figures(result):
-    """What is aimed at, and what comes with it -> (name, value, digits) of each figure"""
+    """-> (name, value, digits) of each figure of merit"""
     nats = {row["name"]: row["nats_per_character"] for row in result["losses"]}
     yield "loss, nats per character", nats["the model"], 3
     yield "shuffled-image gap", nats["the model, beside another photograph"] - nats["the model"], 3
@@ -67,7 +68,7 @@ def figures(result):
 
 
 def spread(results):
-    """results: {name: what evaluate wrote} of one recipe with several seeds -> lines; s is the sample's standard deviation"""
+    """Lines of markdown.  results: {name: evaluate's output} of one recipe with several seeds; s: standard deviation"""
     yield f"| | {' | '.join(results)} | mean | s |"
     yield "|---" * (len(results) + 3) + "|"
     for rows in zip(*map(figures, results.values())):
@@ -85,16 +86,16 @@ def curves(logs, out):
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", metavar="FILE", help="what evaluate --json wrote")
+    parser.add_argument("--scores", metavar="FILE", help="output of evaluate --json")
     parser.add_argument("--spread", nargs="+", metavar="FILE", default=[],
-                        help="what it wrote of the same recipe, two seeds or more")
+                        help="outputs of evaluate --json for one recipe with two seeds or more")
     parser.add_argument("--logs", nargs="+", metavar="FILE", default=[], help="log.csv of some runs")
     parser.add_argument("--out", metavar="FILE", default="curves.svg", help="where the curves go")
     options = arguments(parser)
     if not options.scores and not options.spread and not options.logs:
-        raise ConfigError("There is nothing to show: name --scores, --spread or --logs.")
+        raise ConfigError("There is nothing to show. Pass --scores, --spread or --logs.")
     if len(options.spread) == 1:
-        raise ConfigError("--spread takes two files or more: one seed has no spread.")
+        raise ConfigError("--spread has one file; the spread needs two seeds or more. Pass more files.")
     if options.scores:
         print("\n".join(markdown(json.loads(Path(options.scores).read_text()))))
     if options.spread:

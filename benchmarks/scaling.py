@@ -1,8 +1,8 @@
-"""How the engine's training step grows with the image's size, the channels, the batch and the threads.
+"""Scaling of the engine's training step with the image size, the channels, the batch and the threads.
 
     python -m benchmarks.scaling [--threads 2]
 
-Each row changes one thing of the seed model at 128x128, batch 16. Rounds go over all rows in turn; medians.
+Each row changes one setting of the seed model at 128x128, batch 16. Rounds cover all rows in turn; medians.
 """
 import argparse
 import statistics
@@ -24,7 +24,7 @@ MODEL, BATCH = ModelConfig(vocabulary=53), 16
 
 
 def rows(threads):
-    """(what is changed, ModelConfig, batch, threads)"""
+    """(the changed setting, ModelConfig, batch, threads)"""
     for size in (64, 96, 128, 192):
         yield f"image {size}", replace(MODEL, image_size=size), BATCH, threads
     for channels in (64, 96, 128, 192, 256):
@@ -61,7 +61,8 @@ def main():
     for (about, model, batch, _), times in zip(found, seconds):
         taken = statistics.median(times)
         done = batch * flops.step(model, model.max_length - 1)
-        print(f"{about:<16}{taken * 1e3:>10.1f}{taken / batch * 1e3:>12.2f}{batch / taken:>10.0f}{done / taken / 1e9:>9.0f}")
+        print(f"{about:<16}{taken * 1e3:>10.1f}{taken / batch * 1e3:>12.2f}{batch / taken:>10.0f}"
+              f"{done / taken / 1e9:>9.0f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""From `python train.py` to the first step done, cold (kernels to be compiled) and warm.
+"""Start-up time of `python train.py` until the end of the first step, cold (kernels to be compiled) and warm.
 
     python -m benchmarks.start --data ../shared/flickr8k --preset seed-128         any arguments of train.py
 
-The image store, if the data has one, must have been built; the cold run finds it, but no compiled kernels.
+The image store, if the data has one, must already exist; the cold run finds it, but no compiled kernels.
 """
 import os
 import subprocess
@@ -29,7 +29,8 @@ def seconds(arguments, cache):
     with tempfile.TemporaryDirectory() as out:
         start = time.time()
         command = [sys.executable, "-c", FIRST_STEP, *arguments, "--out", f"{out}/run"]
-        result = subprocess.run(command, env=os.environ | {"NPCAPTION_CACHE": str(cache)}, capture_output=True, text=True)
+        environment = os.environ | {"NPCAPTION_CACHE": str(cache)}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
     lines = [line for line in result.stdout.splitlines() if line.startswith("FIRST STEP")]
     if not lines:
         sys.exit(result.stderr)

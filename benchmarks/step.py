@@ -1,13 +1,13 @@
-"""A whole training step (forward, backward, AdamW) of the seed model at 128x128, against PyTorch's on the same cores.
+"""Time of a training step (forward, backward, AdamW) of the seed model at 128x128, compared with PyTorch's.
 
     python -m benchmarks.step                            batch 16, 32 and 64, 2 threads; batch 16 on 1 thread
     python -m benchmarks.step --batch-size 16 --threads 2 --rounds 30 --contestants numba best
-    python -m benchmarks.step --batch-size 16 --vocabulary 4453 --max-length 20        words, as the preset `word` has them
+    python -m benchmarks.step --batch-size 16 --vocabulary 4453 --max-length 20        words, as in the preset `word`
 
-Contestants: numba and numpy, npcaption's engines; original, PyTorch eager as the original script writes it (a Python loop
-over heads); best, PyTorch eager in its best form (fused qkv, scaled_dot_product_attention, fused AdamW); compiled, the same
-under torch.compile; peak, the machine's fused multiply-adds. First the gradients of npcaption's engines and of PyTorch are
-compared. Needs the extra `bench`.
+Contestants: numba and numpy, npcaption's engines; original, PyTorch eager as in the original script (a Python loop over
+heads); best, PyTorch eager in its best form (fused qkv, scaled_dot_product_attention, fused AdamW); compiled, the same
+under torch.compile; peak, the machine's fused multiply-adds. First the gradients of npcaption's engines and of PyTorch
+are compared. Needs the extra `bench`.
 """
 import argparse
 import os
@@ -27,13 +27,13 @@ MODEL = ModelConfig(vocabulary=53)
 
 
 def batch(size, model=MODEL):
-    """Random pixels, and captions of half the length or more: images (B, 128, 128, 3) uint8, ids (B, L)"""
+    """Random pixels, and captions of at least half the length: images (B, 128, 128, 3) uint8, ids (B, L)"""
     rng = np.random.default_rng(0)
     ids = rng.integers(3, model.vocabulary, (size, model.max_length))
     ids[:, 0] = 1
     for row, length in zip(ids, rng.integers(model.max_length // 2 + 1, model.max_length + 1, size)):
         row[length:] = 0
-    ids[0, -1] = 3                                           # one of full length: no contestant can trim the batch
+    ids[0, -1] = 3                                           # one caption of full length: the batch cannot be trimmed
     return rng.integers(0, 256, (size, model.image_size, model.image_size, 3), np.uint8), ids
 
 
@@ -102,7 +102,7 @@ def compare_gradients():
         make_engine(name, MODEL, parameters).loss_and_gradients(whole(images, ids[:, None]), gradients)
         worst = max(np.abs(view - exact[key]).max() / np.abs(exact[key]).max()
                     for key, view in torch_views(gradients, MODEL).items())
-        print(f"Gradients of {name}, float32, against PyTorch's in float64: largest relative error {worst:.1e}")
+        print(f"Gradients of {name}, float32, compared with PyTorch's in float64: largest relative error {worst:.1e}")
 
 
 def measure(size, threads, model, names, rounds):

@@ -1,11 +1,11 @@
-"""The image store of a large data set: how fast it is built, and what memory it and the captions take.
+"""The image store of a large data set: build time, and memory of the store and the captions.
 
     python -m benchmarks.store --images 120000 [--image-size 128] [--format coco|list] [--folder DIR]
 
-The photographs are generated: 2,000 JPEGs of noise and gradients, 640 x 480 pixels as COCO's are, under as many names as
-are asked for. All is written below the folder (default: the system's for temporary files) and removed in the end. The
-peak is the kernel's VmHWM; it contains the pages of the store that are mapped at the time, which the kernel takes back
-when others need them, so the part that is the process's own is told beside it (Linux).
+The images are generated: 2,000 JPEGs of noise and gradients, 640 x 480 pixels as in COCO, under the requested number of
+names. All files are written below the folder (default: the system's temporary folder) and removed in the end. The peak
+is the kernel's VmHWM. It includes mapped pages of the store, which the kernel can reclaim, so the process's own memory
+is printed too (Linux).
 """
 import argparse
 import json
@@ -28,7 +28,7 @@ WORDS = "a man in red shirt is riding the brown horse on top of green hill near 
 
 
 def generate(folder, number, format):
-    """Photographs under hard links and five captions each, in COCO's layout or as a captions.txt"""
+    """Images under hard links, with five captions each, in COCO's layout or as a captions.txt"""
     rng = np.random.default_rng(0)
     images = folder / ("train2017" if format == "coco" else "Images")
     images.mkdir()
@@ -48,7 +48,8 @@ def generate(folder, number, format):
     content = {"images": [{"license": 3, "file_name": name, "coco_url": url + name, "height": 480, "width": 640,
                            "date_captured": "2013-11-14 17:02:52", "flickr_url": url + name, "id": i}
                           for i, name in enumerate(names)],
-               "annotations": [{"image_id": i, "id": number, "caption": text} for number, (i, text) in enumerate(captions)]}
+               "annotations": [{"image_id": i, "id": number, "caption": text}
+                                for number, (i, text) in enumerate(captions)]}
     (folder / "annotations").mkdir()
     (folder / "annotations" / "captions_train2017.json").write_text(json.dumps(content))
 
@@ -75,18 +76,19 @@ def main():
     parser.add_argument("--image-size", type=int, default=128, metavar="N")
     parser.add_argument("--format", choices=("coco", "list"), default="coco")
     parser.add_argument("--folder", metavar="DIR")
-    parser.add_argument("--batches", type=int, default=200, metavar="N", help="of 32 images (default: %(default)s)")
+    parser.add_argument("--batches", type=int, default=200, metavar="N",
+                        help="number of batches of 32 images (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         data, n = Path(folder) / "data", options.images
         data.mkdir()
-        if (pid := os.fork()) == 0:                          # whose memory is not counted
+        if (pid := os.fork()) == 0:                          # a child, whose memory does not count
             generate(data, n, options.format)
             os._exit(0)
         if os.waitpid(pid, 0)[1]:
-            raise SystemExit("The photographs could not be generated.")
+            raise SystemExit("The images could not be generated.")
         os.environ["NPCAPTION_CACHE"] = str(Path(folder) / "cache")
-        print(f"begun: {memory()}")
+        print(f"start: {memory()}")
         timed("captions alone", lambda: load_records(data))
         timed("store built", lambda: load_dataset(data, options.image_size, 0), n)
         dataset = timed("store found", lambda: load_dataset(data, options.image_size, 0))

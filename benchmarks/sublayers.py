@@ -1,9 +1,10 @@
-"""The engine's sublayers one by one: time, GFLOP/s and share of the machine's FMA peak, one thread, the seed model.
+"""Time, GFLOP/s and share of the machine's FMA peak of each sublayer of the engine; one thread, the seed model.
 
     python -m benchmarks.sublayers [--rounds 200]
 
-Rounds go over all sublayers and the peak in turn, so that what disturbs the machine disturbs all alike; medians. Inputs are
-in the cache here, in training they come from farther away: what `benchmarks.step` adds to the sum of these is mostly that.
+Rounds cover all sublayers and the peak in turn, so that disturbances of the machine affect all alike; medians. Inputs
+are in the cache here; in training they come from farther away, which explains most of the additional time in
+`benchmarks.step`.
 """
 import argparse
 import statistics
@@ -32,7 +33,8 @@ def contestants(config):
     no_drop = (0.0, np.uint32(0))
     calls = {
         "patch_embed": ("patch_embed", lambda f: f(image, p["patch_embed"], config.patch_size, config.stem)),
-        "encoder self_attention": ("encoder.0.attention", lambda f: f(source, p["encoder.0.attention"], config.heads, False, *no_drop)),
+        "encoder self_attention": ("encoder.0.attention",
+                                   lambda f: f(source, p["encoder.0.attention"], config.heads, False, *no_drop)),
         "encoder mlp": ("encoder.0.mlp", lambda f: f(source, p["encoder.0.mlp"], *no_drop)),
         "decoder self_attention": ("decoder.0.self_attention",
                                    lambda f: f(x, p["decoder.0.self_attention"], config.heads, True, *no_drop)),
@@ -76,7 +78,8 @@ def main():
             seconds["peak"].append(time.perf_counter() - start)
     peak = flop_of_peak / statistics.median(seconds["peak"])
     print(f"FMA peak of one core: {peak / 1e9:.0f} GFLOP/s")
-    print(f"{'sublayer':<26}" + "".join(f"{way + ' us':>12}{'GFLOP/s':>9}{'of peak':>9}" for way in ("forward", "backward")))
+    print(f"{'sublayer':<26}" + "".join(f"{way + ' us':>12}{'GFLOP/s':>9}{'of peak':>9}"
+                                        for way in ("forward", "backward")))
     for name in runs:
         line = f"{name:<26}"
         for way in range(2):

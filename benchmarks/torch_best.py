@@ -1,4 +1,4 @@
-"""The same model in PyTorch's best eager form: fused qkv, `scaled_dot_product_attention`, no needless copies."""
+"""The model in PyTorch's best eager form: fused qkv, `scaled_dot_product_attention`, no needless copies."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,7 +28,7 @@ class Attention(nn.Module):
         return parts.unflatten(-1, (-1, HEADS, CHANNELS // HEADS)).permute(2, 0, 3, 1, 4).unbind(0)
 
     def step(self, x, memory):
-        """x (B, 1, C); memory [k, v]: of self-attention it grows by what is x's, of cross-attention it is the image's."""
+        """x (B, 1, C); memory [k, v]: self-attention appends those of x, cross-attention has the image's."""
         if self.q is None:
             q, *new = self.parts(x)
             memory[:] = [torch.cat([old, part], dim=2) for old, part in zip(memory, new)] if memory else new

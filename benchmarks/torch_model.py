@@ -1,4 +1,4 @@
-"""The same model in PyTorch, with one module a head, written from the description and not from npcaption's layers.
+"""The model in PyTorch, with one module per head, written from the description and not from npcaption's layers.
 
 B batch, T text, S source tokens, P patches, C channels, D head size, V vocabulary, L longest caption.
 """
@@ -114,7 +114,7 @@ class TorchCaptioner(nn.Module):
 
 
 def scattered(model):
-    """In float64, every parameter moved at random: norms of 1 and 0 would not show it if two of them were swapped."""
+    """The model in float64 with randomly moved parameters: norms of 1 and 0 would hide a swap of two of them."""
     model = model.double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -123,7 +123,7 @@ def scattered(model):
 
 
 def with_buffers(model, length):
-    """Beside each head's weights the causal mask, as the original has it; the forward pass does not need it."""
+    """State dict with a causal mask for each head, as in the original; the forward pass does not need it."""
     for module in model.modules():
         if isinstance(module, Head):
             module.register_buffer("tril", torch.ones(length, length).tril())

@@ -1,9 +1,10 @@
-"""A finished run of train.py against PyTorch from the same parameters, on the same batches in the same order.
+"""Parity of a finished run of train.py with PyTorch, from the same parameters, on the same batches in the same order.
 
     python -m benchmarks.training_parity runs/seed-128 [--epochs 2]
 
 PyTorch trains the original's model (torch_model.py) with torch.optim.AdamW; the validation loss of both is measured by
-npcaption on all captions. Needs the extra `bench`, and a run with a constant rate that decays all parameters and never clips.
+npcaption on all captions. Needs the extra `bench`, and a run with a constant learning rate that decays all parameters
+and never clips.
 """
 import argparse
 import csv
@@ -25,7 +26,7 @@ from .torch_model import TorchCaptioner
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     last = checkpoints.load(options.run / "last.npz")
@@ -36,14 +37,15 @@ def main():
     data = load_dataset(t.data, m.image_size, t.seed, t.scenes, t.limit)
     sequences = encode_captions(data.train, last.tokenizer, m.max_length)
     val_sequences = encode_captions(data.val, last.tokenizer, m.max_length)
-    network = TorchCaptioner(m.image_size, m.patch_size, m.channels, m.heads, m.hidden, m.encoder_blocks, m.decoder_blocks,
-                             m.max_length, m.vocabulary)
+    network = TorchCaptioner(m.image_size, m.patch_size, m.channels, m.heads, m.hidden, m.encoder_blocks,
+                             m.decoder_blocks, m.max_length, m.vocabulary)
     start = to_torch_state(Captioner(m, last.tokenizer, initialise(m, t.seed)))
     network.load_state_dict({name: torch.from_numpy(array) for name, array in start.items()})
     optimiser = torch.optim.AdamW(network.parameters(), lr=t.learning_rate, betas=(t.beta1, t.beta2), eps=t.epsilon,
                                   weight_decay=t.weight_decay)
 
-    print(f"{'epoch':>5}{'train':>20}{'validation':>20}{'shuffled images':>20}\n{'':>5}" + "    npcaption     torch" * 3)
+    print(f"{'epoch':>5}{'train':>20}{'validation':>20}{'shuffled images':>20}\n{'':>5}"
+          + "    npcaption     torch" * 3)
     for epoch in range(min(options.epochs, len(rows))):
         nats = tokens = 0
         batches = epoch_batches(data.train.images, sequences, t.batch_size, t.captions, t.seed, epoch)

@@ -1,13 +1,13 @@
-"""Variety of captions, and their faults: what a model loses while its score rises, beside people's captions.
+"""Variety of captions and their mistakes, compared with people's captions: a price of rising scores.
 
     python -m npcaption.evaluate --checkpoint A.npz --json A.json          for every model
-    python -m experiments.variety A.json B.json                            a Markdown table, a column each
+    python -m experiments.variety A.json B.json                            a Markdown table, one column per file
     python -m experiments.variety A.json B.json --curve out.svg            also CIDEr-D against distinct captions
 
-Words are those that the scores count (npcaption.evaluate.metrics.tokenize), without full stops. distinct-n is the number
-of different n-grams divided by that of all n-grams, over all captions (Li et al. 2016 count 1- and 2-grams so, and divide
-by the words). It falls as captions are added, so all files must be of the same images. A person's column is the mean over
-the images' first captions, their second ones and so on.
+Words are the tokens of npcaption.evaluate.metrics.tokenize, without full stops. distinct-n is the number of different
+n-grams divided by the number of all n-grams, over all captions (Li et al. 2016 count 1- and 2-grams, and divide by the
+words). It falls as captions are added, so all files must have the same images. The human column is the mean over the
+images' first captions, their second captions and so on.
 """
 import json
 from collections import Counter
@@ -27,22 +27,22 @@ from npcaption.support.flags import add_option, filename
 UNFINISHED = frozenset("""
     a an the this that his its their some and or but nor while as than of in with at from into onto for by near next
     behind beside between through toward towards over under above against across along is are was were has have wearing
-    """.split())                # articles, conjunctions, prepositions, verbs: what needs another word
+    """.split())                # articles, conjunctions, prepositions, verbs: words that need another one
 ADJECTIVES = frozenset("""
     black white red blue green yellow orange brown gray grey pink purple tan blond blonde dark bright colorful colourful
     big large small little tiny tall young old several many two three four other different wooden brick grassy snowy
     sandy rocky muddy
-    """.split())                # few: the commonest of photographs' captions; some can end a sentence ("dressed in black")
+    """.split())                # the commonest in captions; some can end a sentence ("dressed in black")
 SCORE, DISTINCT = "CIDEr-D, times 100", "distinct captions"
 PERSON, PEOPLE = "a person", "a person, against the others"  # the column, and the row of npcaption evaluate
 COLOURS = "#0b57a4", "#b3261e", "#2b7a3d", "#7a4da0"
 
 
 class Column:
-    """Figures of a model's captions, or of people's, the mean over several turns of them."""
+    """Figures of a model's or of people's captions: the mean over several sets."""
 
     def __init__(self, name, turns, scores, nats=None, cut=None):
-        """turns: each a list of captions as words; scores: the evaluation's row; cut: share of captions that were cut"""
+        """turns: sets of captions as lists of words; scores: the evaluation's row; cut: share of truncated captions"""
         self.name, self.way = printable(name), scores["name"]
         counted = [figures(captions) for captions in turns]
         means = {label: float(np.mean([each[label] for each in counted])) for label in counted[0]}
@@ -52,7 +52,7 @@ class Column:
 
 
 def figures(captions):
-    """{label: number} for a caption of each image, as words"""
+    """{label: number} for one caption per image, each a list of words"""
     def share(fault):
         return 100 * np.mean([bool(fault(words)) for words in captions])
     return {
@@ -73,13 +73,13 @@ def ngrams(words, n):
 
 
 def distinct(captions, n):
-    """Number of different n-grams divided by that of all; 0 without any."""
+    """Number of different n-grams divided by the number of all; 0 without n-grams."""
     counts = Counter(ngram for words in captions for ngram in ngrams(words, n))
     return len(counts) / max(1, counts.total())
 
 
 def twice(words, n):
-    """Whether an n-gram stands in a caption more than once, its words apart or overlapping."""
+    """Whether a caption repeats an n-gram, overlapping or not."""
     return len(set(ngrams(words, n))) < len(ngrams(words, n))
 
 
@@ -106,7 +106,8 @@ def columns_of(path, name):
     except OSError as error:
         raise DataError(f"{path} cannot be read ({why(error)}).") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not what evaluate --json writes ({type(error).__name__}: {error}). Write it again.") from None
+        raise DataError(f"{path} is not an output of evaluate --json ({type(error).__name__}: {error}). "
+                        f"Write it again.") from None
 
 
 def table(columns):
@@ -122,7 +123,7 @@ def table(columns):
 
 
 def compared(paths):
-    """The columns of all files, people's once and last.  DataError if they are of different images"""
+    """The columns of all files, then the human column.  DataError if the files have different images"""
     names = [Path(path).stem for path in paths]
     if len(set(names)) < len(names):
         names = paths
@@ -130,16 +131,16 @@ def compared(paths):
     for path, name in zip(paths[1:], names[1:]):
         found, _, others = columns_of(path, name)
         if others != images:
-            raise DataError(f"{path} is of other images than {paths[0]} ({len(others):,} and {len(images):,}). Evaluate both on "
-                            f"the same images.")
+            raise DataError(f"{path} has other images than {paths[0]} ({len(others):,} and {len(images):,}). "
+                            f"Evaluate both on the same images.")
         columns += found
     return columns + people
 
 
 def curve(columns, width=720, height=420, edge=60):
-    """SVG: each column a point, distinct captions to the right and CIDEr-D upwards; a line for each way of decoding.
+    """SVG with a point for each column, distinct captions to the right and CIDEr-D upwards; a line for each decoding.
 
-    The points of a line are joined in the files' order. People are left out: they would press the models together.
+    A line joins its points in the files' order. The human column is not drawn: it would compress the scale.
     """
     known = [column for column in columns if column.name != PERSON and column.rows[SCORE] is not None]
     if not known:
@@ -166,7 +167,7 @@ def curve(columns, width=720, height=420, edge=60):
 def main(words=None):
     parser = parser_of("variety", __doc__)
     parser.prog = "python -m experiments.variety"
-    parser.add_argument("files", type=filename, nargs="+", metavar="FILE", help="what npcaption evaluate --json wrote")
+    parser.add_argument("files", type=filename, nargs="+", metavar="FILE", help="output of npcaption evaluate --json")
     add_option(parser, "curve", str, "draw CIDEr-D against distinct captions", metavar="FILE")
     options = arguments(parser, words)
     if options.curve:

@@ -1,9 +1,10 @@
-"""Weaker gradient checks: how many wrong backwards escape if one part of the check is weakened.
+"""Weakened gradient checks: number of wrong backwards that escape if one part of the check is weaker.
 
     OPENBLAS_NUM_THREADS=1 python -m experiments.what_makes_a_check_bite    writes docs/logs/weak-checks.csv
 
-The mutants of the layers (npcaption/gradcheck/mutants.py) meet the cases of their layer (npcaption/gradcheck/cases.py).
-Those count whose gradients have the right shapes and wrong numbers: what raises is found by any check.
+The mutants of the layers (npcaption/gradcheck/mutants.py) run in the cases of their layer
+(npcaption/gradcheck/cases.py). Only mutants with gradients of the right shapes and wrong numbers count: any check finds
+the mutants that raise.
 """
 import csv
 import sys
@@ -23,14 +24,14 @@ from npcaption.support.progress import progress
 LOG = Path(__file__).resolve().parents[1] / "docs" / "logs" / "weak-checks.csv"
 
 
-NOISE = 1e-9  # of a numerical slope: as much where the true one is 0 says nothing against a backward that gives 0
+NOISE = 1e-9  # rounding of a numerical slope: below it a backward that gives 0 is right
 
 
 class Check(NamedTuple):
-    """How strong a check is."""
-    random_dout: bool = True        # or ones: the gradient of out.sum()
-    filled_g: bool = True           # or zeros: then = and += are the same
-    plain: bool = False             # norm weights 1, biases 0, as before the first step of a training
+    """Strength of a check."""
+    random_dout: bool = True        # else ones: the gradient of out.sum()
+    filled_g: bool = True           # else zeros: then = equals +=
+    plain: bool = False             # norm weights 1, biases 0, as at initialisation
     first_case: bool = False        # only the first case of a layer
     tolerance: float = TOLERANCE
 
@@ -46,7 +47,7 @@ WEAKER = {
 
 
 def plain(layer, arguments):
-    """The arguments with norms and biases as at the start"""
+    """The arguments with norms and biases as at initialisation"""
     def at_start(name, value):
         if name.endswith("norm.weight") or (layer, name) == ("layernorm", "w"):
             return np.ones_like(value)
@@ -57,7 +58,7 @@ def plain(layer, arguments):
 
 
 def prepared(layer, check, known):
-    """[(arguments, dout, numerical gradients)] of a layer's cases. The forward is right, so they are computed once."""
+    """[(arguments, dout, numerical gradients)] of a layer's cases, computed once, as no mutant changes a forward."""
     same = layer, check.random_dout, check.plain
     if same not in known:
         known[same] = []
@@ -71,7 +72,7 @@ def prepared(layer, check, known):
 
 
 def written(layer, arguments, dout, filled_g):
-    """{argument: gradient} of the layer's backward as it stands. ValueError if a shape is wrong."""
+    """{argument: gradient} of the layer's present backward. ValueError if a shape is wrong."""
     arguments, dout = copied(arguments), np.array(dout)
     _, cache = getattr(layers, f"{layer}_forward")(**arguments)
     rng, p = np.random.default_rng(1), arguments.get("p")
@@ -93,7 +94,7 @@ def error(numerical, found):
 
 
 def verdict(layer, check, known):
-    """"right" or "wrong" numbers; "raises", if a case raises or has another shape"""
+    """ "right" or "wrong" numbers; "raises" if a case raises or has another shape"""
     try:
         with np.errstate(all="ignore"):
             for arguments, dout, numerical in prepared(layer, check, known):
@@ -101,7 +102,7 @@ def verdict(layer, check, known):
                 if not all(error(numerical[name], found[name]) < check.tolerance for name in numerical):
                     return "wrong"
     except NameError:
-        raise                                                # the operator's mistake: such a mutant proves nothing
+        raise                                                # a defect of the operator, not of the mutant
     except Exception:
         return "raises"
     return "right"
@@ -115,7 +116,7 @@ def main():
         if (layer, True, False) not in known:                # before the first mutant of a layer is in place
             for check in [Check(), *WEAKER.values()]:
                 if verdict(layer, check, known) != "right":
-                    sys.exit(f"{layer} is wrong as it is, before any change, by {check}")
+                    sys.exit(f"{layer} is wrong without any change, by {check}")
         with in_place(mutant):
             judged = verdict(layer, Check(), known)
             verdicts[judged] += 1

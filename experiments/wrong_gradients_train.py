@@ -1,11 +1,10 @@
-"""Training with wrong gradients: a small captioner is trained by every broken backward pass that runs.
+"""Training with wrong gradients: train a small captioner with every mutated backward that runs.
 
     OPENBLAS_NUM_THREADS=1 python -m experiments.wrong_gradients_train      writes docs/logs/wrong-gradients.csv
 
-The mutants are those of npcaption/gradcheck/mutants.py. Those count that run and change the gradient of the first step
-by more than 1e-4 of its largest entry. Each trains gradcheck's small model, without dropout, on eight images of noise
-and eight captions, for 80 steps of AdamW at 3e-3 from the same start. So long the right gradients need to learn them
-by heart.
+The mutants of npcaption/gradcheck/mutants.py count if they run and change the gradient of the first step by more than
+1e-4 of its largest entry. Each trains gradcheck's small model, without dropout, on eight images of noise and eight
+captions, for 80 steps of AdamW at 3e-3 from the same initialisation. In that time the right gradients memorise them.
 """
 import csv
 from dataclasses import replace
@@ -30,7 +29,7 @@ RIGHT = "the textbook's own"
 
 
 def example():
-    """Images of noise, and captions of which some are padded"""
+    """Images of noise, and captions, some with padding"""
     rng = np.random.default_rng(0)
     ids = rng.integers(3, MODEL.vocabulary, (IMAGES, 1, MODEL.max_length))
     ids[..., 0] = 1
@@ -41,7 +40,7 @@ def example():
 
 
 def train(batch, steps):
-    """-> (the loss before each step, and after the last; the gradients of the last step)"""
+    """-> (the loss before each step and after the last, the gradients of the last step)"""
     p, g = initialise(MODEL, 0, np.float32), Parameters(MODEL, np.float32)
     engine, objectives = make_engine("numpy", MODEL, p), [LIKELIHOOD._replace(weight=1.0)]
     m, v, decay = np.zeros_like(p.flat), np.zeros_like(p.flat), parameters.decay_of(p, 0.01, "all")
@@ -56,7 +55,7 @@ def train(batch, steps):
 
 
 def outcome(batch, right):
-    """A mutant's (first loss, last loss), once it is in place; None if it raises, or changes nothing that is used"""
+    """(first loss, last loss) of the mutant in place; None if it raises, or changes no gradient of this model"""
     try:
         with np.errstate(all="ignore"):
             gradients = train(batch, 1)[1]
@@ -66,16 +65,16 @@ def outcome(batch, right):
                 return None
             losses, _ = train(batch, STEPS)
     except UnboundLocalError:
-        return None                                          # a name from a loop that this model never enters
+        return None                                          # a name from a loop that this model skips
     except NameError:
-        raise                                                # the operator's mistake: such a mutant proves nothing
+        raise                                                # a defect of the operator, not of the mutant
     except Exception:
         return None
     return losses[0], losses[-1]
 
 
 def summary(first, right, last):
-    """Lines on the losses at the end.  last (N,), of the wrong ones"""
+    """Lines on the final losses.  last (N,): final losses of the mutants"""
     yield f"right gradients: {first:.3f} -> {right:.4f}"
     for what, limit in [("5 % below the start", 0.95 * first), ("below half of the start", 0.5 * first),
                         ("below twice the right end", 2 * right), ("below 1.2 times the right end", 1.2 * right),

@@ -13,11 +13,12 @@ __version__ = "0.1.0"
 
 __all__ = ["Captioner", "load", "decoding", "NpcaptionError", "DataError", "ConfigError", "CheckpointError"]
 
-LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "Captioner.load"), "decoding": ("decoding", None)}
+LAZY = {"Captioner": ("captioner", "Captioner"), "load": ("captioner", "Captioner.load"),
+        "decoding": ("decoding", None)}
 
 
 def __getattr__(name):
-    """Lazy import of names that need Pillow: npcaption.layers needs NumPy alone."""
+    """Lazy import of names that need Pillow: npcaption.layers needs only NumPy."""
     if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = LAZY[name]

@@ -1,4 +1,4 @@
-"""The command `npcaption NAME`, which is also `python -m npcaption.NAME`."""
+"""The command `npcaption NAME`, also `python -m npcaption.NAME`."""
 import sys
 from importlib import import_module
 
@@ -8,21 +8,21 @@ from .support.settings import suggestion
 
 COMMANDS = {"train": ("training", "train a captioner, or resume its training"),
             "sample": ("captioning", "caption images"),
-            "evaluate": ("evaluate", "score a model beside baselines"),
+            "evaluate": ("evaluate", "score a model and compare it with baselines"),
             "report": ("report", "show training runs on a page: curves, samples, settings"),
             "gradcheck": ("gradcheck", "check every gradient against a numerical one"),
-            "trace": ("trace", "follow one photograph from the pixels to the loss and back"),
-            "exercises": ("exercises", "learn: write gradients yourself and be told what is wrong"),
+            "trace": ("trace", "follow one image from the pixels to the loss and back"),
+            "exercises": ("exercises", "write gradients yourself and get a diagnosis"),
             "export": ("export", "write a model for other programs")}
 
 
 def run(name):
-    """Run a command on the command line's arguments, and end the process."""
+    """Run a command with the arguments of the command line, and exit."""
     command(lambda: main_of(name)())
 
 
 def main_of(name):
-    """A command's main function. Its modules are imported inside the harness."""
+    """The main function of a command. Its modules are imported inside the harness."""
     return import_module(f"{__package__}.{COMMANDS[name][0]}.cli").main
 
 

@@ -1,28 +1,28 @@
-"""Errors that a user can cause. Each carries one sentence: what was found, where, and what to do about it."""
+"""Errors that a user can cause. Each message names the finding, its place, and the remedy."""
 
 
 class NpcaptionError(Exception):
-    """The command line prints it and exits with status 2, without a traceback."""
+    """Base class. The command line prints the message and exits with status 2, without a traceback."""
 
 
 class DataError(NpcaptionError):
-    """Images, captions or splits that cannot be used."""
+    """Unusable images, captions or splits."""
 
 
 class ConfigError(NpcaptionError):
-    """Settings that cannot be used, alone or together."""
+    """An invalid setting, or an invalid combination of settings."""
 
 
 class CheckpointError(NpcaptionError):
-    """A checkpoint that cannot be read or written, or that does not fit."""
+    """A checkpoint that cannot be read or written, or does not match the model or data."""
 
 
 class PretrainedError(NpcaptionError):
-    """Pretrained weights or word vectors that cannot be read, or that do not fit."""
+    """Pretrained weights or word vectors that cannot be read, or do not match the model."""
 
 
 class TrainingError(NpcaptionError):
-    """Numbers that went bad in training."""
+    """A NaN or infinity in training."""
 
 
 class GradientError(NpcaptionError):
@@ -30,20 +30,20 @@ class GradientError(NpcaptionError):
 
 
 class Stopped(NpcaptionError):
-    """Training was asked to stop by a signal, and has saved what it had."""
+    """Training was stopped by a signal, and its state is saved."""
 
     def __init__(self, sentence, signal):
         super().__init__(sentence)
-        self.status = 128 + signal                           # as a shell has it
+        self.status = 128 + signal                           # the shell's convention
 
 
 def printable(text):
-    r"""Text as it may stand in a sentence: what cannot be seen as \x1b and the like."""
+    r"""Text with its unprintable characters escaped, such as \x1b."""
     text = str(text)
     return text if text.isprintable() else "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def why(error):
-    """Text of an OSError: not all of them have a number, and only those with one have its text."""
+    """Text of an OSError: strerror, or else the message, as not every OSError has an error number."""
     return printable(getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__)

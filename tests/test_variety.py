@@ -77,10 +77,10 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(written, tmp_pat
 
 def test_files_that_cannot_be_compared_are_one_sentence(written):
     for name, result in {"list.json": [], "other.json": {"scores": []}, "odd.json": evaluation() | {"captions": [{}]}}.items():
-        with pytest.raises(DataError, match="is not what evaluate --json writes"):
+        with pytest.raises(DataError, match="is not an output of evaluate --json"):
             variety.compared([written(name, result)])
     with pytest.raises(DataError, match="absent.json cannot be read"):
         variety.compared(["absent.json"])
     short = evaluation() | {"captions": evaluation()["captions"][:3]}
-    with pytest.raises(DataError, match=r"short.json is of other images than .*a.json \(3 and 4\)"):
+    with pytest.raises(DataError, match=r"short.json has other images than .*a.json \(3 and 4\)"):
         variety.compared([written("a.json", evaluation()), written("short.json", short)])

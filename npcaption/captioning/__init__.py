@@ -1,1 +1,1 @@
-"""Captions for images: from the model's probabilities to sentences, and what they come from."""
+"""Captioning: decoding, the Captioner, attribution of words to the image."""

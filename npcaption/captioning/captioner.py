@@ -1,4 +1,4 @@
-"""A trained model, ready to use: pictures in, sentences out."""
+"""Captioner: a trained model with its tokenizer and engine; images in, captions out."""
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from ..model.parameters import Parameters
 from ..tokenizers import caption_ids
 from . import decoding
 
-GROUP = 32  # images decoded together: enough to be fast; a caption of each takes some MB
+GROUP = 32  # images decoded together: fast enough, and the memory of one caption each takes some MB
 
 
 class Sentence(NamedTuple):
@@ -30,21 +30,21 @@ class Sentence(NamedTuple):
 
 class Captioner:
     def __init__(self, config, tokenizer, parameters, engine=None, encoder=None):
-        """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with.
+        """config ModelConfig, tokenizer the model's own, parameters Parameters.
 
-        encoder: the frozen one whose features the model reads, if it reads features; see npcaption.pretrained.
-        engine: one of npcaption.model.engines that runs these parameters; without it NumPy does.
+        engine: an engine of npcaption.model.engines over these parameters (default: NumpyEngine).
+        encoder: the frozen encoder of a model that reads features; see npcaption.pretrained.
         """
         self.config, self.tokenizer, self.parameters = config, tokenizer, parameters
         self.engine, self.encoder = engine or NumpyEngine(config, parameters), encoder
 
     @classmethod
     def load(cls, path=None, engine="numpy", threads=0, encoder=None):
-        """The captioner of a checkpoint's file, or without one of the model that ships with the package.
+        """The captioner of a checkpoint file, by default of the model that ships with the package.
 
-        engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
-        seconds, once. threads: as for make_engine. encoder: for a model that reads a frozen encoder's features, that
-        encoder, or the path of its weights. ConfigError if it is not the one that the model was trained with.
+        engine: "numpy" starts at once; "numba" is several times faster, after its kernels have been compiled once, for
+        some seconds. threads: as for make_engine. encoder: the frozen encoder, or the path of its weights, of a model
+        that reads features. ConfigError if the model was trained with another encoder.
         """
         if isinstance(encoder, (str, os.PathLike)):
             encoder = frozen_encoder(os.fspath(encoder))
@@ -58,9 +58,9 @@ class Captioner:
         return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads), encoder)
 
     def inputs_of(self, images):
-        """Images as the model reads them, a list -> (B, A, A, 3) uint8, or features (B, P, D)
+        """A list of images -> the model's inputs, (B, A, A, 3) uint8 or features (B, P, D)
 
-        An image may be given by its features, (P, D) as the encoder makes them.  DataError if one cannot be read.
+        An image may be given by its features (P, D), the encoder's output.  DataError if an image cannot be read.
         """
         if not self.config.encoder_name:
             return np.stack([load_image(image, self.config.image_size) for image in images])
@@ -73,25 +73,26 @@ class Captioner:
     def caption(self, image):
         """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str"""
         if not is_one(image):
-            raise DataError(f"caption() takes one image, such as a path, and was given {kind(image)}. "
-                            "Give several images to captions().")
+            raise DataError(f"caption() takes one image, such as a path, but got {kind(image)}. "
+                            "Pass several images to captions().")
         return self.captions([image])[0]
 
     def captions(self, images, decode=decoding.greedy):
-        """One caption for each of several images, the first that `decode` finds -> list of str"""
+        """The first caption that `decode` finds for each of several images -> list of str"""
         return [sentences[0].text for sentences in self.sentences(images, decode)]
 
     def sentences(self, images, decode=decoding.greedy):
         """All captions that `decode` finds, in its order -> for each image a list of Sentences
 
-        images: a list or anything else that gives images in an order, (B, H, W, 3) uint8 too.
+        images: a list or another ordered iterable of images, or an array (B, H, W, 3) uint8.
         decode: greedy, sample or beam of npcaption.captioning.decoding, with settings: partial(beam, width=4).
         """
         if is_one(images) or not isinstance(images, Iterable) or isinstance(images, (Mapping, set, frozenset)):
-            raise DataError(f"captions() and sentences() take a list of images, and were given {kind(images)}. "
-                            "Give a list, such as ['dog.jpg'], or one image to caption().")
+            raise DataError(f"captions() and sentences() take a list of images, but got {kind(images)}. "
+                            "Pass a list, such as ['dog.jpg'], or one image to caption().")
         if not callable(decode):
-            raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.captioning.decoding.greedy.")
+            raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as "
+                              f"npcaption.captioning.decoding.greedy.")
         self.engine.refresh()
         found, images = [], iter(images)
         while group := list(islice(images, GROUP)):
@@ -100,17 +101,18 @@ class Captioner:
         return found
 
     def loss(self, images, captions):
-        """How surprised the model is, in nats per token, padding not counted.
+        """The loss in nats per token, without padding.
 
-        images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
+        images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they match neither each other nor the
+        model.
         """
         images, ids = self._batch(images, captions)
         return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)
 
     def loss_and_gradients(self, images, captions):
-        """The loss and its gradients -> (float, {parameter's name: array}), and under "image" that of the pixels.
+        """The loss and its gradients -> (float, {parameter's name: array}), with the pixels' gradient under "image".
 
-        An image has a gradient if it is given in floats, not in uint8; DataError as for `loss`.
+        Float images have a gradient, uint8 images have none.  DataError as for `loss`.
         """
         images, ids = self._batch(images, captions)
         gradients = Parameters(self.config, self.parameters.flat.dtype)
@@ -118,17 +120,18 @@ class Captioner:
         return losses[LIKELIHOOD.name], gradients.named | ({} if dimage is None else {"image": dimage})
 
     def _batch(self, images, captions):
-        """-> images and ids (B, L), once it is clear that they belong together"""
+        """-> images and ids (B, L), checked against each other and the model"""
         size = self.config.image_size
         images = self.inputs_of(list(images)) if self.config.encoder_name else pixels(images)
         if images.shape[1:] != self.config.input_shape or not len(images):
             raise DataError(f"The images have shape {images.shape}; this model takes (B, {size}, {size}, 3), 0 to 255. "
-                            f"npcaption.data.images.load_image makes such ones.")
+                            f"Use npcaption.data.images.load_image.")
         if isinstance(captions, (str, bytes)) or not isinstance(captions, Iterable):
-            raise DataError(f"The captions are {kind(captions)}; give a list with one caption for each image.")
+            raise DataError(f"The captions are {kind(captions)}. Pass a list with one caption for each image.")
         captions = list(captions)
         if len(captions) != len(images):
-            raise DataError(f"There are {len(images)} images and {len(captions)} captions; give one caption for each.")
+            raise DataError(f"There are {len(images)} images and {len(captions)} captions. "
+                            f"Pass one caption for each image.")
         for number, text in enumerate(captions):
             if not isinstance(text, str):
                 raise DataError(f"Caption {number} (counted from 0) is {kind(text)}; it must be a str.")
@@ -137,14 +140,14 @@ class Captioner:
 
 
 def is_one(image):
-    """Whether something is one image (or a path of one, right or wrong) rather than several"""
+    """Whether a value is one image (or any path) rather than several images"""
     if isinstance(image, np.ndarray):
         return image.ndim in (0, 2, 3)
     return isinstance(image, (str, bytes, bytearray, os.PathLike, Image.Image)) or hasattr(image, "read")
 
 
 def kind(value):
-    """A value as it may stand in a sentence: strings and numbers as they are, of others the type"""
+    """Short description of a value for an error: strings and numbers themselves, the type of other values"""
     if isinstance(value, np.ndarray):
         return f"an array {value.shape} {value.dtype}"
     text = repr(value)
@@ -154,27 +157,28 @@ def kind(value):
 
 
 def pixels(images):
-    """A batch of images as the model takes them: uint8, or floats from 0 to 255.  DataError for another scale."""
+    """A batch of images on the model's scale: uint8, or floats from 0 to 255.  DataError for another scale."""
     try:
         images = np.asarray(images)
     except Exception as error:                               # lists of unequal lengths, tensors on another device
-        raise DataError(f"The images are no array (B, A, A, 3): {printable(error)}") from error
+        raise DataError(f"The images do not form an array (B, A, A, 3): {printable(error)}") from error
     if images.dtype.kind not in "uif":
-        raise DataError(f"The images hold {images.dtype}; this model takes uint8, or floats from 0 to 255. "
-                        f"npcaption.data.images.load_image makes such ones of files.")
+        raise DataError(f"The images have type {images.dtype}; this model takes uint8, or floats from 0 to 255. "
+                        f"For files use npcaption.data.images.load_image.")
     if images.dtype == np.uint8 or not images.size:
         return images
-    low, high = images.min(), images.max()                   # nan if any is
-    if not -0.5 <= low <= high <= 255.5:                     # steps of finite differences may lead out a little
-        raise DataError(f"The pixels go from {low:g} to {high:g}; this model takes 0 to 255. Scale the images to that.")
+    low, high = images.min(), images.max()                   # nan if any pixel is
+    if not -0.5 <= low <= high <= 255.5:                     # a margin for steps of finite differences
+        raise DataError(f"The pixels range from {low:g} to {high:g}; this model takes 0 to 255. "
+                        f"Scale the images to that range.")
     if images.dtype.kind != "f":
         return images.astype(np.uint8)
     if 0 < high <= 1:
-        warnings.warn(f"The pixels go from {low:g} to {high:g}, which is nearly black: this model takes 0 to 255. "
+        warnings.warn(f"The pixels range from {low:g} to {high:g}, which is nearly black: this model takes 0 to 255. "
                       "If white is 1 in your images, multiply them by 255.", stacklevel=4)
     return images
 
 
 def newest(folder="runs"):
-    """The best.npz that was written last, of all trainings under `folder`; without any, the model that ships."""
+    """The newest best.npz of the run directories under `folder`, or else the model that ships."""
     return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=checkpoints.SHIPPED)

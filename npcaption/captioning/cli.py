@@ -1,7 +1,7 @@
 """Caption images.
 
     npcaption sample dog.jpg beach.png                          the model that ships with the package, greedily
-    npcaption sample dog.jpg --checkpoint runs/x/best.npz       a model that npcaption train wrote   
+    npcaption sample dog.jpg --checkpoint runs/x/best.npz       a model written by npcaption train
     npcaption sample photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
     npcaption sample dog.jpg --temperature 0.7 --count 5        five sampled captions
     npcaption sample dog.jpg --beam 4 --count 4 --json          the four best with their scores
@@ -20,25 +20,26 @@ from .captioner import GROUP, Captioner
 
 
 def decoder(options):
-    """The decoding that the flags ask for."""
+    """The decoding function chosen by the flags."""
     drawn = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")
              if getattr(options, name) is not None}
     if options.length_penalty is not None and options.beam is None:
-        raise ConfigError("--length-penalty ranks the captions of a beam: add --beam K.")
+        raise ConfigError("--length-penalty needs beam search. Add --beam K.")
     if (options.layer, options.head) != (None, None) and not options.attention:
-        raise ConfigError("--layer and --head choose what --attention draws: add --attention OUT.png.")
+        raise ConfigError("--layer and --head select an attention map. Add --attention OUT.png.")
     if options.beam is not None:
         if drawn:
-            raise ConfigError(f"--beam searches and --{next(iter(drawn)).replace('_', '-')} draws: choose one of them.")
+            raise ConfigError(f"--beam is for beam search and --{next(iter(drawn)).replace('_', '-')} for sampling. "
+                              f"Pass one of them.")
         if options.count > options.beam:
-            raise ConfigError(f"A beam of {options.beam} has no {options.count} captions: raise --beam or lower "
-                              f"--count.")
+            raise ConfigError(f"A beam of width {options.beam} gives at most {options.beam} captions, but --count is "
+                              f"{options.count}. Raise --beam or lower --count.")
         penalty = 1.0 if options.length_penalty is None else options.length_penalty
         return partial(decoding.beam, width=options.beam, length_penalty=penalty)
     if drawn:
         return partial(decoding.sample, count=options.count, **drawn)
     if options.count > 1:
-        raise ConfigError("Greedy decoding has one caption an image: for several add --beam K or --temperature X.")
+        raise ConfigError("Greedy decoding gives one caption per image. For several add --beam K or --temperature X.")
     return decoding.greedy
 
 
@@ -47,34 +48,34 @@ def main(words=None):
     parser.add_argument("images", type=filename, nargs="+", metavar="IMAGE", help="files, folders or patterns")
     add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
     add_encoder_flags(parser)
-    add_option(parser, "engine", str, f"kernels or textbook (default: numba for more than {GROUP} images)", ENGINES)
-    add_option(parser, "json", bool, "print a JSON object per image, one a line", default=False)
+    add_option(parser, "engine", str, f"engine (default: numba for more than {GROUP} images, else numpy)", ENGINES)
+    add_option(parser, "json", bool, "print a JSON object per image, one per line", default=False)
 
-    group = parser.add_argument_group("decoding", "Greedy, if neither --beam nor a flag of sampling is given.")
+    group = parser.add_argument_group("decoding", "Greedy by default; --beam or a sampling flag changes that.")
     add_option(group, "count", int, "captions per image", Range(1), default=1)
     add_option(group, "beam", int, "width of the beam search", metavar="K")
     add_option(group, "length_penalty", float, "rank beams by log-probability / tokens^X (default: 1, the mean)")
-    add_option(group, "temperature", float, "sample tokens, below 1 likelier ones (default: 1)")
+    add_option(group, "temperature", float, "sample with this temperature; below 1 favours likely tokens (default: 1)")
     add_option(group, "top_k", int, "sample among the N likeliest tokens (default: all)")
     add_option(group, "top_p", float, "sample among the likeliest tokens of total probability X (default: 1)")
     add_option(group, "seed", int, "seed of sampling (default: 0)")
 
-    group = parser.add_argument_group("pictures", "For several images OUT-1.png, OUT-2.png, ...")
+    group = parser.add_argument_group("pictures", "For several images: OUT-1.png, OUT-2.png, ...")
     add_option(group, "attention", str, "draw the attention map of each word", metavar="OUT.png")
     add_option(group, "layer", int, "decoder block of the attention, from 0 (default: mean of all)")
     add_option(group, "head", int, "head of the attention, from 0 (default: mean of all)")
-    add_option(group, "saliency", str, "draw which pixels matter for each word, by the gradient", metavar="OUT.png")
+    add_option(group, "saliency", str, "draw the saliency map of each word (gradient of the pixels)", metavar="OUT.png")
     options = arguments(parser, words)
 
     decode, paths = decoder(options), files.find_images(options.images)
     files.check_pictures([out for out in (options.attention, options.saliency) if out], paths,
-                              [options.checkpoint] if options.checkpoint else [])
+                         [options.checkpoint] if options.checkpoint else [])
     engine = options.engine or ("numba" if len(paths) > GROUP else "numpy")
     encoder = frozen_encoder(options.encoder, options.features, options.activation)
     captioner = Captioner.load(options.checkpoint, engine, encoder=encoder)
     failed = 0
     for number, (path, image, sentences) in enumerate(files.captioned(captioner, paths, decode), 1):
-        files.tell(path, sentences, options.count, options.json)
+        files.print_captions(path, sentences, options.count, options.json)
         if isinstance(sentences, DataError):
             failed += 1
             continue
@@ -82,5 +83,5 @@ def main(words=None):
                                   ("saliency", options.saliency, {})]:
             if out:
                 files.draw(kind, captioner, path, image, sentences[0],
-                                files.numbered(out, number, len(paths)), **chosen)
+                           files.numbered(out, number, len(paths)), **chosen)
     return 2 if failed else 0

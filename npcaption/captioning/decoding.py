@@ -1,7 +1,8 @@
-"""From images to token ids: greedy, sampling, beam search. All three go token by token over the engine's memory.
+"""Decoding, from images to token ids: greedy, sampling, beam search.
 
-Each takes images (B, A, A, 3) uint8 and gives for each image a list of Hypotheses; beam search the best first. A caption is at most
-max_length ids; one that has not ended by then ends in its last place, which is how training cuts captions too.
+Each function takes images (B, A, A, 3) uint8 and returns a list of Hypotheses for each image, beam search with the best
+first. Decoding runs position by position over the engine's key-value memory. A caption has at most max_length ids; a
+longer one ends at its last position, as truncated captions do in training.
 """
 import zlib
 from numbers import Integral, Real
@@ -12,53 +13,53 @@ import numpy as np
 from ..errors import ConfigError, printable
 from ..tokenizers import END, PADDING, START
 
-MOST = 10 ** 6      # captions of an image
+MAX_COUNT = 10 ** 6  # captions per image
 
 
 class Hypothesis(NamedTuple):
     ids: np.ndarray             # (T,), the first START, the last END
-    log_probability: float      # of the ids after START, END among them, in nats: minus the loss's sum
-    score: float                # by which beam search ranks: log_probability / (T - 1) ** length_penalty
+    log_probability: float      # in nats, of all ids after START, including END; minus the summed loss
+    score: float                # beam search's ranking: log_probability / (T - 1) ** length_penalty
 
 
 def greedy(engine, images):
-    """The likeliest token after the likeliest so far."""
-    return walk(engine, images, 1, lambda scores, rows, place: scores.argmax(-1))
+    """The likeliest token at each position."""
+    return decode_loop(engine, images, 1, lambda scores, rows, place: scores.argmax(-1))
 
 
 def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0):
-    """`count` captions of each image, every token drawn by the model's probabilities, in the order of drawing.
+    """`count` captions of each image, in the order of drawing, every token drawn from the model's probabilities.
 
-    Probabilities are raised to 1 / temperature; then only the top_k likeliest tokens stay (0: all), and of these the
-    fewest that together have at least the probability top_p. What is drawn depends on the seed and the pixels, not on the
-    company in which an image is captioned, and the first captions of many are those of few.
+    Probabilities are raised to 1 / temperature. Then the top_k likeliest tokens are kept (0: all), and among them the
+    smallest set with a total probability of at least top_p. The samples of an image depend on the seed and its pixels,
+    not on the other images. A larger count extends the samples of a smaller one.
     """
     check_kinds(Integral, "whole number", count=count, top_k=top_k, seed=seed)
     check_kinds(Real, "number", temperature=temperature, top_p=top_p)
-    if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or not 1 <= count <= MOST or seed < 0:
-        raise ConfigError(f"Sampling with temperature {temperature}, top_k {top_k}, top_p {top_p}, seed {seed}, {count} "
-                          f"captions is impossible: temperature must be from 1e-6 to 1e6, count from 1 to {MOST}, "
+    if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or not 1 <= count <= MAX_COUNT or seed < 0:
+        raise ConfigError(f"Invalid sampling settings: temperature {temperature}, top_k {top_k}, top_p {top_p}, seed "
+                          f"{seed}, count {count}. temperature must be from 1e-6 to 1e6, count from 1 to {MAX_COUNT}, "
                           f"top_k and seed at least 0, top_p above 0 and at most 1.")
     longest = engine.config.max_length
     draws = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]).random((count, longest), np.float32)
              for image in images]
-    draws = np.array(draws, np.float64).reshape(-1, longest)  # (B count, L); of 24 bits, so that draw * total < total
+    draws = np.array(draws, np.float64).reshape(-1, longest)  # (B count, L); 24 bits, so that draw * total < total
 
     def choose(scores, rows, place):
         totals = np.cumsum(kept(scores / temperature, top_k, top_p), axis=-1, dtype=np.float64)  # (R, V)
         return (totals <= draws[rows, place, None] * totals[:, -1:]).sum(-1)
-    return walk(engine, images, count, choose)
+    return decode_loop(engine, images, count, choose)
 
 
 def check_kinds(kind, noun, **values):
-    """ConfigError for a setting that is no number of a kind."""
+    """ConfigError for a setting that is not a number of this kind."""
     for name, value in values.items():
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ConfigError(f"{name} is {printable(repr(value))}; it must be a {noun}.")
 
 
 def kept(scores, top_k, top_p):
-    """Scores (R, V) -> probabilities (R, V), up to a factor for each row; 0 for what top_k and top_p leave out."""
+    """Scores (R, V) -> unnormalised probabilities (R, V); 0 for the tokens excluded by top_k and top_p."""
     if 0 < top_k < scores.shape[-1]:
         least = np.partition(scores, -top_k)[:, -top_k, None]
         scores = np.where(scores < least, -np.inf, scores)
@@ -66,16 +67,16 @@ def kept(scores, top_k, top_p):
     if top_p < 1:
         order = np.argsort(-p, axis=-1)
         sorted_p = np.take_along_axis(p, order, -1)
-        before = np.cumsum(sorted_p, -1) - sorted_p          # the probability of what is likelier
+        before = np.cumsum(sorted_p, -1) - sorted_p          # total probability of the likelier tokens
         sorted_p[before >= top_p * p.sum(-1, keepdims=True)] = 0
         np.put_along_axis(p, order, sorted_p, -1)
     return p
 
 
-def walk(engine, images, count, choose):
-    """`count` captions of each image, each on its own.  choose(log-probabilities (R, V), rows, place) -> tokens (R,)
+def decode_loop(engine, images, count, choose):
+    """`count` independent captions of each image.  choose(log-probabilities (R, V), rows, place) -> tokens (R,)
 
-    rows: which of all B * count captions the R are that still go on, or whose image has another that does.
+    rows: indices of the R active captions; an image stays active until all of its captions have ended.
     """
     longest = engine.config.max_length
     ids = np.full((len(images) * count, longest), PADDING)   # (B count, L)
@@ -86,49 +87,50 @@ def walk(engine, images, count, choose):
         scores = log_probabilities(engine.step(ids[rows, place], place, memory), place == longest - 2,
                                    engine.config.unknown)
         tokens = choose(scores, rows, place)
-        tokens[ended], scores[ended, PADDING] = PADDING, 0   # what has ended goes on with padding, which costs nothing
+        tokens[ended], scores[ended, PADDING] = PADDING, 0   # ended captions are padded; padding adds 0
         ids[rows, place + 1] = tokens
         totals[rows] += scores[np.arange(len(rows)), tokens]
         ends = tokens == END
         if not ends.any():
             continue
         ended |= ends
-        going = ~ended.reshape(-1, count).all(1)             # images with a caption that does not end yet
-        if not going.any():
+        active = ~ended.reshape(-1, count).all(1)            # images with an unfinished caption
+        if not active.any():
             break
-        if few(going):
-            memory, rows, ended = memory.of(np.flatnonzero(going)), *(a[np.repeat(going, count)] for a in (rows, ended))
+        if worth_compacting(active):
+            memory = memory.of(np.flatnonzero(active))
+            rows, ended = (array[np.repeat(active, count)] for array in (rows, ended))
     scores = totals / (ids[:, 1:] != PADDING).sum(-1)
     return grouped(*(array.reshape(len(images), count, *array.shape[1:]) for array in (ids, totals, scores)))
 
 
 def beam(engine, images, width=4, length_penalty=1.0):
-    """The `width` best captions found by keeping, at every length, the `width` likeliest beginnings.
+    """Beam search: the `width` best captions, found by keeping the `width` likeliest prefixes of every length.
 
-    Ended captions are ranked by log_probability / tokens ** length_penalty: 0 favours short ones, 1 is the mean over the
-    tokens. An image is done when `width` captions have ended and no beginning, at its present length, has a better score
-    than the worst of them.
+    Ended captions are ranked by log_probability / tokens ** length_penalty: 0 favours short captions, 1 is the mean
+    over the tokens. An image is done when `width` captions have ended and no prefix, at its present length, scores
+    above the worst of them.
     """
     check_kinds(Integral, "whole number", width=width)
     check_kinds(Real, "number", length_penalty=length_penalty)
-    if not 1 <= width <= MOST or not 0 <= length_penalty <= 10:
-        raise ConfigError(f"A beam of {width} with length penalty {length_penalty} is impossible: the width must be "
-                          f"from 1 to {MOST}, the penalty from 0 to 10.")
+    if not 1 <= width <= MAX_COUNT or not 0 <= length_penalty <= 10:
+        raise ConfigError(f"Invalid beam search settings: width {width}, length_penalty {length_penalty}. "
+                          f"width must be from 1 to {MAX_COUNT}, length_penalty from 0 to 10.")
     longest = engine.config.max_length
-    begun = np.full((len(images), width, longest), PADDING)  # (B, K, L)
-    begun[:, :, 0] = START
-    totals = np.full(begun.shape[:2], -np.inf)               # (B, K), their log-probabilities
-    totals[:, 0] = 0                                         # at first all are alike: one of them goes on
-    ended, ended_totals, ended_scores = np.full_like(begun, PADDING), np.full_like(totals, -np.inf), totals - np.inf
+    prefixes = np.full((len(images), width, longest), PADDING)  # (B, K, L)
+    prefixes[:, :, 0] = START
+    totals = np.full(prefixes.shape[:2], -np.inf)               # (B, K), their log-probabilities
+    totals[:, 0] = 0                                         # the first prefixes are equal: keep one
+    ended, ended_totals, ended_scores = np.full_like(prefixes, PADDING), np.full_like(totals, -np.inf), totals - np.inf
     live, memory = np.arange(len(images)), engine.remember(images, width)
     for place in range(longest - 1):
-        scores = log_probabilities(engine.step(begun[live, :, place].reshape(-1), place, memory), place == longest - 2,
-                                   engine.config.unknown)
-        grown = (totals[live].reshape(-1, 1) + scores).reshape(len(live), -1)  # (b, K V), all that may follow
-        best = largest(grown, 2 * width)                     # (b, 2K): K can end at most, so K go on
+        logits = engine.step(prefixes[live, :, place].reshape(-1), place, memory)  # (b K, V)
+        scores = log_probabilities(logits, place == longest - 2, engine.config.unknown)
+        grown = (totals[live].reshape(-1, 1) + scores).reshape(len(live), -1)  # (b, K V), all continuations
+        best = largest(grown, 2 * width)                     # (b, 2K): at most K end, so K remain
         grown = pick(grown, best)
         parents, tokens = np.divmod(best, scores.shape[-1])
-        captions = pick(begun[live], parents)                # (b, 2K, L)
+        captions = pick(prefixes[live], parents)                # (b, 2K, L)
         captions[:, :, place + 1] = tokens
 
         ends, divisor = tokens == END, (place + 1) ** length_penalty
@@ -139,25 +141,25 @@ def beam(engine, images, width=4, length_penalty=1.0):
         for before, both in pool:
             before[live] = pick(both, order)
 
-        order = np.argsort(ends, axis=1, kind="stable")[:, :width]  # those that do not end, the best first
-        begun[live], totals[live] = pick(captions, order), pick(np.where(ends, -np.inf, grown), order)
-        going = totals[live].max(1) / divisor > ended_scores[live].min(1)
-        if not going.any():
+        order = np.argsort(ends, axis=1, kind="stable")[:, :width]  # unfinished captions, the best first
+        prefixes[live], totals[live] = pick(captions, order), pick(np.where(ends, -np.inf, grown), order)
+        active = totals[live].max(1) / divisor > ended_scores[live].min(1)
+        if not active.any():
             break
-        totals[live[~going]] = -np.inf                       # an image that is done changes no more
+        totals[live[~active]] = -np.inf                       # a finished image no longer changes
         memory.follow((np.arange(len(live))[:, None] * width + pick(parents, order)).reshape(-1), place + 1)
-        if few(going):
-            live, memory = live[going], memory.of(np.flatnonzero(going))
+        if worth_compacting(active):
+            live, memory = live[active], memory.of(np.flatnonzero(active))
     return grouped(ended, ended_totals, ended_scores)
 
 
-# ------------------------------------------------------------------------------------------- what they share
+# ------------------------------------------------------------------------------------------- shared helpers
 
 def log_probabilities(logits, last, unknown):
-    """logits (R, V) -> what the loss would charge for each token, negative.
+    """logits (R, V) -> log-probabilities (R, V), the negative loss of each token.
 
-    -inf for padding and start, which never follow, for the unknown word, which says nothing, and in the last place of a
-    caption for all but its end.
+    -inf for padding, start and the unknown-word token, which are never generated; at the last position of a caption
+    -inf for all tokens except END.
     """
     scores = logits - logits.max(-1, keepdims=True)
     scores -= np.log(np.exp(scores).sum(-1, keepdims=True))
@@ -167,9 +169,9 @@ def log_probabilities(logits, last, unknown):
     return scores
 
 
-def few(going):
-    """Whether it pays to forget the images that are done, which copies the memory of the others."""
-    return 2 * going.sum() <= len(going)
+def worth_compacting(active):
+    """Whether to drop the finished images, at the cost of copying the memory of the active ones."""
+    return 2 * active.sum() <= len(active)
 
 
 def largest(values, count):
@@ -182,11 +184,11 @@ def largest(values, count):
 
 
 def pick(values, order):
-    """Of each row of values (b, n, ...) the entries order (b, m) -> (b, m, ...)"""
+    """Entries `order` (b, m) of each row of values (b, n, ...) -> (b, m, ...)"""
     return np.take_along_axis(values, order.reshape(*order.shape, *[1] * (values.ndim - 2)), 1)
 
 
 def grouped(ids, totals, scores):
-    """ids (B, K, L), totals and scores (B, K) -> for each image its hypotheses, without those that never came to be"""
+    """ids (B, K, L), totals and scores (B, K) -> for each image its hypotheses, without unused beam slots"""
     return [[Hypothesis(row[:(row != PADDING).sum()], float(total), float(score))
              for row, total, score in zip(*image) if score > -np.inf] for image in zip(ids, totals, scores)]

@@ -1,4 +1,4 @@
-"""Captions for files: found, read and captioned in groups, told as they come, and drawn with what they come from."""
+"""Captions of image files: find, read and caption them in groups, print the captions, draw attribution maps."""
 import glob
 import json
 import os
@@ -19,8 +19,8 @@ from .captioner import GROUP
 
 MAPS = {"attention": attribution.attention, "saliency": attribution.saliency}
 
-# Images that Pillow cannot read, or only with a plug-in: told if a folder holds them, as somebody expects a caption.
-OTHER_KINDS = frozenset("""
+# Suffixes of images that Pillow reads only with a plug-in, or not at all: a note names such files in a folder.
+UNREADABLE_SUFFIXES = frozenset("""
     .heic .heif .hif .avif .jxl .jp2 .webp .tif .tiff .psd .psb .xcf .svg .svgz .pdf .ai .eps
     .3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw
     .x3f
@@ -28,7 +28,7 @@ OTHER_KINDS = frozenset("""
 
 
 def find_images(names):
-    """Files, folders (the images in them) and patterns such as "photos/*.jpg" -> paths.  DataError if one has none."""
+    """Files, folders (the images in them) and patterns such as "photos/*.jpg" -> paths.  DataError if one is empty."""
     found = []
     for name in names:
         path, matches = Path(name), [name]
@@ -37,50 +37,50 @@ def find_images(names):
         elif glob.has_magic(name) and not path.exists():
             matches = sorted(glob.glob(name, recursive=True))
         if not matches:
-            raise DataError(f"{name} matches no file. Name images, folders of images, or patterns.")
+            raise DataError(f"{name} matches no file. Pass images, folders of images, or patterns.")
         found += matches
     return found
 
 
 def images_in(folder):
-    """Paths of the images of a folder, in the order of their names; what else a person may expect is told on stderr.
+    """Paths of the images in a folder, sorted by name; a note on stderr lists skipped images and folders.
 
     DataError if there are none.
     """
-    files = sorted(file for file in Path(folder).iterdir() if not file.name.startswith("."))  # as macOS hides some
+    files = sorted(file for file in Path(folder).iterdir() if not file.name.startswith("."))  # without macOS's ._ files
     images = [os.path.join(folder, file.name) for file in files if is_image(file)]
     others = Counter(file.suffix.lower() for file in files
-                     if file.suffix.lower() in OTHER_KINDS and file.is_file() and not is_image(file))
+                     if file.suffix.lower() in UNREADABLE_SUFFIXES and file.is_file() and not is_image(file))
     folders = [file.name for file in files if file.is_dir()]
-    left = []
+    skipped = []
     if others:
-        left.append(f"Skipped {count(sum(others.values()), 'file')} of {folder} that cannot be read here "
-                    f"({', '.join(sorted(others))}): convert them to JPEG.")
+        skipped.append(f"Skipped {count(sum(others.values()), 'unreadable file')} in {folder} "
+                       f"({', '.join(sorted(others))}). Convert them to JPEG.")
     if folders:
-        few = ", ".join(folders[:3] + ["..."] * (len(folders) > 3))
-        left.append(f"Skipped {count(len(folders), 'folder')} in {folder} ({few}): name them, or a pattern such as "
-                    f"'{os.path.join(folder, '**', '*.jpg')}'.")
+        first = ", ".join(folders[:3] + ["..."] * (len(folders) > 3))
+        skipped.append(f"Skipped {count(len(folders), 'folder')} in {folder} ({first}). Pass them, or a pattern such "
+                       f"as '{os.path.join(folder, '**', '*.jpg')}'.")
     if not images:
-        raise DataError(" ".join([f"{folder} is a folder without images.", *left]
-                                 + ["Name images, folders of images, or patterns."] * (not left)))
-    for sentence in left:
+        raise DataError(" ".join([f"{folder} is a folder without images.", *skipped]
+                                 + ["Pass images, folders of images, or patterns."] * (not skipped)))
+    for sentence in skipped:
         note(printable(sentence))
     return images
 
 
 def is_image(file):
-    """By its name, or without a suffix by its first bytes; not what Pillow can write but not read."""
+    """Whether Pillow reads a file, by its suffix, or without a suffix by its first bytes."""
     if not file.is_file():
         return False
     if not file.suffix:
-        with suppress(Exception), pillow_set_up(max_pixels()), Image.open(file):  # it can raise nearly anything
+        with suppress(Exception), pillow_set_up(max_pixels()), Image.open(file):  # it can raise any exception
             return True
     kind = Image.registered_extensions().get(file.suffix.lower())
     return kind in Image.OPEN and kind not in ("MPEG", "EPS")
 
 
 def captioned(captioner, paths, decode):
-    """For each path in turn (path, the image as the model reads it, its Sentences), or (path, None, its DataError)"""
+    """For each path in turn (path, the model's input, its Sentences), or (path, None, its DataError)"""
     group = []
     watched = progress(paths, len(paths), "captioning", "images") if len(paths) > GROUP else paths
     for number, path in enumerate(watched, 1):
@@ -93,15 +93,15 @@ def captioned(captioner, paths, decode):
 
 
 def attempt(captioner, path):
-    """-> (image, None) or (None, DataError): one bad file among a thousand costs one caption."""
+    """-> (the model's input, None) or (None, DataError), so that an unreadable file costs only its own caption"""
     try:
         return captioner.inputs_of([path])[0], None
     except DataError as error:
         return None, error
 
 
-def tell(path, sentences, count, as_json):
-    """Print the first `count` captions of an image, or on stderr why it has none."""
+def print_captions(path, sentences, count, as_json):
+    """Print the first `count` captions of an image, or its error on stderr."""
     failed = isinstance(sentences, DataError)
     if failed:
         note(printable(sentences))
@@ -116,7 +116,7 @@ def tell(path, sentences, count, as_json):
 
 
 def json_line(value):
-    """JSON in characters that stdout can show; if it cannot show them all, in ASCII."""
+    """JSON text, in ASCII if stdout's encoding lacks some of its characters."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -126,10 +126,10 @@ def json_line(value):
 
 
 def check_pictures(outs, paths, taken=()):
-    """Before any work: DataError if a picture could not be saved, or would be saved over a file that must stay.
+    """Check before any work: DataError if a picture cannot be saved, or would overwrite a file.
 
-    That is an image, one of `taken`, or another picture.  Where pictures are numbered, so that nobody gave their names, it
-    is every file but earlier pictures of ours.
+    Protected files are the images, the files `taken`, and other pictures. Numbered pictures, whose names nobody typed,
+    overwrite only earlier pictures of npcaption.
     """
     taken = {*map(identity, paths), *map(identity, taken)}
     for out in outs:
@@ -139,17 +139,17 @@ def check_pictures(outs, paths, taken=()):
                 check_writable(file)
                 pictures.kind_of(file)
             if identity(file) in taken:
-                raise DataError(f"{file} would be written over. Give the picture another name.")
+                raise DataError(f"{file} would be overwritten. Choose another name for the picture.")
             if len(paths) > 1 and os.path.lexists(file) and not pictures.is_ours(file):
-                raise DataError(f"{file} exists and would be written over. Give the pictures another name, or remove "
-                                f"it.")
+                raise DataError(f"{file} exists and would be overwritten. Choose another name for the pictures, or "
+                                f"remove the file.")
             taken.add(identity(file))
 
 
 def draw(kind, captioner, path, image, sentence, out, **chosen):
-    """Save a picture of an image with the map of each word over it.  kind "attention" or "saliency"
+    """Save a picture of an image with the map of each word as an overlay.  kind "attention" or "saliency"
 
-    chosen: layer and head, of attention.
+    chosen: layer and head, for attention.
     """
     looks = MAPS[kind](captioner, image, sentence.hypothesis.ids, **chosen)
     note = (lambda m: f"peak {m.max() * m.size:.0f}x even") if kind == "attention" else (lambda m: "")
@@ -158,6 +158,6 @@ def draw(kind, captioner, path, image, sentence, out, **chosen):
 
 
 def numbered(out, number, count):
-    """Where the picture of image `number` of `count` goes: dog.png, or of several dog-1.png, dog-2.png, ..."""
+    """Path of the picture of image `number` of `count`: dog.png, or for several images dog-1.png, dog-2.png, ..."""
     path = Path(out)
     return path if count == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")

@@ -1,4 +1,4 @@
-"""Losses on captions that the model was not trained on, beside their own images and beside others."""
+"""Losses of captions with their own images and with shuffled images."""
 import bisect
 import math
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from ..model.batch import trim
 from ..support.progress import progress
 from ..tokenizers import PADDING
 
-CUT = 48  # where the post cuts captions: ids, of characters, with start and end
+CUT = 48  # the post's maximum caption length: character ids, with start and end
 
 
 class Losses(NamedTuple):
-    loss: float                 # nats per token over all captions, the end counted, padding not
-    bits_per_character: float   # the same nats in bits, per character of the text; the end counts as one
-    shuffled: float             # the loss when every caption stands beside another image: what is not gained by looking
+    loss: float                 # nats per token over all captions, with the end, without padding
+    bits_per_character: float   # the same loss in bits per character of the text; the end counts as one
+    shuffled: float             # the loss with the image of another caption, the image-blind part of the loss
 
 
 def losses(captioner, images, sequences, label="validation"):
-    """Of all captions of all images.  images (N, A, A, 3) uint8, or features (N, P, D) -> Losses
+    """Losses of all captions of all images.  images (N, A, A, 3) uint8, or features (N, P, D) -> Losses
 
     shuffled is nan for a single image.
     """
@@ -32,10 +32,10 @@ def losses(captioner, images, sequences, label="validation"):
 
 
 def losses_cut(captioner, split):
-    """The loss of captions of the post's length, for any tokenizer: cut to CUT - 2 characters.
+    """The loss of captions truncated to the post's length, CUT - 2 characters, for any tokenizer.
 
-    The end counts as one character, and costs nothing where a caption is cut: who is trained on captions that all end
-    there knows it. The token that reaches across the cut counts whole.  -> nats per character, and beside another image
+    The end token counts as one character but is free on truncated captions: a model trained on them always predicts it
+    there. A token across the cut counts whole.  -> nats per character, with the own and with another image
     """
     c, kept, characters = captioner, CUT - 2, 0
     sequences = encode_captions(split, c.tokenizer, c.config.max_length)
@@ -49,19 +49,19 @@ def losses_cut(captioner, split):
 
 
 def nats_of(captioner, images, sequences, label):
-    """All captions together, beside their own images and beside others.  -> two floats, the other nan for a single image
+    """Total loss of all captions with their own and with other images.  -> two floats; the second is nan for one image
 
-    Images go in groups, and are shuffled within theirs.
+    Images are processed in groups, and shuffled within a group.
     """
     c, order = captioner, np.random.default_rng(0).permutation(len(images))
-    groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal, so that none is left with one image
+    groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal: none has just one image
     nats = shuffled = 0
     for group in progress(groups, len(groups), label, "groups"):
-        group = np.sort(group)                               # as they lie on disk
+        group = np.sort(group)                               # in the order on disk
         source = c.engine.encode(images[group])              # (N, P, C)
         owners = np.repeat(np.arange(len(group)), np.diff(sequences.first)[group])  # (M,), each caption's image
         ids = trim(np.concatenate([sequences.ids[sequences.first[i]:sequences.first[i + 1]] for i in group]))  # (M, T)
         nats += c.engine.decode_loss(source, owners, ids)
-        neighbours = (owners - 1) % len(group)               # (M,), the image before; before the first comes the last
+        neighbours = (owners - 1) % len(group)               # (M,), the previous image; for the first the last
         shuffled += c.engine.decode_loss(source, neighbours, ids) if len(group) > 1 else math.nan
     return nats, shuffled

@@ -1,7 +1,7 @@
-"""BLEU, ROUGE-L and CIDEr-D as COCO's evaluation (pycocoevalcap 1.2) computes them, and its tokenizer.
+"""BLEU, ROUGE-L and CIDEr-D as in COCO's evaluation (pycocoevalcap 1.2), and its tokenizer.
 
 Every score takes N candidates, each a list of tokens, and for each of the N images one or more references, each a
-list of tokens. Where COCO's programs depart from the papers, COCO is followed: its values are those that are published.
+list of tokens. Where COCO's programs depart from the papers, we follow COCO, as published values come from them.
 """
 import math
 import re
@@ -15,12 +15,12 @@ from ..tokenizers.words import canonical, pattern
 
 ORDERS = np.arange(1, 5)            # n-grams of one to four tokens
 TINY, SMALL = 1e-15, 1e-9           # added to BLEU's numerators and denominators
-BETA = 1.2                          # how many times as much ROUGE-L values recall as precision
+BETA = 1.2                          # ROUGE-L's weight of recall relative to precision
 SIGMA = 6                           # CIDEr-D's tolerance in length, in tokens
 
-# What parts sentences in other scripts. It is dropped like . , ? and !: what all captions share would be worth points.
+# Sentence punctuation of other scripts, dropped like . , ? and !, as tokens common to all captions would raise scores.
 STOPS = "।॥،؛؟۔॰՝՞՜։՛፡።፣፤፥፦፧፨་།༎၊။៖។៕᠂᠃꘎。、，；：？！．｡､･・「」『』〈〉《》〔〕【】〖〗（）［］｛｝〝〞〟"
-SPELLINGS = str.maketrans({                                  # as PTBTokenizer has them; spaces for what is dropped
+SPELLINGS = str.maketrans({                                  # as in PTBTokenizer; dropped characters become spaces
     **dict.fromkeys("‘’", "'"), **dict.fromkeys("“”–—―…«»‹›", " "), **dict.fromkeys(STOPS, " "),
     "€": "$", "£": "#", "¢": " cents ",
     **{digit: f" {digit} " for digit in "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
@@ -29,7 +29,7 @@ BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-"
 
 
 def either(words, capitalised=False):
-    """An expression for one of some words in any case; capitalised: the first letter as it is."""
+    """A regular expression for any of the words in any case; capitalised: with the given first letter."""
     return "|".join(f"{word[0]}(?i:{word[1:]})" if capitalised else f"(?i:{word})" for word in words.split())
 
 
@@ -46,7 +46,7 @@ OPENERS = either("""
     """, capitalised=True)
 CLITIC, END = "(?i:s|m|d|re|ve|ll)", "(?![LETTER])"
 TOKEN = pattern(rf"""
-    (?![CGLWcglw])[A-Za-z]+(?=\s)                            # most words: none of what follows
+    (?![CGLWcglw])[A-Za-z]+(?=\s)                            # most words, without a test of the other cases
   | [LETTER]+(?=(?i:n't){END}) | (?i:n't){END}               # do n't
   | (?i:can(?=not{END})|(?:gon|wan)(?=na{END})|got(?=ta{END})|(?:gim|lem)(?=me{END}))  # can not
   | (?<!')'(?:{CLITIC}{END} | (?i:(?:em|till?|cause|[2-9]0s){END}|t(?=was|is)|n(?:'|(?!\S))) | \d\d(?!\S))  # dog 's
@@ -78,25 +78,25 @@ class Scores(NamedTuple):
 
 
 class Vector(NamedTuple):
-    weights: dict                   # {n-gram: count * idf} of a caption, an n-gram being a tuple of tokens
+    weights: dict                   # {n-gram: count * idf} of a caption; an n-gram is a tuple of tokens
     norms: np.ndarray               # (4,), the Euclidean norm of the weights of each order
     length: int                     # in tokens
 
 
 def tokenize(text):
-    """The tokens that COCO's evaluation counts: Stanford's PTBTokenizer, lower case, without punctuation.
+    """The tokens of COCO's evaluation: Stanford's PTBTokenizer, lower case, without punctuation.
 
-    The same as PTBTokenizer 3.4.1 and COCO's list of punctuation on all of Flickr8k's 40,455 captions and on 795 of
-    COCO's, by which the expressions were chosen. So are 23,000 invented ones with abbreviations, initials, addresses,
-    times, prices and fractions, and 99.8 % of 17,000 others on which nothing was tried before. Of COCO val2017 captions,
-    24,998 of 25,014 had equal tokens (99.94 %), and those identical scores; that was measured before the expressions
-    knew abbreviations at a caption's end, U.S.A, hawai'i and fractions. The next caption, by which PTBTokenizer decides
-    whether a last single letter keeps its full stop, is taken to begin with "A". Not followed: web and mail addresses,
-    HTML, telephone numbers with brackets, emoticons, c++.
+    The tokens equal those of PTBTokenizer 3.4.1 with COCO's list of punctuation on all 40,455 captions of Flickr8k and
+    on 795 of COCO, which served to develop the expressions; on 23,000 invented captions with abbreviations, initials,
+    addresses, times, prices and fractions; and on 99.8 % of 17,000 others that were not used before. On COCO val2017,
+    24,998 of 25,014 captions (99.94 %) had equal tokens and identical scores, measured before the expressions handled
+    abbreviations at a caption's end, U.S.A, hawai'i and fractions. PTBTokenizer looks at the next caption to decide
+    whether a final single letter keeps its full stop; here that caption is assumed to begin with "A". Not supported:
+    web and mail addresses, HTML, telephone numbers with brackets, emoticons, c++.
 
-    What PTBTokenizer does with other scripts is followed where it is right: marks belong to words, and their commas and
-    full stops (STOPS) are dropped. Words are those of npcaption.words: composed letters equal decomposed ones, joiners
-    stay in their words, and an emoji is one token.
+    Other scripts follow PTBTokenizer where it is right: marks belong to words, and commas and full stops (STOPS) are
+    dropped. Words follow npcaption.words: composed letters equal decomposed ones, joiners stay in their words, and an
+    emoji is one token.
     """
     text = canonical(text).translate(SPELLINGS)
     return [BRACKETS.get(token, token.lower()) for token in TOKEN(text).findall(text)]
@@ -110,11 +110,11 @@ def ngrams(tokens):
 def bleu(candidates, references):
     """BLEU-n = min(1, exp(1 - r/c)) (p_1 ... p_n)^(1/n)        (Papineni et al. 2002) -> Scores, 0 to 1
 
-    p_n is the share of the candidates' n-grams found in a reference, each at most as often as the reference that has
-    it most often; c is the candidates' length, r that of the references closest to them (of two, the shorter).
+    p_n is the share of the candidates' n-grams found in a reference, each counted at most as often as in the reference
+    with its highest count; c is the candidates' length, r the length of the closest references (the shorter in a tie).
     All are sums over the corpus, so its score is not the images' mean. COCO departs from the paper: it gives a score
-    for each image too, and adds 1e-15 to numerators and 1e-9 to denominators, so that a caption without a 4-gram of a
-    reference has a small score, not 0.
+    for each image too, and adds 1e-15 to numerators and 1e-9 to denominators, so that a caption without a matching
+    4-gram has a small score, not 0.
     """
     check_references(references)
     check_candidates(candidates, references)
@@ -138,9 +138,9 @@ def bleu_of(found, total, c, r):
 def rouge_l(candidates, references):
     """ROUGE-L = (1 + b^2) P R / (R + b^2 P), b = 1.2        (Lin 2004) -> Scores, 0 to 1; the corpus' is the mean
 
-    P is the longest common subsequence's share of the candidate, R its share of the reference. COCO departs from the
-    paper, which leaves b open and takes the reference with the best score: the best P and the best R may come from two
-    references. An empty caption counts as one empty token, so that two of them match.
+    P is the longest common subsequence's share of the candidate, R its share of the reference. The paper leaves b open
+    and takes the reference with the best score; in COCO the best P and the best R may come from different references.
+    An empty caption counts as one empty token, so that two empty captions match.
     """
     check_references(references)
     check_candidates(candidates, references)
@@ -155,10 +155,10 @@ def rouge_l(candidates, references):
 
 
 def common_subsequence(a, b):
-    """The length of the longest sequence of tokens that a and b have in the same order, gaps allowed
+    """Length of the longest common subsequence of a and b, gaps allowed
 
-    Bit j of `free` is 0 where b[j] lengthens the subsequence of what was read of a. One addition brings all bits up to
-    date, so two captions of 100,000 tokens take seconds, not hours (Hyyro 2004, Bit-parallel LCS-length computation).
+    Bit j of `free` is 0 if b[j] extends the subsequence with the tokens of a read so far. One addition updates all
+    bits: two captions of 100,000 tokens take seconds, not hours (Hyyro 2004, Bit-parallel LCS-length computation).
     """
     places, free = {}, (1 << len(b)) - 1
     for j, token in enumerate(b):
@@ -175,22 +175,22 @@ class CiderD:
 
     c and s are vectors over the n-grams of the candidate and of one of the image's references, count * idf, compared
     for n = 1 to 4; idf = log(images / images with a reference that has the n-gram), over the images scored here.
-    COCO departs from the paper: counts are not divided by the caption's length, which min(c, s) notices, and an n-gram
-    that no reference has is weighed as if one image had it. Its lengths l are in bigrams, but differ as in tokens.
+    COCO departs from the paper: counts are not divided by the caption's length, which changes min(c, s), and an n-gram
+    without a reference is weighted as if one image had it. The lengths l count bigrams; their differences are the same.
 
-    Built once for a set of references, it scores any number of sets of candidates. To be read: idf {n-gram: float},
-    and vectors, for each image the list of its references' Vectors.
+    Built once for a set of references, it scores any number of sets of candidates. Attributes: idf {n-gram: float}, and
+    vectors, the list of the references' Vectors for each image.
     """
 
     def __init__(self, references):
         check_references(references)
         images = Counter(ngram for refs in references for ngram in set().union(*map(ngrams, refs)))
-        self.unknown = math.log(len(references))             # the idf of what one image has, or none
+        self.unknown = math.log(len(references))             # idf of n-grams of one image, or of no image
         self.idf = {ngram: self.unknown - math.log(n) for ngram, n in images.items()}
         self.vectors = [[self.vector(reference) for reference in refs] for refs in references]
 
     def vector(self, tokens):
-        """A caption's Vector."""
+        """The Vector of a caption."""
         weights = {ngram: count * self.idf.get(ngram, self.unknown) for ngram, count in ngrams(tokens).items()}
         squares = [0.0] * 4
         for ngram, weight in weights.items():
@@ -198,7 +198,7 @@ class CiderD:
         return Vector(weights, np.sqrt(squares), len(tokens))
 
     def score(self, candidates):
-        """-> Scores, 0 to 10; the corpus' is the mean. For a single image, whose every idf is 0, they are nan."""
+        """-> Scores, 0 to 10; the corpus' is the mean. For a single image every idf is 0, and the scores are nan."""
         check_candidates(candidates, self.vectors)
         if len(candidates) == 1:
             return Scores(math.nan, np.full(1, math.nan))
@@ -213,36 +213,36 @@ def similarity(c, s):
     for ngram, weight in c.weights.items():
         if ngram in s.weights:
             products[len(ngram) - 1] += min(weight, s.weights[ngram]) * s.weights[ngram]
-    cosines = products / np.maximum(c.norms * s.norms, np.finfo(float).tiny)  # 0 where there are no n-grams
+    cosines = products / np.maximum(c.norms * s.norms, np.finfo(float).tiny)  # 0 without n-grams
     return 10 * cosines.mean() * math.exp(-(c.length - s.length)**2 / (2 * SIGMA**2))
 
 
 def cider_d(candidates, references):
-    """CiderD's scores, for a single set of candidates."""
+    """Scores by CiderD of a single set of candidates."""
     return CiderD(references).score(candidates)
 
 
 def check_references(references):
-    """DataError unless there are images, each with at least one reference, and these are tokens."""
+    """DataError unless there are images, each with at least one tokenized reference."""
     if not len(references):
-        raise DataError("There are no images to score. Give at least one candidate with its references.")
+        raise DataError("There are no images to score. Pass at least one candidate with its references.")
     for i, refs in enumerate(references):
         if not len(refs):
-            raise DataError(f"Image {i} has no reference. Give it at least one, or leave the image out.")
+            raise DataError(f"Image {i} has no reference. Pass at least one, or drop the image.")
         for text in (refs, *refs):
             refuse_text(text, f"A reference of image {i}")
 
 
 def check_candidates(candidates, references):
-    """DataError unless there is one candidate for each image, and these are tokens."""
+    """DataError unless there is one tokenized candidate for each image."""
     if len(candidates) != len(references):
-        raise DataError(f"The number of candidates is {len(candidates):,}, that of images with references "
-                        f"{len(references):,}. Give one candidate for each image.")
+        raise DataError(f"There are {len(candidates):,} candidates for {len(references):,} images with references. "
+                        f"Pass one candidate for each image.")
     for i, candidate in enumerate(candidates):
         refuse_text(candidate, f"The candidate of image {i}")
 
 
 def refuse_text(tokens, name):
-    """A str is a sequence too: its characters would be scored as tokens."""
+    """DataError for a str: its characters would be scored as tokens."""
     if isinstance(tokens, str):
-        raise DataError(f"{name} is text, {tokens[:40]!r}, not a list of tokens. Give tokenize(text).")
+        raise DataError(f"{name} is text, {tokens[:40]!r}, not a list of tokens. Pass tokenize(text).")

@@ -1,10 +1,10 @@
-"""How good a model is on captions that it has not seen, and what its scores are worth.
+"""Evaluate a model on held-out captions, and compare it with baselines and the human score.
 
     npcaption evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
-    npcaption evaluate --json scores.json --html page.html      of the newest model, on its validation images
+    npcaption evaluate --json scores.json --html page.html      the newest model, on its validation images
 
-Beside the model's scores stand floors, what captions score for which nobody looked at an image, and the ceiling, what a
-person's caption scores against other people's. Without them no score means anything.
+The baselines are image-blind captions; the human score compares one person's caption with those of the others. Without
+them a score has no meaning.
 """
 import math
 from functools import partial
@@ -22,11 +22,11 @@ from .losses import CUT, losses, losses_cut
 
 
 def evaluate(captioner, split, train, beam=4, length_penalty=1.0):
-    """Everything that the captions of a split can say of a model.
+    """All losses and scores of a model on a split.
 
-    split: Split; train: the training images' captions, list of str; beam: its width, or 0 for greedy captions alone;
-    length_penalty: by which it ranks.
-    -> {"losses", "scores", "notes", "captions"}, as JSON would have it; None stands for what is not defined.
+    split: Split; train: the training images' captions, list of str; beam: width of beam search, 0 for greedy only;
+    length_penalty: beam search's ranking.
+    -> {"losses", "scores", "notes", "captions"}, as for JSON; undefined values are None.
     """
     ways = {"greedy": decoding.greedy}
     if beam:
@@ -40,12 +40,12 @@ def evaluate(captioner, split, train, beam=4, length_penalty=1.0):
     captions = caption_rows(split, *((sentences[name], scores[name]) for name in ways))
     return {"losses": loss_rows(captioner, split, train),
             "scores": [row(name, [(candidates[name], scores[name])]) for name in ways]
-            + floor_rows(train, references, cider) + ceiling_rows(references),
+            + baseline_rows(train, references, cider) + human_rows(references),
             "notes": notes(split, train, captions, length_penalty), "captions": captions}
 
 
 def decode_all(captioner, images, decode, label):
-    """-> for each image the best Sentence"""
+    """The best Sentence for each image."""
     starts, found = range(0, len(images), GROUP), []
     for start in progress(starts, len(starts), f"captions, {label}", "groups"):
         found += [sentences[0] for sentences in captioner.sentences(list(images[start:start + GROUP]), decode)]
@@ -53,7 +53,7 @@ def decode_all(captioner, images, decode, label):
 
 
 def loss_rows(captioner, split, train):
-    """The model's losses, and what a character n-gram loses on the same captions, cut and spelt as the model has them."""
+    """The losses of the model and of a character n-gram, on the same captions as encoded by the model's tokenizer."""
     c, length = captioner, captioner.config.max_length
     sequences = encode_captions(split, c.tokenizer, length)
     found, cut = losses(c, split.inputs, sequences, "losses"), losses_cut(c, split)
@@ -83,7 +83,7 @@ def score(candidates, references, cider=None):
 
 
 def row(name, turns, caption=None):
-    """Row of the table for some captions, or the mean of several turns of them.  turns: [(candidates, scores)]"""
+    """Row of the table for a set of captions, or the mean of several sets.  turns: [(candidates, scores)]"""
     def mean(values):
         value = np.mean(list(values), axis=0)
         return value.tolist() if np.isfinite(value).all() else None
@@ -94,8 +94,8 @@ def row(name, turns, caption=None):
             "words": mean(np.mean(list(map(len, candidates))) for candidates, _ in turns), "caption": caption}
 
 
-def floor_rows(train, references, cider):
-    """Captions for which nobody looked at an image; none without training captions to take them from."""
+def baseline_rows(train, references, cider):
+    """Rows of the image-blind baselines; [] without training captions."""
     if not train:
         return []
     tokens = [metrics.tokenize(text) for text in train]
@@ -105,52 +105,52 @@ def floor_rows(train, references, cider):
     for metric, constant in [("CIDEr-D", by_cider), ("BLEU-4", by_bleu)]:
         if constant is not None:
             everywhere = [constant] * len(references)
-            rows.append(row(f"best constant by {metric}, image-blind", [(everywhere, score(everywhere, references, cider))],
-                            " ".join(constant)))
+            scores = score(everywhere, references, cider)
+            rows.append(row(f"best constant by {metric}, image-blind", [(everywhere, scores)], " ".join(constant)))
     return rows + [row("a random training caption, image-blind", [(drawn, score(drawn, references, cider))])]
 
 
-def ceiling_rows(references):
-    """A person against the others: each reference in turn."""
+def human_rows(references):
+    """Row of the human score: each reference in turn against the others."""
     turns = [(candidates, score(candidates, others)) for candidates, others in baselines.human_ceiling(references)]
     return [row("a person, against the others", turns)] if turns else []
 
 
 def notes(split, train, captions, length_penalty=1.0):
-    """Sentences on what is not defined, and on what should not be compared."""
+    """Sentences on undefined values and invalid comparisons."""
     found, images = [], len(split.captions)
     single = sum(len(texts) < 2 for texts in split.captions)
     if images == 1:
-        found.append("CIDEr-D and the loss beside another photograph are not defined for a single image: they compare.")
+        found.append("CIDEr-D and the loss beside another photograph need several images: they are undefined for one.")
     elif images < 100:
-        found.append(f"CIDEr-D weighs words by how rare they are among these {images} images: with so few, it cannot be "
-                     f"compared with that of other sets.")
+        found.append(f"CIDEr-D weights words by their rarity among these {images} images: with so few images, it is "
+                     f"not comparable with other sets.")
     if single:
-        found.append(f"Of {images:,} images {single:,} have a single caption: " + (
-            "there is no human ceiling." if single == images else "the human ceiling leaves them out."))
+        found.append(f"{single:,} of {images:,} images have a single caption: " + (
+            "there is no human score." if single == images else "the human score skips them."))
     if single < images:
-        found.append("A person's caption is compared with one reference fewer than the model's, which costs it a little.")
+        found.append("The human score uses one reference fewer per image than the model's, which lowers it slightly.")
     if not train:
-        found.append("There are no training captions beside these images, so there are no floors.")
+        found.append("The data have no training captions, so there are no baselines.")
     found += filter(None, [unspaced([text for texts in split.captions for text in texts])])
     if captions[0]["beam"]:
         means = [np.mean([row[way]["score"] for row in captions]) for way in ("greedy", "beam")]
         below = sum(row["beam"]["score"] < row["greedy"]["score"] - 1e-6 for row in captions)
-        why = ("it had dropped the beginning of the greedy caption for likelier ones" if length_penalty == 1 else
-               f"it had dropped the beginning of the greedy caption, or ranks by the length penalty {length_penalty:g}")
+        why = ("the greedy caption's prefix had left the beam" if length_penalty == 1 else
+               f"the greedy caption's prefix had left the beam, or length penalty {length_penalty:g} ranks it lower")
         found.append(f"Log-probability per token: {means[0]:.3f} for greedy captions, {means[1]:.3f} for the beam's."
-                     + (f" On {below:,} images the beam's is the lower one: {why}." if below else ""))
+                     + (f" On {below:,} images beam search scores below greedy: {why}." if below else ""))
     return found
 
 
 def caption_rows(split, greedy, beam=None):
-    """greedy and beam: (for each image a Sentence, {metric: Scores})"""
+    """Rows of the captions.  greedy and beam: (a Sentence for each image, {metric: Scores})"""
     def of(found, i):
         ((text, hypothesis), scores) = found[0][i], found[1]
         cider = float(scores["cider_d"].images[i])
-        tokens = len(hypothesis.ids) - 1                     # the end among them
+        tokens = len(hypothesis.ids) - 1                     # including the end
         return {"caption": text, "tokens": tokens, "log_probability": hypothesis.log_probability,
-                "score": hypothesis.log_probability / tokens,  # whatever the beam ranked by
+                "score": hypothesis.log_probability / tokens,  # for any length penalty
                 "bleu_4": float(scores["bleu"].images[i, 3]), "rouge_l": float(scores["rouge_l"].images[i]),
                 "cider_d": cider if math.isfinite(cider) else None}
     return [{"image": name, "references": list(texts), "greedy": of(greedy, i), "beam": of(beam, i) if beam else None}

@@ -1,1 +1,1 @@
-"""Exercises: write the model's gradients by hand, and be told what is wrong with them."""
+"""Exercises: write the model's gradients by hand, and get a diagnosis of every mistake."""

@@ -1,6 +1,6 @@
-"""Cases of the exercises: one of random numbers, whose sizes tell factors apart, one on paper, and the traps.
+"""Cases of the exercises: one with random numbers, one small enough for paper, and the traps.
 
-The sizes of a random case are primes, all different and none 2: a factor in a wrong gradient then has one name only.
+The sizes of a random case are different primes above 2: a factor in a wrong gradient then has only one name.
 """
 from typing import NamedTuple
 
@@ -13,13 +13,13 @@ from ..gradcheck.cases import cases
 class Case(NamedTuple):
     about: str
     arguments: dict
-    sizes: dict                 # {name: number}, to name factors by
+    sizes: dict                 # {name: number}, the names of factors
 
 
 def paper(layer):
-    """The case that is small enough for paper, or None.  -> Case with its dout
+    """The case on paper, or None.  -> Case with its dout
 
-    It has two rows: with one, a mean would pass for a sum over the rows. An axis of length 1 stands for the batch.
+    It has two rows: with one row, a mean would equal the sum. An axis of length 1 is the batch.
     """
     a = np.array
     found = {
@@ -38,20 +38,20 @@ def paper(layer):
 
 
 def random(layer, batch=None):
-    """The random case of a pair.  batch: the size of the axis in front, for timing; by default a small prime."""
+    """The random case of a pair.  batch: size of the first axis, for timing; by default a small prime."""
     rng = np.random.default_rng(0)
     normal = rng.standard_normal
 
     def arrays(**shapes):
         return {name: normal(shape) for name, shape in shapes.items()}
 
-    def p(**shapes):                                         # names of parameters: __ for the dot
+    def p(**shapes):                                         # parameters' names, with __ for the dot
         return {name.replace("__", "."): normal(shape) for name, shape in shapes.items()}
 
     def norm(c):
         return dict(norm__weight=c, norm__bias=c)
 
-    def repeated(high, *shape):                              # every id several times, 0 too
+    def repeated(high, *shape):                              # every id several times, including 0
         return np.resize(np.roll(np.arange(high), 1), shape)
 
     def convolutions():
@@ -61,7 +61,7 @@ def random(layer, batch=None):
     n = batch or 3
     keys = layers.fold_key(7, np.arange(n))
     each = rng.uniform(0.5, 2, n)                            # weights of the captions
-    counted = {"the targets that count": int((repeated(4, n, 5) != 0).sum()),
+    counted = {"the number of targets": int((repeated(4, n, 5) != 0).sum()),
                "the sum of the weights": float(((repeated(4, n, 5) != 0) * each[:, None]).sum())}
     drop = dict(rate=0.3, key=keys)
     small = dict(B=n, T=5, C=7)
@@ -112,14 +112,15 @@ def random(layer, batch=None):
     return Case("on random numbers", arguments, sizes)
 
 
-BATCHED = "x", "source", "image", "features", "ids", "logits", "targets", "weights", "words", "key", "q", "k", "v"  # arguments
+BATCHED = ("x", "source", "image", "features", "ids", "logits", "targets", "weights", "words", "key", "q", "k",
+           "v")                 # arguments with a batch axis
 STEM = (3, 5, 2), (5, 5, 1), (5, 7, 2)  # inputs, outputs, stride
 
 
 def traps(layer):
-    """A case without a batch axis, and the odd ones of the gradient checks.
+    """A case without a batch axis, and the edge cases of the gradient checks.
 
-    They are not contiguous, or have padding, repeated ids, other lengths, dropout.
+    They have arrays that are not contiguous, padding, repeated ids, other lengths, dropout.
     """
     arguments = random(layer).arguments
     alone = Case("no batch axis", {n: value[0] if n in BATCHED else value for n, value in arguments.items()}, {})

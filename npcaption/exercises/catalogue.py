@@ -1,7 +1,7 @@
-"""The catalogue: every exercise in the order of the lessons, with what is to be written and how long it may take.
+"""The catalogue: every exercise in the order of the lessons, with its functions and estimated time.
 
-Most exercises are a file of the textbook whose backward passes are to be written anew. numerical_gradient,
-decode_backward and advantages come from other files.
+In most exercises you write the backward passes of one file of the textbook. numerical_gradient, decode_backward and
+advantages come from other files.
 """
 from pathlib import Path
 from typing import NamedTuple
@@ -14,19 +14,19 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 class Exercise(NamedTuple):
     name: str                   # also the student's file: mine/NAME.py
-    functions: dict             # to be written: name -> shapes, "what comes in -> what is returned"
+    functions: dict             # to be written: name -> shapes, "inputs -> results"
     minutes: int                # an estimate, not measured
     lesson: str                 # number of the page in docs/lessons
     source: str = ""            # the textbook's file, below npcaption/; by default layers/NAME.py
-    kept: tuple | None = None   # functions that the student's file takes from there; None for all
-    needed: tuple = ()          # import lines that it has besides
+    kept: tuple | None = None   # functions copied into the student's file; None for all
+    needed: tuple = ()          # additional import lines
 
     @property
     def path(self):
         return PACKAGE / (self.source or f"layers/{self.name}.py")
 
 
-INTO_G = "; adds the parameters' gradients into g, which has the names and shapes of p"
+INTO_G = "; adds the parameters' gradients into g, a mapping with the names and shapes of p"
 
 EXERCISES = {exercise.name: exercise for exercise in [
     Exercise("linear", {
@@ -73,21 +73,22 @@ EXERCISES = {exercise.name: exercise for exercise in [
     Exercise("binary_cross_entropy", {"binary_cross_entropy_backward": "dloss scalar -> dlogits (..., W)"}, 15, "c"),
     Exercise("bag_loss", {"bag_loss_backward": "dloss scalar -> dsource (..., P, C)" + INTO_G}, 20, "c"),
     Exercise("advantages", {
-        "advantages": "rewards (B, K) of K samples an image -> each less the mean of the image's other samples, (B, K)"},
+        "advantages": "rewards (B, K), K per image -> (B, K), each minus the mean of the image's other samples"},
         10, "e", source="training/self_critical.py", kept=()),
 ]}
-LAST = "train"                  # the last exercise has no file: it trains with all the others
+LAST = "train"                  # the last exercise has no file: it trains with the functions of the others
 
 
 def exercise_of(name):
     if name in EXERCISES:
         return EXERCISES[name]
     if name == LAST:
-        raise ConfigError(f"'{LAST}' has no file and no hints. Run it: exercises {LAST}.")
+        raise ConfigError(f"'{LAST}' has no file and no hints. Run exercises {LAST}.")
     for exercise in EXERCISES.values():
         if name in exercise.functions:
-            raise ConfigError(f"{name} is a function of the exercise {exercise.name}. Name the exercise.")
-    raise ConfigError(f"Unknown exercise '{name}'{suggestion(name, EXERCISES)} Without arguments the command lists all.")
+            raise ConfigError(f"{name} is a function of the exercise {exercise.name}. Pass the exercise.")
+    raise ConfigError(f"Unknown exercise '{name}'{suggestion(name, EXERCISES)} Run the command without arguments to "
+                      f"list all.")
 
 
 def lesson_of(exercise):

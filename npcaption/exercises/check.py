@@ -1,4 +1,4 @@
-"""A check: the student's file is examined in a process of its own, with a time limit, and the outcome told."""
+"""A check: examine the student's file in a process of its own, with a time limit, and report the outcome."""
 import json
 import os
 import signal
@@ -14,8 +14,8 @@ from typing import NamedTuple
 from ..errors import printable
 from .catalogue import PACKAGE
 
-SECONDS = 10.0                  # for a check; a right one takes less than 1
-SHOWN = 20                      # lines of what a file prints
+SECONDS = 10.0                  # time limit; the check of a right file takes less than 1
+SHOWN = 20                      # lines shown of a file's output
 LONGEST = 300                   # characters of such a line
 
 
@@ -49,26 +49,26 @@ def check(exercise, path, seconds=SECONDS):
         lines = where.read_text(errors="replace").splitlines() if where.exists() else []
         if found.exists():
             with suppress(ValueError, TypeError):
-                return Outcome(**json.loads(found.read_text()), printed=printed.told())
-        return Outcome("wrong", unfinished(process.returncode, lines, path, seconds), "", printed.told())
+                return Outcome(**json.loads(found.read_text()), printed=printed.shown_lines())
+        return Outcome("wrong", unfinished(process.returncode, lines, path, seconds), "", printed.shown_lines())
 
 
 def unfinished(status, trace, path, seconds):
-    """Sentences on a process that left nothing."""
+    """Sentences on a process that ended without a verdict."""
     if trace:
         at = next((line for line in trace if f'"{path}"' in line), "")
         number = at.partition(", line ")[2].split(" ")[0]
-        near = f" It was at {path}:{number} then." if number else ""
-        return [f"It has not finished after {seconds:g} seconds: a loop without end, or a busy machine?{near}"]
+        near = f" It was at {path}:{number}." if number else ""
+        return [f"The check has not finished after {seconds:g} seconds: an endless loop, or a busy machine?{near}"]
     if status is not None and status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-        return [f"Python was killed while it ran the file ({name}): too much memory, perhaps."]
-    return [f"The file ended Python itself, with status {status}, before the check was done. Remove what does that, "
+        return [f"Python was killed while it ran the file ({name}), perhaps for too much memory."]
+    return [f"The file ended Python with status {status} before the check was done. Remove the call that does it, "
             "such as os._exit."]
 
 
 def end(process):
-    """End a process and what it started."""
+    """End a process and its children."""
     if os.name == "posix":
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -77,7 +77,7 @@ def end(process):
 
 
 class Printed:
-    """Output of a process: its first lines, and how many there were. Reads on, so that the process never waits."""
+    """Output of a process: its first lines and their number. All of it is read, so that the process never blocks."""
 
     def __init__(self, stream):
         self.stream, self.lines, self.count, self.open_line = stream, [], 0, b""
@@ -96,20 +96,20 @@ class Printed:
                 self.lines += whole[:SHOWN - len(self.lines)]
 
     def wait(self):
-        self.thread.join(2)                                  # a process that outlives the file's may hold the stream
+        self.thread.join(2)                                  # a child that outlives the process may hold the stream
         with suppress(OSError):
             self.stream.close()
 
-    def told(self):
+    def shown_lines(self):
         lines = [*self.lines, *[self.open_line] * (bool(self.open_line) and len(self.lines) < SHOWN)]
-        told = [printable(line.decode(errors="backslashreplace")[:LONGEST]) for line in lines]
-        return told + [f"... {self.count:,} lines in all"] * (self.count > len(lines))
+        shown = [printable(line.decode(errors="backslashreplace")[:LONGEST]) for line in lines]
+        return shown + [f"... {self.count:,} lines in all"] * (self.count > len(lines))
 
 
 def watch(seen, changed, every=0.5):
-    """Call changed(path) whenever a file's time or size changes, until Ctrl-C. Polled: works on every file system.
+    """Call changed(path) whenever a file's time or size changes, until Ctrl-C. Polling works on every file system.
 
-    seen: {path: its stamp}, taken before the file was last read, so that no change is missed
+    seen: {path: its stamp}, taken before the last check, so that no change is missed
     """
     while True:
         time.sleep(every)
@@ -122,6 +122,6 @@ def watch(seen, changed, every=0.5):
 def stamp(path):
     try:
         found = path.stat()
-    except OSError:                                          # just being replaced by an editor
+    except OSError:                                          # an editor is replacing the file
         return None
     return found.st_mtime_ns, found.st_size

@@ -1,8 +1,8 @@
-"""Diagnosis: which mistake makes a wrong gradient. The right one's named addends are fitted to it by least squares.
+"""Diagnosis: find the mistake behind a wrong gradient. The right gradient's terms are fitted to it by least squares.
 
-Where they fit exactly, their coefficients are the diagnosis: 0 is a missing term, -1 a wrong sign, C a sum for a mean.
-Where they do not, the terms of every false friend are tried, one and two at a time. A finding is exact to 1e-8 or it is
-none; without one, nothing is said but where the gradient is wrong.
+If they fit exactly, the coefficients are the diagnosis: 0 is a missing term, -1 a wrong sign, C a sum for a mean.
+Otherwise the terms of every typical mistake are tried, one and two mistakes at a time. A finding must be exact to 1e-8;
+without a finding, only the wrong places are reported.
 """
 from collections.abc import Callable
 from itertools import combinations, permutations
@@ -11,23 +11,24 @@ from typing import NamedTuple
 import numpy as np
 
 EXACT = 1e-8
+# Constants in the formulas.
 NUMBERS = {"2": 2, "4": 4, "sqrt(2)": 2 ** 0.5, "sqrt(8)": 8 ** 0.5, "sqrt(2 pi)": (2 * np.pi) ** 0.5,
-           "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5, "127.5": 127.5, "127.5^2": 127.5 ** 2}  # of any formula
+           "2 pi": 2 * np.pi, "sqrt(pi)": np.pi ** 0.5, "127.5": 127.5, "127.5^2": 127.5 ** 2}
 
 
 class Knowledge(NamedTuple):
-    """All that is known of one argument's right gradient."""
+    """Facts about the right gradient of one argument."""
     true: np.ndarray
-    terms: Callable             # () -> [{name: addend}], the coarser first
+    terms: Callable             # () -> [{name: addend}], the coarse ones first
     variants: Callable          # () -> {sentences: terms of a wrong gradient}
-    others: dict                # {name: array} that may stand in its place, be added to it, or multiply it
-    sizes: dict                 # {name: number}, to name a factor by
-    reasons: dict               # {term: why it is there}
-    factors: dict               # {name: array} that a term may be multiplied or divided by
+    others: dict                # {name: array} that may replace it, be added to it, or multiply it
+    sizes: dict                 # {name: number}, the names of factors
+    reasons: dict               # {term: the reason for it}
+    factors: dict               # {name: array}, wrong factors or divisors of a term
 
 
 def close(a, b):
-    """Whether a is b, to rounding. Where b is not finite it is no explanation."""
+    """Whether a equals b up to rounding. A b that is not finite explains nothing."""
     fits = np.shape(a) == np.shape(b) and bool(np.isfinite(b).all())
     return fits and np.abs(a - b).max(initial=0) <= EXACT * max(np.abs(b).max(initial=0), 1e-12)
 
@@ -42,29 +43,29 @@ def causes(got, known):
     for terms in known.terms():
         fitted = fit(got, terms)
         if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
-            return told(fitted, known)
+            return sentences_on(fitted, known)
     for sentences, terms in known.variants().items():
         if close(got, sum(terms.values())):
             return list(sentences)
     for name, other in known.others.items():
         if close(got, other):
             return [f"this is {name}"]
-    for sentences, terms in known.variants().items():        # a false friend, and a factor or a missing term beside it
+    for sentences, terms in known.variants().items():        # a typical mistake, and a factor or a missing term with it
         wrong = multiple(got, sum(terms.values()))
         if wrong is not None and name_of(wrong, known.sizes)[1]:
             return [*sentences, f"besides, it {name_of(wrong, known.sizes)[0]}"]
         fitted = fit(got, terms)
         if fitted is not None and all(c == 0 or name_of(c, known.sizes)[1] for c in fitted.values()):
-            return [*sentences, *told(fitted, known)]
+            return [*sentences, *sentences_on(fitted, known)]
     return multiplied(got, known) or added(got, known) or moved(got, known)
 
 
 def where(got, known):
-    """Findings without a cause: a factor that has no name, or the few places that are wrong."""
+    """Findings without a cause: a factor without a name, or a few wrong places."""
     factor = multiple(got, known.true)
     if factor is not None:
         return [f"it {name_of(factor, known.sizes)[0]}"]
-    found = next((told(fitted, known) for terms in known.terms() if (fitted := fit(got, terms))), [])
+    found = next((sentences_on(fitted, known) for terms in known.terms() if (fitted := fit(got, terms))), [])
     return found or places(got, known)
 
 
@@ -78,7 +79,7 @@ def multiple(got, of):
 
 
 def fit(got, terms):
-    """{term: coefficient} if the terms add up to the gradient, and only in one way, else None."""
+    """{term: coefficient} if a unique combination of the terms gives the gradient, else None."""
     if len(terms) < 2 or not all(np.isfinite(a).all() for a in terms.values()):
         return None
     columns = np.stack([np.broadcast_to(a, got.shape).ravel() for a in terms.values()], 1)
@@ -91,8 +92,8 @@ def fit(got, terms):
     return dict(zip(terms, c)) if exact else None
 
 
-def told(fitted, known):
-    """Sentences on the coefficients that are not 1."""
+def sentences_on(fitted, known):
+    """Sentences on the coefficients other than 1."""
     found = []
     for term, c in fitted.items():
         if c == 0:
@@ -103,7 +104,7 @@ def told(fitted, known):
 
 
 def name_of(c, sizes):
-    """A factor in words, and whether a name was found for it."""
+    """A factor in words, and whether it has a name."""
     sign = "has the wrong sign and " if c < 0 else ""
     c = abs(c)
     if abs(c - 1) < 1e-6:
@@ -121,17 +122,17 @@ def name_of(c, sizes):
             return f"{sign}is {name}{value} times too small", True
     for a, b in permutations(sizes, 2):
         if abs(c - (sizes[a] / sizes[b]) ** 0.5) < 1e-6 * c:
-            return f"{sign}has sqrt({a}) where sqrt({b}) belongs, or the other way round", True
+            return f"{sign}has sqrt({a}) instead of sqrt({b}), or vice versa", True
         if abs(c - sizes[a] ** 0.5 / sizes[b]) < 1e-6 * c:
-            return f"{sign}is sqrt({a}) / {b} = {c:.4g} times what it must be", True
+            return f"{sign}is sqrt({a}) / {b} = {c:.4g} times the correct value", True
     for name, n in named.items():
         if "total" in sizes and abs(c - sizes["total"] / n) < 1e-6 * c:
-            return f"{sign}is divided by {name} = {n:.4g} where it must be by total = {sizes['total']}", True
-    return f"{sign}is {c:.4g} times what it must be", False
+            return f"{sign}is divided by {name} = {n:.4g} instead of total = {sizes['total']}", True
+    return f"{sign}is {c:.4g} times the correct value", False
 
 
 def multiplied(got, known):
-    """Terms multiplied or divided by something: by each other, or some of them by a factor of the formula."""
+    """Terms multiplied or divided by each other, or some of them by a factor of the formula."""
     for terms in known.terms():
         if len(terms) == 2 and close(got, np.prod(list(terms.values()), 0)):
             return [f"{' and '.join(terms)} are multiplied; they must be added"]
@@ -144,7 +145,7 @@ def multiplied(got, known):
                     try:
                         with np.errstate(all="ignore"):
                             wrong = rest + sum(how(terms[term], by) for term in some)
-                    except ValueError:                       # shapes that do not go together
+                    except ValueError:                       # shapes that do not broadcast
                         continue
                     if close(got, wrong):
                         which = f"in {' and '.join(some)} " if len(some) < len(terms) else ""
@@ -153,7 +154,7 @@ def multiplied(got, known):
 
 
 def added(got, known):
-    """The right gradient, and something else added to it."""
+    """The right gradient plus another array."""
     rest = got - known.true
     for name, other in known.others.items():
         for kind, value in reduced(other, got.shape):
@@ -167,16 +168,17 @@ def added(got, known):
         for how in ("sum", "mean"):
             same = getattr(known.true, how)(axis, keepdims=True)
             if got.shape[axis] > 1 and close(got, same + 0 * got):
-                return [f"along axis {axis} it is the same everywhere, the {how} over it; each place has its own"]
+                return [f"along axis {axis} it is the same everywhere, the {how} over the axis; each place has its own "
+                        f"gradient"]
     return []
 
 
 def reduced(other, shape):
-    """Reductions that may have fitted an array into a shape."""
+    """Reductions of an array to a shape."""
     other = np.asarray(other)
     fits = [("", other)] + [(f" summed over axis {axis}", other.sum(axis, keepdims=True)) for axis in range(other.ndim)]
     if other.ndim > 1 and len(shape) > 1 and other.shape[-2] > shape[-2]:
-        fits.append((" as far as it reaches", other[..., :shape[-2], :]))
+        fits.append((" truncated", other[..., :shape[-2], :]))
     for kind, value in fits:
         try:
             yield kind, np.broadcast_to(value, shape)
@@ -186,18 +188,18 @@ def reduced(other, shape):
 
 def moved(got, known):
     if got.size > 1 and np.ptp(known.true) and close(np.sort(got.ravel()), np.sort(known.true.ravel())):
-        return ["all numbers are right, but stand at other places: look at the order of the axes"]
+        return ["all numbers are right, but at other places: check the order of the axes"]
     if got.size > 1 and close(np.abs(got), np.abs(known.true)):
-        return ["only signs are wrong: an absolute value, or a sign at some places"]
+        return ["only signs are wrong: an absolute value, or a wrong sign at some places"]
     return []
 
 
 def places(got, known):
-    """Where it is wrong, if that is a few places along one axis."""
+    """The wrong places, if they are few along one axis."""
     wrong = np.abs(got - known.true) > EXACT * np.abs(known.true).max()
     for axis in range(got.ndim):
         along = wrong.any(tuple(a for a in range(got.ndim) if a != axis))
         if along.sum() <= max(1, len(along) // 2):
             at = ", ".join(map(str, np.flatnonzero(along)[:5]))
-            return [f"it is right but at {at} of its axis {axis}"]
+            return [f"it is right except at {at} of its axis {axis}"]
     return []

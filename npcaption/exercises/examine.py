@@ -1,4 +1,4 @@
-"""The stages of a check. The first that fails is the only thing that is said; the later ones presuppose it."""
+"""The stages of a check. Only the first failure is reported; later stages presuppose the earlier ones."""
 from typing import NamedTuple
 
 import numpy as np
@@ -15,17 +15,17 @@ from .words import capital
 
 class Verdict(NamedTuple):
     state: str                  # "right", "unwritten" or "wrong"
-    lines: list                 # what is said
-    causes: list = []           # of these the sentences that name a cause
+    lines: list                 # the report
+    causes: list = []           # the sentences in it that name a cause
 
 
 def examine(exercise, offered, path=""):
-    """Verdict on the functions of a student's file.  offered: its names; path: the file, for its line numbers"""
+    """Verdict on the functions of a student's file.  offered: its names; path: the file, for line numbers"""
     right = []
     for name in exercise.functions:
         if not callable(offered.get(name)):
-            said = f"There is no function {name}. Write it under this name."
-            return Verdict("wrong", [said], [said])
+            message = f"There is no function {name}. Define it under this name."
+            return Verdict("wrong", [message], [message])
         try:
             with np.errstate(all="ignore"):
                 if name in others.CHECKS:
@@ -67,7 +67,7 @@ def examine_pair(name, offered, path):
 
 
 def require_right(runs):
-    """Failed unless all numbers of all runs are right, with the worst entry and its cause."""
+    """Failed, with the worst entry and its cause, unless all numbers of all runs are right."""
     rows, found, wrong, before = [], [], set(), []
     first = runs[0]
     for n, known in first.knowledge().items():
@@ -76,14 +76,14 @@ def require_right(runs):
             rows.append(f"    {shown(n)}  right" + f", to {error:.0e}" * bool(error))
             continue
         wrong.add(n)
-        said = causes(first.found[n], known)
-        if n.startswith("p[") and said == ["it is zero everywhere"]:
-            said = ["nothing was added to it"]
+        sentences = causes(first.found[n], known)
+        if n.startswith("p[") and sentences == ["it is zero everywhere"]:
+            sentences = ["nothing was added to it"]
         rows.append(f"    {shown(n)}  WRONG {worst(first, n, known.true)}")
-        told = [f"        {capital(sentence)}." for sentence in said or where(first.found[n], known)]
-        rows += told if not said or told != before else ["        The same."]
-        before = told
-        found += [f"{shown(n)}: {sentence}" for sentence in said]
+        lines = [f"        {capital(sentence)}." for sentence in sentences or where(first.found[n], known)]
+        rows += lines if not sentences or lines != before else ["        The same."]
+        before = lines
+        found += [f"{shown(n)}: {sentence}" for sentence in sentences]
     for other in runs[1:]:
         numeric = numerical_gradients(getattr(layers, f"{other.layer}_forward"), other.case.arguments, other.dout)
         differ = [n for n, dx in numeric.items() if relative_error(dx, other.found[n]) >= TOLERANCE]
@@ -100,7 +100,7 @@ def require_right(runs):
 
 
 def worst(run, n, true):
-    """Where the difference is largest, with the numerical gradient there."""
+    """The entry with the largest difference, and its numerical gradient."""
     got = run.found[n]
     index = np.unravel_index(np.abs(got - true).argmax(), true.shape)
     bad = int((np.abs(got - true) > TOLERANCE * np.abs(true).max()).sum())
@@ -127,11 +127,11 @@ def narrowed(case):
 
 def require_dtype(run):
     if np.ndim(run.out) == 0:
-        run.dout = 1.0                                       # as training calls it
+        run.dout = 1.0                                       # as in training
     returned, into_g = run.call(1)
     for n, part in [*zip(map(shown, run.names), as_parts(returned, run.names)),
                     *((f'g["{n}"]', after) for n, (_, after) in into_g.items())]:
         if part.dtype != np.float32:
-            said = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs the same "
-                    "type: a float64 array made inside, or a number such as np.sqrt(2), widens all it meets")
-            raise Failed(said, (), [said])
+            message = (f"right in float64; with float32 arrays {n} comes back as {part.dtype}. Training needs float32: "
+                       f"a float64 array made inside, or a number such as np.sqrt(2), promotes the result")
+            raise Failed(message, (), [message])

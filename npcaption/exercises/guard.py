@@ -1,4 +1,4 @@
-"""Arguments that a backward must leave alone: copies of them, and which have changed."""
+"""Guards against modified arguments: compare them with copies made before."""
 import numpy as np
 
 
@@ -19,11 +19,11 @@ def copied(value):
 
 
 def same(a, b):
-    """Whether two values of arrays, lists and mappings of them are equal, to the bit."""
+    """Whether two nested values of arrays, lists and mappings are equal, bit for bit."""
     if isinstance(b, dict):
         return isinstance(a, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in b)
     if type(b) in (list, tuple):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     if isinstance(b, (np.ndarray, np.number)):
         return np.shape(a) == np.shape(b) and np.array_equal(a, b, equal_nan=np.asarray(b).dtype.kind == "f")
-    return True                                              # settings, types: nothing that could be written to
+    return True                                              # settings and types cannot be modified

@@ -1,4 +1,4 @@
-"""The hunt: a backward of the textbook with one mistake, one of those that the gradient check finds to be wrong."""
+"""The hunt: a backward of the textbook with one mistake, which the gradient check detects."""
 import ast
 import random
 
@@ -8,7 +8,7 @@ from ..support.settings import suggestion
 from .catalogue import EXERCISES
 from .stub import body_of
 
-HEADER = '''"""Hunt: one line of {} is wrong. Repair it.
+HEADER = '''"""Hunt: one line of {} is wrong. Fix it.
 
     python -m npcaption.exercises hunt {}--seed {} --check
 """
@@ -16,24 +16,24 @@ HEADER = '''"""Hunt: one line of {} is wrong. Repair it.
 
 
 def layers_of_hunt():
-    """The textbook's files with a backward: the values of --layer."""
+    """The textbook's files with a backward, the choices of --layer."""
     return [path.stem for path in FILES if path.parent.name == "layers"]
 
 
 def hidden(mutant):
-    """Whether the mistake must be looked for: a `pass` in a removed line's place shows itself."""
+    """Whether the mistake is hidden: a `pass` in the place of a line is obvious."""
     return not any(isinstance(node, ast.Pass) for node in ast.walk(mutant.tree))
 
 
 class Puzzle:
-    """A wrong backward, its lines, and those of them that differ from the right one."""
+    """A wrong backward, its lines, and the lines that differ from the right one."""
 
     def __init__(self, layer, seed):
         names = layers_of_hunt()
         if layer is not None and layer not in names:
             raise ConfigError(f"Unknown layer '{layer}'{suggestion(layer, names)} Layers: {', '.join(names)}.")
         rng = random.Random(seed)
-        self.seed, self.asked, self.layer = seed, layer, layer or rng.choice(names)
+        self.seed, self.chosen, self.layer = seed, layer, layer or rng.choice(names)
         path = next(path for path in FILES if path.stem == self.layer)
         found = list(mutants(path))
         rng.shuffle(found)
@@ -51,20 +51,20 @@ class Puzzle:
         return "\n".join(f"{number:>4}  {line}" for number, line in enumerate(self.lines, 1))
 
     def verdict(self, number):
-        """Whether line `number`, counted from 1, is the wrong one, and a sentence."""
+        """-> (whether line `number`, from 1, is the wrong one, a sentence)"""
         if number > len(self.lines):
-            raise ConfigError(f"There is no line {number}. Name one of 1 to {len(self.lines)}.")
+            raise ConfigError(f"There is no line {number}. Choose one from 1 to {len(self.lines)}.")
         if number - 1 not in self.wrong:
             return False, f"Line {number} is right."
         was = self.right[number - 1].strip() if number <= len(self.right) else "(no such line)"
-        return True, f"Line {number} it is. The textbook has: {was}"
+        return True, f"Yes, line {number} is wrong. The textbook has: {was}"
 
     def file(self):
-        """A student's file with the wrong backward in it, to be repaired."""
+        """A student's file with the wrong backward, to be fixed."""
         text = self.exercise.path.read_text(encoding="utf-8")
         source = "\n".join(self.lines)
         whole = EXERCISES[self.layer]
         others = {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body
                   if isinstance(node, ast.FunctionDef) and node.name in whole.functions}
-        header = HEADER.format(self.mutant.function, f"--layer {self.asked} " if self.asked else "", self.seed)
+        header = HEADER.format(self.mutant.function, f"--layer {self.chosen} " if self.chosen else "", self.seed)
         return header + body_of(whole, text, others | {self.mutant.function: source})

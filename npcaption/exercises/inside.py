@@ -1,8 +1,8 @@
-"""The child process of a check: it loads the student's file, examines it, and leaves what it found in a file.
+"""The child process of a check: it loads and examines the student's file, and writes the verdict to a file.
 
     python -m npcaption.exercises.inside EXERCISE FILE FOUND SECONDS
 
-All that may happen to the process happens here: an endless loop, the end of Python, too much memory.
+The child isolates the check from an endless loop, an exit of Python, and too much memory.
 """
 import ast
 import faulthandler
@@ -20,9 +20,9 @@ from .examine import Verdict, examine
 from .run import Failed, at, called
 
 MEMORY = 4 << 30                # bytes of address space
-LARGE = 97                      # sequences of a batch on which the time is taken
-SLOW = 4                        # times the textbook's
-NOTICED = 5e-4                  # seconds; less is not worth a word
+LARGE = 97                      # sequences of the batch for the timing
+SLOW = 4                        # times the textbook's time
+NOTICED = 5e-4                  # seconds; a shorter time is not reported
 
 
 def main(name, path, found, seconds):
@@ -37,7 +37,8 @@ def main(name, path, found, seconds):
         except Failed as failed:
             verdict = Verdict("wrong", failed.lines, failed.causes)
         except (SystemExit, KeyboardInterrupt) as end:
-            verdict = Verdict("wrong", [f"The file ends Python ({type(end).__name__}). Remove that.", *at(end, path)])
+            verdict = Verdict("wrong", [f"The file ends Python ({type(end).__name__}). Remove the call that does it.",
+                                        *at(end, path)])
         except Exception as error:
             verdict = Verdict("wrong", [f"The check cannot judge the file: {type(error).__name__}: {error}."])
         slow = slower(exercise, offered, path) if verdict.state == "right" else ""
@@ -55,7 +56,7 @@ def limit_memory():
 
 
 def load(path):
-    """The names of the student's file.  Failed if Python cannot read it, or it raises on its way"""
+    """The names of the student's file.  Failed if Python cannot parse it, or if it raises"""
     try:
         code = compile(Path(path).read_bytes(), path, "exec")
     except SyntaxError as error:
@@ -68,17 +69,17 @@ def load(path):
     try:
         called(path, exec, code, names)
     except Failed as failed:
-        failed.lines[0] = f"While the file is loaded {failed.lines[0]}."
+        failed.lines[0] = f"While loading the file, {failed.lines[0]}."
         raise
     return names
 
 
 def slower(exercise, offered, path):
-    """A sentence, if a right function takes far longer than the textbook's on a larger batch."""
+    """A sentence if a right function takes far longer than the textbook's on a larger batch."""
     for name in exercise.functions:
         layer = name.removesuffix("_backward")
         own = getattr(layers, name, None)
-        if own is None:                                      # no pair
+        if own is None:                                      # not a pair
             continue
         case = cases.random(layer, LARGE)
         forward = offered.get(f"{layer}_forward") or getattr(layers, f"{layer}_forward")

@@ -1,4 +1,4 @@
-"""Knowledge of the right gradients in a case, for the diagnosis: their terms, false friends, and possible factors."""
+"""Knowledge of the right gradients in a case, for the diagnosis: terms, typical mistakes, and possible factors."""
 from functools import cache as cache_of
 from itertools import combinations
 
@@ -13,7 +13,7 @@ from .words import REASONS, WORDS
 
 
 def knowledge(layer, case, dout):
-    """{argument: Knowledge} of a pair of the textbook in a case. The false friends are made when they are asked for."""
+    """{argument: Knowledge} of a textbook pair in a case. The typical mistakes are computed on demand."""
     arguments = case.arguments
     out, cache = getattr(layers, f"{layer}_forward")(**arguments)
     backward = getattr(layers, f"{layer}_backward")
@@ -30,7 +30,7 @@ def knowledge(layer, case, dout):
 
     @cache_of
     def wrong():
-        own = false_friends(layer, arguments, dout) if terms else ways_()[1]
+        own = typical_mistakes(layer, arguments, dout) if terms else ways_()[1]
         return own | {sentences: {name: {"": value} for name, value in of(other).items()}
                       for sentences, other in other_douts(dout)}
 
@@ -62,7 +62,7 @@ def shown(argument):
 
 
 def factors(layer, arguments, cache):
-    """Factors that a term may have once too often, or once too rarely, shaped to go with its array."""
+    """Factors that a term may have once too often or once too rarely, broadcastable to its array."""
     if layer == "layernorm":
         xhat, rstd, w = cache
         return {"rstd": rstd, "xhat": xhat, "w": w}
@@ -74,7 +74,7 @@ def factors(layer, arguments, cache):
     return floats(arguments)
 
 
-def false_friends(layer, arguments, dout):
+def typical_mistakes(layer, arguments, dout):
     """{sentences: {argument: terms}} of every change of the formula, alone and in pairs."""
     words, found = WORDS.get(layer, {}), {}
     for changes in [*combinations(words, 1), *combinations(words, 2)]:
@@ -87,11 +87,11 @@ def false_friends(layer, arguments, dout):
 
 
 def other_douts(dout):
-    """Mistakes for dout: nothing, its sign lost, a part of it."""
-    what = "dloss" if np.ndim(dout) == 0 else "dout"
+    """Typical mistakes with dout: left out, squared, its absolute value, a part of it."""
+    name = "dloss" if np.ndim(dout) == 0 else "dout"
     one = "1 stands" if np.ndim(dout) == 0 else "ones stand"
-    yield (f"{what} is left out: {one} in its place",), np.ones_like(dout)
-    yield (f"{what} is multiplied in twice",), dout * dout
+    yield (f"{name} is left out: {one} in its place",), np.ones_like(dout)
+    yield (f"{name} is multiplied in twice",), dout * dout
     if np.ndim(dout) == 0:
         return
     yield ("the absolute value of dout stands in its place",), np.abs(dout)
@@ -100,5 +100,5 @@ def other_douts(dout):
             part = np.zeros_like(dout)
             index = (slice(None),) * axis + (at,)
             part[index] = dout[index]
-            what = "sequence or image of the batch" if axis == 0 else f"place along axis {axis}"
-            yield (f"only the {place} {what} counts; all of them must be summed",), part
+            part_name = "sequence or image of the batch" if axis == 0 else f"place along axis {axis}"
+            yield (f"only the {place} {part_name} counts; all of them must be summed",), part

@@ -1,4 +1,4 @@
-"""Checks of the exercises that are no pair: numerical_gradient, decode_backward and advantages."""
+"""Checks of the exercises that are not pairs: numerical_gradient, decode_backward and advantages."""
 import numpy as np
 
 from .. import layers
@@ -13,7 +13,7 @@ from .shapes import shape_causes
 from .ways import decoding, named
 from .words import REASONS, capital
 
-NUMERICAL_TOLERANCE = 1e-6      # a central difference of two points, h = 1e-5, is better by far
+NUMERICAL_TOLERANCE = 1e-6      # a central difference of two points, h = 1e-5, is far better
 
 
 def check_numerical_gradient(written, called):
@@ -27,7 +27,7 @@ def check_numerical_gradient(written, called):
         raise Failed(said, (), [said])
     true, second = 3 * c * before ** 2, 6 * c * before
     if np.abs(x - before).max() > 1e-12:
-        said = "x is not put back: each entry must be what it was before the next one moves"
+        said = "x is not put back: restore each entry before the next one moves"
         raise Failed(said, (), [said])
     known = Knowledge(true, list, dict, {"x": before}, {}, REASONS, {})
     if dx.shape != x.shape:
@@ -40,8 +40,8 @@ def check_numerical_gradient(written, called):
                 *(f"        {capital(s)}." for s in said)]
         raise Failed("the gradient is wrong", rows, [f"dx: {s}" for s in said])
     if abs(f.value() - at_once) > 1e-9:
-        raise Failed("f gives another value afterwards: something was left moved", (), ["f was changed"])
-    one = np.array([[2.0]])                                  # one entry, not contiguous beside others
+        raise Failed("f gives another value afterwards: an entry is still moved", (), ["f was changed"])
+    one = np.array([[2.0]])
     wide = np.array([[1.0, 2.0, 3.0]]).repeat(2, 0)[:, ::2]
     for about, x in (("one entry", one), ("an array that is not contiguous", wide)):
         dx = called(written, Watched(x, np.ones_like(x)), x)
@@ -51,7 +51,7 @@ def check_numerical_gradient(written, called):
 
 
 class Watched:
-    """f() = sum(c x^3), which reads x."""
+    """f() = sum(c x^3), with access to x."""
 
     def __init__(self, x, c):
         self.x, self.c, self.start, self.h = x, c, x.copy(), 0.0
@@ -69,24 +69,24 @@ def numerical_causes(dx, true, second, c, known, step):
     for sign, words in ((1, "up"), (-1, "down")):
         h = sign * 2 * float((off * second).sum() / (second * second).sum())
         if h > 1e-12 and np.abs(off - sign * h / 2 * second).max() < 0.02 * np.abs(off).max() and h < 0.01:
-            return [f"a one-sided difference: x moves {words} only. Moved both ways, the error of first order cancels"]
+            return [f"a one-sided difference: x moves {words} only. Moved both ways, the first-order error cancels"]
     third = 6 * c
     h2 = 6 * float((off * third).sum() / (third * third).sum())
     if h2 > 0 and np.abs(off - h2 / 6 * third).max() < 0.02 * np.abs(off).max():
-        return [f"h = {h2 ** 0.5:.2g} is too large a step: the difference quotient is wrong by a multiple of h^2"]
+        return [f"the step h = {h2 ** 0.5:.2g} is too large: the difference quotient has an error of order h^2"]
     if np.ptp(dx) < 1e-6 * np.abs(dx).max() and np.isclose(dx.flat[0], true.sum(), rtol=1e-4):
-        return ["all entries are moved at once; move one entry, the others staying where they are"]
+        return ["all entries are moved at once; move one entry, and leave the others unchanged"]
     for axis in range(true.ndim):
         if np.allclose(dx, true.sum(axis, keepdims=True), rtol=1e-5, atol=1e-5):
             return [f"all entries along axis {axis} are moved at once; move one entry alone"]
     rounded = np.round(np.median(dx / true), 6)
     if 0 < np.abs(off).max() < 0.3 * np.abs(true).max() and np.abs(rounded - 1) < 0.1:
-        return ["it is nearly right: h is so small a step that rounding spoils the difference"]
+        return ["it is nearly right: the step h is so small that rounding errors dominate the difference"]
     c = float((dx * true).sum() / (true * true).sum())
     if 0 < c < 0.05 and relative_error(c * true, dx) < NUMERICAL_TOLERANCE:
         if np.isclose(c, step ** 2, rtol=1e-3):
-            return ["it is multiplied by h where it must be divided: / 2 * h is not / (2 * h)"]
-        return [f"it is {c:.2g} times what it must be: divide the difference by 2h"]
+            return ["it is multiplied by h instead of divided: / 2 * h is not / (2 * h)"]
+        return [f"it is {c:.2g} times the correct value: divide the difference by 2h"]
     for close_to in (2, 0.5, -1, -2, -0.5):
         if relative_error(close_to * true, dx) < NUMERICAL_TOLERANCE:
             return causes(close_to * true, known)
@@ -116,7 +116,7 @@ def check_decode_backward(written, called):
     true = wiring.decode_backward(layers, dx, cache, true_g)
     terms, wrong = decoding(dx, cache, zeros)
     if wrote := guard.changed():
-        said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
+        said = f"it writes to {', '.join(wrote)}; other functions still need the values. Write to a copy"
         raise Failed(said, (), [said])
     if not isinstance(dsource, np.ndarray):
         said = f"it returns a {type(dsource).__name__}; return dsource, an array"
@@ -151,16 +151,16 @@ def check_advantages(written, called):
         guard = Guard({"rewards": rewards})
         found = called(written, rewards)
         if wrote := guard.changed():
-            said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
+            said = f"it writes to {', '.join(wrote)}; other functions still need the values. Write to a copy"
             raise Failed(said, (), [said])
         if not isinstance(found, np.ndarray):
             said = f"it returns a {type(found).__name__}; return an array"
             raise Failed(said, (), [said])
         if found.shape != rewards.shape:
-            said = f"its shape is {found.shape}, it must be {rewards.shape}: one advantage for each sample"
+            said = f"its shape is {found.shape}; it must be {rewards.shape}: one advantage for each sample"
             raise Failed(said, (), [said])
         others = np.array([[np.delete(row, k).mean() for k in range(samples)] for row in rewards])  # (B, K)
-        if not relative_error(rewards - others, found) < TOLERANCE:  # nor nan
+        if not relative_error(rewards - others, found) < TOLERANCE:  # or nan
             said = causes(found, known_of_advantages(rewards, others))
             rows = [f"    rewards {np.round(rewards[0], 4).tolist()}, yours {np.round(found[0], 4).tolist()}, "
                     f"right {np.round((rewards - others)[0], 4).tolist()}", *(f"        {capital(s)}." for s in said)]
@@ -172,8 +172,8 @@ def known_of_advantages(rewards, others):
     wrong = {
         f"the sample itself is in the mean: on average the gradient is {samples - 1}/{samples} of the right one":
             rewards - mean,
-        "the mean is that of all images; each image has its own": rewards - rewards.mean(),
-        "the mean is that of the other images' samples; it must be that of the image's other samples":
+        "the mean is over all images; each image has its own": rewards - rewards.mean(),
+        "the mean is over the samples of all images at one place; it must be over the image's other samples":
             rewards - rewards.mean(0),
         "it is divided by the rewards' standard deviation, which depends on the sample itself":
             (rewards - mean) / rewards.std(1, keepdims=True),

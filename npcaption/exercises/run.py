@@ -1,4 +1,4 @@
-"""One case of a check: what the student's pair makes of it, and the contract of a pair."""
+"""One run of a check: the student's pair in one case, with the contract of a pair."""
 import bdb
 import re
 import traceback
@@ -15,7 +15,7 @@ from .ways import differentiable
 
 
 class Failed(Exception):
-    """A stage that fails, with what is to be said."""
+    """A failed stage, with the lines of its report."""
 
     def __init__(self, first, rows=(), causes=()):
         super().__init__(first)
@@ -29,34 +29,34 @@ def called(path, function, *arguments):
     except NotImplementedError:
         raise Failed(UNWRITTEN) from None
     except MemoryError as error:
-        raise Failed(f"it asks for too much memory ({error or 'none left'})", at(error, path), ["memory"]) from None
+        raise Failed(f"it needs too much memory ({error or 'none left'})", at(error, path), ["memory"]) from None
     except bdb.BdbQuit as error:
-        said = "it stops at a breakpoint, but a check has no keyboard. Print the value instead"
-        raise Failed(said, at(error, path), [said]) from None
+        message = "it stops at a breakpoint, but a check has no input. Print the value instead"
+        raise Failed(message, at(error, path), [message]) from None
     except Exception as error:
-        said = f"it raises {type(error).__name__}: {error}"
-        raise Failed(said, at(error, path), [said]) from None
+        message = f"it raises {type(error).__name__}: {error}"
+        raise Failed(message, at(error, path), [message]) from None
 
 
 def at(error, path):
-    """The last line of the student's file on the way to an error."""
+    """The last line of the student's file in the traceback of an error."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return [f"    {path}:{own[-1].lineno}: {own[-1].line}"] if own else []
 
 
 class Run:
-    """One case: what the student's pair makes of it, and what was asked of it."""
+    """The student's pair in one case: arguments, dout, and gradients."""
 
     def __init__(self, layer, forward, backward, case, dout, called):
-        """dout: None for random numbers; a number for that in every place"""
+        """dout: None for random numbers, or a number for every entry"""
         self.layer, self.case, self.called, self.backward = layer, case, called, backward
         self.out, _ = getattr(layers, f"{layer}_forward")(**case.arguments)
         returned = called(lambda: forward(**case.arguments))
         if not (isinstance(returned, tuple) and len(returned) == 2
                 and np.shape(returned[0]) == np.shape(self.out)
                 and np.allclose(returned[0], self.out, equal_nan=True)):
-            said = f"{layer}_forward gives another output than the textbook's; leave its output as it was"
-            raise Failed(said, (), [said])
+            message = f"{layer}_forward gives a different output from the textbook's; restore its output"
+            raise Failed(message, (), [message])
         self.cache = returned[1]
         self.dout = self.random_dout() if dout is None else dout
         if np.ndim(self.out) and np.ndim(self.dout) == 0:
@@ -68,27 +68,28 @@ class Run:
         if np.ndim(self.out) == 0:
             return np.float64(1.7)
         dout = np.random.default_rng(1).standard_normal(self.out.shape)
-        return dout if self.case.sizes else np.asfortranarray(dout)  # in the traps it is not contiguous
+        return dout if self.case.sizes else np.asfortranarray(dout)  # not contiguous in the traps
 
     def call(self, fill):
-        """-> the gradients as they were returned, and what was added into g, which begins with random numbers"""
+        """-> the returned gradients, and the gradients added into g, which starts with random numbers"""
         if "p" not in self.case.arguments:
-            return self.asked(self.dout, self.cache), {}
+            return self.call_backward(self.dout, self.cache), {}
         rng = np.random.default_rng(fill)
         before = {n: rng.standard_normal(v.shape).astype(v.dtype) for n, v in self.case.arguments["p"].items()}
         g = {n: v.copy() for n, v in before.items()}
-        returned = self.asked(self.dout, self.cache, g)
+        returned = self.call_backward(self.dout, self.cache, g)
         if g.keys() != before.keys():
-            said = f"g must keep the names {', '.join(before)}; now it has {', '.join(map(str, g)) or 'none'}"
-            raise Failed(said, (), [said])
+            message = f"g must keep the names {', '.join(before)}; it now has {', '.join(map(str, g)) or 'none'}"
+            raise Failed(message, (), [message])
         for n in g:
             if np.shape(g[n]) != before[n].shape:
-                said = f'g["{n}"] now has shape {np.shape(g[n])}, it must be {before[n].shape}: add such a gradient'
-                raise Failed(said, (), [said])
+                message = (f'g["{n}"] now has shape {np.shape(g[n])}; it must be {before[n].shape}. '
+                        f'Add a gradient of that shape')
+                raise Failed(message, (), [message])
         return returned, {n: (before[n], np.asarray(g[n])) for n in g}
 
-    def asked(self, *given):
-        """Call the student's backward.  Failed with the shapes beside what it raises"""
+    def call_backward(self, *given):
+        """Call the student's backward.  Failed, with the shapes, if it raises"""
         try:
             return self.called(self.backward, *given)
         except Failed as failed:
@@ -96,7 +97,8 @@ class Run:
                 turned = re.search(r"\.T\b|\.transpose\(\)", failed.lines[-1])
                 failed.lines += self.shapes()
                 if turned and any(np.ndim(array) > 2 for array in self.arrays().values()):
-                    failed.lines.append("    .T reverses all axes, the batch's too. For the last two: swapaxes(-1, -2).")
+                    failed.lines.append("    .T reverses all axes, including the batch axis. For the last two axes use "
+                                        "swapaxes(-1, -2).")
             raise
 
     def arrays(self):
@@ -113,7 +115,7 @@ class Run:
         return self.known
 
     def require_contract(self):
-        """Number, order, shapes, finite, and nothing written to but g."""
+        """Check number, order, shapes and types of the gradients, and that only g is written to."""
         guard = Guard({**self.case.arguments, "dout": self.dout, "the cache": self.cache})
         returned, into_g = self.call(1)
         known, names = self.knowledge(), self.names
@@ -121,33 +123,33 @@ class Run:
         named = ", ".join(shown(n) for n in names)
         for n, part in zip(names, parts):
             if not isinstance(part, (np.ndarray, np.floating)):
-                said = f"{shown(n)} is a {type(part).__name__}; return an array"
-                raise Failed(said, (), [said])
-        parts = [np.array(part) for part in parts]            # copies: they may be dout itself
+                message = f"{shown(n)} is a {type(part).__name__}; return an array"
+                raise Failed(message, (), [message])
+        parts = [np.array(part) for part in parts]            # copies: a gradient may be dout itself
         order = [next((m for m in names if np.shape(part) == known[m].true.shape and
                        relative_error(known[m].true, part) < TOLERANCE), None) for part in parts]
         if None not in order and order != names and sorted(order) == sorted(names):
-            said = f"the gradients are right, but in the order {', '.join(map(shown, order))}; return {named}"
-            raise Failed(said, (), [said])
+            message = f"the gradients are right, but in the order {', '.join(map(shown, order))}; return {named}"
+            raise Failed(message, (), [message])
         for n, part in zip(names, parts):
             if np.shape(part) != known[n].true.shape:
-                said = f"{shown(n)}: {shape_causes(part, known[n])[0]}"
-                raise Failed(said, (), [said])
+                message = f"{shown(n)}: {shape_causes(part, known[n])[0]}"
+                raise Failed(message, (), [message])
         added = {n: after - before for n, (before, after) in into_g.items()}
         for n, part in [*zip(map(shown, names), parts), *((f'g["{n}"]', part) for n, part in added.items())]:
             if part.dtype.kind != "f":
-                said = f"{n} holds numbers of type {part.dtype}; it must be {np.asarray(self.dout).dtype}"
-                raise Failed(said, (), [said])
+                message = f"{n} has type {part.dtype}; it must be {np.asarray(self.dout).dtype}"
+                raise Failed(message, (), [message])
             if not np.isfinite(part).all():
-                said = f"{n} is not finite: a division by 0, an overflow, or the logarithm of a negative number"
-                raise Failed(said, (), [said])
+                message = f"{n} is not finite: a division by 0, an overflow, or the logarithm of a negative number"
+                raise Failed(message, (), [message])
         if wrote := guard.changed():
-            said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
-            raise Failed(said, (), [said])
+            message = f"it writes to {', '.join(wrote)}; other functions still need the values. Write to a copy"
+            raise Failed(message, (), [message])
         again, into_again = self.call(2)
         if not all(same(a, b) for a, b in zip(parts, as_parts(again, names))):
-            said = "called again with the same dout and cache, it returns other gradients"
-            raise Failed(said, (), [said])
+            message = "called again with the same dout and cache, it returns different gradients"
+            raise Failed(message, (), [message])
         for n, (before, after) in into_g.items():
             self.require_added(n, before, after, *into_again[n])
         self.found = dict(zip(names, parts)) | {f"p[{n}]": part for n, part in added.items()}
@@ -155,31 +157,31 @@ class Run:
     def require_added(self, n, before, after, before_again, after_again):
         if np.allclose(after - before, after_again - before_again, rtol=1e-9, atol=1e-9):
             return
-        said = (f'g["{n}"] is replaced; other uses have added to it before: add your gradient to what is there'
+        message = (f'g["{n}"] is replaced, but other uses have added to it before; add your gradient to it'
                 if np.allclose(after, after_again, rtol=1e-9, atol=1e-9) else
-                f'what comes into g["{n}"] depends on what was in it; add your gradient to it')
-        raise Failed(said, (), [said])
+                f'the gradient added into g["{n}"] depends on the previous value of g; add your gradient to it')
+        raise Failed(message, (), [message])
 
 
 def as_parts(returned, names):
-    """The gradients that were returned, as many as there are names."""
+    """The returned gradients as a tuple.  Failed unless there is one for each name"""
     named = ", ".join(shown(n) for n in names)
     if not names:
         if returned is None:
             return []
-        said = "it returns something, but there is no gradient to return: integers have none"
+        message = "it returns a value, but there is no gradient to return: integers have none"
     elif len(names) == 1 and not isinstance(returned, (tuple, list)) and returned is not None:
         return [returned]
     elif isinstance(returned, tuple) and len(returned) == len(names) > 1:
         return list(returned)
     elif returned is None:
-        said = f"it returns None; return {named}"
+        message = f"it returns None; return {named}"
     elif isinstance(returned, list):
-        said = f"it returns a list; return {named} without brackets"
+        message = f"it returns a list; return {named} without brackets"
     else:
         count = len(returned) if isinstance(returned, tuple) else 1
-        asked = f"{len(names)} gradients, {named}, in this order" if len(names) > 1 else f"one gradient, {named}"
-        said = f"it must return {asked}; {count} came back"
+        expected = f"{len(names)} gradients, {named}, in this order" if len(names) > 1 else f"one gradient, {named}"
+        message = f"it must return {expected}; it returned {count}"
         if isinstance(returned, tuple) and any(isinstance(part, tuple) for part in returned):
-            said += ". One is a tuple: a forward returns (out, cache), and the backward needs out alone"
-    raise Failed(said, (), [said])
+            message += ". One of them is a tuple: a forward returns (out, cache), and the backward needs only out"
+    raise Failed(message, (), [message])

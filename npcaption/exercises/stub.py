@@ -1,4 +1,4 @@
-"""Stubs: the textbook's file with the backward passes cut out, made from its syntax tree. No solution is stored."""
+"""Stubs: the textbook's file without the bodies of its backward passes, made from its syntax tree."""
 import ast
 
 from .catalogue import PACKAGE
@@ -7,7 +7,7 @@ UNWRITTEN = "not written yet"
 
 
 def stub(exercise):
-    """Source of the student's file: imports, forwards, and of each backward the shapes and the cache's contents."""
+    """Source of the student's file: imports, forwards, and for each backward its shapes and the cache's contents."""
     text = exercise.path.read_text(encoding="utf-8")
     return exercise_header(exercise) + body_of(exercise, text)
 
@@ -17,18 +17,18 @@ def exercise_header(exercise):
     look = exercise.path.relative_to(PACKAGE.parent).as_posix()
     return (f'"""Exercise: write {names}.\n\n'
             f"    python -m npcaption.exercises check {exercise.name}\n\n"
-            f"The textbook's version is in {look}: look after, not before.\n"
+            f"The textbook's version is in {look}: read it afterwards, not before.\n"
             '"""\n')
 
 
 def body_of(exercise, text, written=None):
-    """The textbook's file without its docstring, for another folder.
+    """The textbook's file without its docstring, with imports that work in another folder.
 
-    written: {function: source} to stand in the cut functions' place; by default they are stubs.
+    written: {function: source} of the exercise's functions; by default they are stubs.
     """
     tree, lines = ast.parse(text), text.splitlines()
     imports, parts = [], []
-    for node in tree.body[1:]:                               # the first is the docstring, which may tell too much
+    for node in tree.body[1:]:                               # without the docstring, which may give the solution away
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
         source = "\n".join(lines[first - 1:node.end_lineno])
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -49,7 +49,7 @@ def body_of(exercise, text, written=None):
 
 
 def absolute(node, path):
-    """A relative import as it reads from any folder."""
+    """A relative import as an absolute one."""
     package = ["npcaption", *path.relative_to(PACKAGE).parent.parts]
     base = package[:len(package) - node.level + 1]
     return f"from {'.'.join([*base, *([node.module] if node.module else [])])} import " + ", ".join(
@@ -57,7 +57,7 @@ def absolute(node, path):
 
 
 def unwritten(function, exercise, lines):
-    """The stub of one function: its signature, its shapes, what lies in its cache."""
+    """The stub of one function: its signature, its shapes, the contents of its cache."""
     if function.name == "numerical_gradient":                # the textbook's takes a list of entries
         signature = "def numerical_gradient(f, x):"
     else:

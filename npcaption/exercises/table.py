@@ -14,22 +14,23 @@ def path_of(folder, exercise):
     return folder / f"{exercise.name}.py"
 
 
-def begun(folder):
+def started(folder):
     return [exercise for exercise in EXERCISES.values() if path_of(folder, exercise).is_file()]
 
 
 def next_of(folder):
-    """The first exercise without a file.  ConfigError if all are begun"""
+    """The first exercise without a file.  ConfigError if all have one"""
     for exercise in EXERCISES.values():
         if not path_of(folder, exercise).exists():
             return exercise
-    raise ConfigError(f"All exercises are begun in {folder}. Name one, or go on to: train.")
+    raise ConfigError(f"All exercises in {folder} are started. Pass the name of one, or continue with: train.")
 
 
 def show(folder, command_to):
-    """Print a row for each exercise: ✓ right, · begun, minutes, what is to be written."""
+    """Print a row for each exercise: ✓ right, · started, minutes, functions to write."""
     with ThreadPoolExecutor(usable_cores()) as pool:
-        checks = {exercise.name: pool.submit(check, exercise, path_of(folder, exercise)) for exercise in begun(folder)}
+        checks = {exercise.name: pool.submit(check, exercise, path_of(folder, exercise))
+                  for exercise in started(folder)}
         print(f"{'':<3}{'exercise':<22}{'minutes':>8}  {'lesson':<8}to write")
         states = {}
         for exercise in EXERCISES.values():
@@ -38,7 +39,7 @@ def show(folder, command_to):
                   + ", ".join(exercise.functions))
     print(f"{'':<3}{LAST:<22}{10:>8}  {'13':<8}a model, with your own functions")
     right = sum(state == "right" for state in states.values())
-    print(f"\n{right} of {len(EXERCISES)} right (✓), {sum(map(bool, states.values())) - right} begun (·).")
+    print(f"\n{right} of {len(EXERCISES)} right (✓), {sum(map(bool, states.values())) - right} started (·).")
     print(f"Next: {next_step(states, command_to)}")
 
 

@@ -1,8 +1,8 @@
-"""Terms of the primitives' gradients: the addends of the right one, and what people write in their place.
+"""Terms of the primitives' gradients: the right addends, and typical mistakes in them.
 
-Each formula below is given a function `pick`: pick(right, change=wrong, ...) is the wrong value if that change is asked
-for, else the right one. So one formula is the right gradient and all its false friends, alone and together; WORDS has a
-sentence for every change. Gradients of the arguments are {argument: {term: array}}, and terms add up.
+Each formula below takes a function `pick`: pick(right, change=wrong, ...) returns the wrong value if that change is
+selected, else the right one. So one formula gives the right gradient and all typical mistakes, alone and combined;
+WORDS has a sentence for every change. Gradients of the arguments are {argument: {term: array}}; the terms add up.
 """
 import numpy as np
 
@@ -30,7 +30,7 @@ def projection(pick, x, w, dout):
 
 
 def outers(x, dout):
-    """One axis of the rows summed before the product, the others kept apart."""
+    """dw with one axis of the rows summed before the product."""
     found = {}
     for axis, name in ((0, "batch_first"), (-2, "tokens_first")):
         if x.ndim > 2:
@@ -202,7 +202,7 @@ def right(value, **wrong):
 
 
 def changed(*changes):
-    """The `pick` of some changes; `used` tells which of them the formula has."""
+    """The `pick` that selects some changes; its attribute `used` holds those that occur in the formula."""
     def pick(value, **wrong):
         for change in changes:
             if change in wrong:

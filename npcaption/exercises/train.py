@@ -1,4 +1,4 @@
-"""The last exercise: the shapes preset is trained with the student's own functions, beside the textbook's curve."""
+"""The last exercise: train the shapes preset with the student's own functions, and compare with the textbook."""
 import csv
 import importlib.util
 import sys
@@ -15,13 +15,13 @@ from .catalogue import EXERCISES
 from .check import check
 
 EPOCHS = 3
-NOT_USED = "numerical_gradient", "advantages"                # the shapes are learnt without them
+NOT_USED = "numerical_gradient", "advantages"                # the shapes preset does not call them
 
 
 def own_functions(folder):
-    """-> {name: function} of the exercises that are right, their modules, and the names of those begun but not right
+    """-> {name: function} of the right exercises, their modules, and the names of started exercises that are not right
 
-    Forwards too, as a cache may be the student's own.
+    Forwards are included, as the student may have changed a cache.
     """
     found, own, not_right = {}, [], []
     for exercise in EXERCISES.values():
@@ -39,7 +39,7 @@ def own_functions(folder):
 
 
 def loaded(path):
-    """A student's file that has passed its check, as a module of this process."""
+    """A student's file that has passed its check, imported as a module."""
     spec = importlib.util.spec_from_file_location(f"mine_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -48,9 +48,9 @@ def loaded(path):
 
 @contextmanager
 def in_place(functions, own):
-    """The functions wherever the textbook's of that name are called: in all modules of layers, the wiring, and `own`.
+    """Replace the textbook's functions by name, in all modules of layers, in the wiring, and in `own`.
 
-    Attributes of modules are set, not code objects, so that each function keeps its own imports; they are put back.
+    Attributes of modules are set, not code objects, so that each function keeps its own imports. They are restored.
     -> a Counter of the calls
     """
     modules = [module for name, module in sys.modules.items() if name.split(".")[:2] == ["npcaption", "layers"]]
@@ -80,32 +80,32 @@ def train(folder, out, epochs, scenes, say=print):
     functions, own, not_right = own_functions(folder)
     names = sorted(name for name in functions if name.endswith("_backward"))
     if not names:
-        raise ConfigError(f"No exercise in {folder} is right yet, so there is nothing to train with. "
-                          "Without arguments the command lists all.")
+        raise ConfigError(f"No exercise in {folder} is right yet, so there is nothing to train with. Solve one first: "
+                          "the command without arguments lists all.")
     if not_right:
-        say(f"Not right yet, so the textbook's are taken: {', '.join(not_right)}.")
+        say(f"Not right yet, so the textbook's functions are used: {', '.join(not_right)}.")
     settings = configs.override(configs.preset("shapes"), engine="numpy", epochs=epochs, scenes=scenes)
-    say(f"Training with {len(names)} backward passes of yours.\n")
+    say(f"Training with {len(names)} of your backward passes.\n")
     with in_place(functions, own) as calls:
         loop.train(settings, out / "yours", say=say)
-    say("\nNow with the textbook's, for comparison.\n")
+    say("\nTraining with the textbook's functions, for comparison.\n")
     loop.train(settings, out / "textbook", say=lambda line: line.startswith("epoch") and say(line))
     say(f"\n{compared(out)}\n\n{whose(names, calls)}")
 
 
 def whose(names, calls):
-    """Sentences on the functions that were the student's."""
+    """Sentences on the student's functions in the training."""
     used = [f"{name} ({calls[name]:,} calls)" for name in names if calls[name]]
     idle = [name for name in names if not calls[name]]
-    return (f"Yours were: {', '.join(used) or 'none'}.\n"
-            + f"Yours, but not used by this model: {', '.join(idle)}.\n" * bool(idle)
-            + "All others were the textbook's.")
+    return (f"Your functions: {', '.join(used) or 'none'}.\n"
+            + f"Your functions that this model does not use: {', '.join(idle)}.\n" * bool(idle)
+            + "All other functions were the textbook's.")
 
 
 def compared(out):
-    """The table of both logs."""
+    """The table of both training logs."""
     rows = {name: rows_of(out / name / "log.csv") for name in ("yours", "textbook")}
-    lines = ["{:<20}{:>14}{:>8}{:>20}{:>8}".format("nats a token", "yours: train", "val", "textbook: train", "val")]
+    lines = ["{:<20}{:>14}{:>8}{:>20}{:>8}".format("nats per token", "yours: train", "val", "textbook: train", "val")]
     for own, other in zip(rows["yours"], rows["textbook"]):
         losses = [float(row[split]) for row in (own, other) for split in ("train", "val")]
         lines.append("epoch {:>3}{:>25.4f}{:>8.4f}{:>20.4f}{:>8.4f}".format(own["epoch"], *losses))

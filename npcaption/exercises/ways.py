@@ -1,7 +1,7 @@
-"""Ways through a sublayer: its gradient's terms, and wrong ones, made by running the textbook's backward with a change.
+"""Paths through a sublayer: its gradient's terms, and wrong gradients from the textbook's backward with a change.
 
-A change replaces a backward that the sublayer calls: by one that is skipped, keeps only one of its results, returns
-them in another order, or is given another gradient.
+A change replaces one backward called by the sublayer: the replacement does nothing, keeps only one of the results,
+returns them in another order, or receives another gradient.
 """
 from contextlib import suppress
 from itertools import permutations
@@ -14,7 +14,7 @@ from ..model import wiring
 
 
 def altered(function, replaced):
-    """The function with other functions in its reach, and in that of the package's functions that it calls."""
+    """A copy of the function that calls the replacements, also inside the package's functions that it calls."""
     around = dict(function.__globals__)
     for name in reached(function.__code__):
         if name in replaced:
@@ -25,13 +25,13 @@ def altered(function, replaced):
 
 
 def reached(code):
-    """The names that a function reads, in its comprehensions too."""
+    """The names read by a function, including its comprehensions."""
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in reached(part)]
     return [*code.co_names, *inner]
 
 
 def keeping(function, kept):
-    """Only one of its results; the others are 0."""
+    """The function with only one of its results; the others are 0."""
     return lambda *given: tuple(part * (i == kept) for i, part in enumerate(function(*given)))
 
 
@@ -52,29 +52,30 @@ def last_wins(dout, cache):
 SKIPPED = {
     "dropout's backward is skipped": {"dropout_backward": lambda dout, cache: dout},
     "gelu's backward is skipped": {"gelu_backward": lambda dout, cache: dout},
-    "layernorm's backward is skipped on the way to dx": {
+    "layernorm's backward is skipped on the path to dx": {
         "layernorm_backward": lambda dout, cache: (dout, *layers.layernorm_backward(dout, cache)[1:])},
-    "a repeated id keeps only its last place: its row must collect from all places": {"embedding_backward": last_wins},
+    "a repeated id keeps only its last place: its row must be summed over all places": {
+        "embedding_backward": last_wins},
     "padding counts too": {"cross_entropy_backward": lambda dloss, cache: layers.cross_entropy_backward(
         dloss, (*cache[:2], np.ones_like(cache[2]), cache[3]))},
     "the captions' weights are left out": {"cross_entropy_backward": lambda dloss, cache: layers.cross_entropy_backward(
         dloss, (*cache[:2], cache[2] != 0, cache[3]))},
 }
-ORDERS = {f"dq, dk, dv stand in the order {', '.join(('dq', 'dk', 'dv')[i] for i in order)}":
+ORDERS = {f"dq, dk, dv are in the order {', '.join(('dq', 'dk', 'dv')[i] for i in order)}":
           {"attention_backward": in_order(layers.attention_backward, *order)}
           for order in list(permutations(range(3)))[1:]}
-PARTS = ("the way through the queries", "the way through the keys", "the way through the values")
+PARTS = ("the path through the queries", "the path through the keys", "the path through the values")
 RESIDUAL = "mlp", "self_attention", "cross_attention"
 
 
 def differentiable(arguments):
-    """Names of the arguments whose gradient a backward returns. The captions' weights have none."""
+    """Names of the arguments with a returned gradient. The captions' weights have none."""
     return [name for name, value in arguments.items()
             if isinstance(value, np.ndarray) and value.dtype.kind == "f" and name != "weights"]
 
 
 def gradients(backward, arguments, dout, cache):
-    """{argument: gradient} of one call, g beginning with zeros."""
+    """{argument: gradient} of one call; g starts with zeros."""
     names = differentiable(arguments)
     if "p" not in arguments:
         returned = backward(dout, cache)
@@ -94,16 +95,16 @@ def ways(layer, arguments, dout, cache):
 
     true, wrong = run(backward), {}
     for sentence, replaced in {**SKIPPED, **(ORDERS if "attention" in layer else {})}.items():
-        with suppress(ValueError, IndexError, TypeError):    # shapes that do not go together
+        with suppress(ValueError, IndexError, TypeError):    # mismatched shapes
             wrong[sentence] = run(altered(backward, replaced))
     if layer == "stem":
         blocks, = cache
         alone = [(conv, 2, *rest) for conv, _, *rest in blocks]
-        wrong["the way around the convolution of stride 1, its residual path, is missing"] = run(backward, (alone,))
+        wrong["the residual path around the convolution of stride 1 is missing"] = run(backward, (alone,))
     if layer == "bag_loss":
         first = np.zeros_like(true["source"])
         first[..., 0, :] = true["source"][..., 0, :] * cache[0]
-        wrong["only the first patch has the gradient; the mean is made of all"] = {"source": first}
+        wrong["only the first patch has the gradient; the mean is over all patches"] = {"source": first}
     wrong |= mistaken(layer, backward, run, dout, true)
     made = {(sentence,): {name: {"": value} for name, value in found.items()} for sentence, found in wrong.items()}
     return terms(layer, backward, run, dout, true), made
@@ -112,12 +113,12 @@ def ways(layer, arguments, dout, cache):
 def terms(layer, backward, run, dout, true):
     found = {name: [] for name in true}
     if layer in RESIDUAL:
-        found["x"].append({"the way around the branch": dout, "the way into the branch": true["x"] - dout})
+        found["x"].append({"the path around the branch": dout, "the path through the branch": true["x"] - dout})
     if "attention" in layer:
         parts = [run(altered(backward, {"attention_backward": keeping(layers.attention_backward, i)}))
                  for i in range(3)]
         for name in true:
-            around = {"the way around the branch": dout} if name == "x" else {}
+            around = {"the path around the branch": dout} if name == "x" else {}
             named = around | {way: part[name] - (dout if name == "x" else 0) for way, part in zip(PARTS, parts)}
             named = {way: part for way, part in named.items() if np.any(part)}
             if np.allclose(sum(named.values()), true[name], rtol=0, atol=1e-9 * np.abs(true[name]).max()):
@@ -126,28 +127,28 @@ def terms(layer, backward, run, dout, true):
 
 
 def mistaken(layer, backward, run, dout, true):
-    """{sentence: gradients}, one step's gradient having been taken for another's of the same shape."""
+    """{sentence: gradients} with one step's gradient in place of another's of the same shape."""
     calls = []
     run(altered(backward, watched(backward, calls)))
-    known = [("dout", dout)] + [(f"what {who}'s backward returns", back) for who, _, back in calls]
+    known = [("dout", dout)] + [(f"the result of {who}'s backward", back) for who, _, back in calls]
     found = {}
     for number, (who, given, _) in enumerate(calls):
         for label, array in known[:number + 1]:
             if array.shape == given.shape and array is not given and not np.array_equal(array, given):
                 with suppress(ValueError, IndexError, TypeError):
-                    found[f"{who}'s backward is given {label}; it must be given the gradient of its own output"] = run(
+                    found[f"{who}'s backward gets {label} as dout; it must get the gradient of its own output"] = run(
                         altered(backward, watched(backward, [], number, array)))
     if layer in RESIDUAL:
         inner = true["x"] - dout
         for label, array in known:
             if array.shape == dout.shape:
-                found[f"{label} is added to dout; what comes back at the branch's entry must be"] = {"x": dout + array}
-                found[f"{label} stands where dout belongs, on the way around the branch"] = {"x": array + inner}
+                found[f"{label} is added to dout; add the gradient of the branch's input"] = {"x": dout + array}
+                found[f"{label} stands where dout belongs, on the path around the branch"] = {"x": array + inner}
     return found
 
 
 def watched(backward, calls, number=None, dout=None):
-    """The backwards that a sublayer calls, noting (who, dout, result) in calls; call `number` is given another dout."""
+    """The backwards called by a sublayer; they append (who, dout, result) to calls. Call `number` gets another dout."""
     def watching(name, function):
         who = name.removesuffix("_backward")
 
@@ -189,7 +190,7 @@ def decoding(dx, cache, zeros):
 
     turned = wiring.decode_backward.__globals__ | {"reversed": iter}
     forwards = FunctionType(wiring.decode_backward.__code__, turned)
-    wrong = {("the blocks come in the forward's order; the last block is the first on the way back",): run(forwards),
+    wrong = {("the blocks are in the forward's order; the last block comes first on the way back",): run(forwards),
              ("self-attention comes before cross-attention; the sublayers' order must be reversed",): run(exchanged)}
     return {"source": {f"the dsource of block {i}": block(i) for i in range(len(blocks))}}, wrong
 

@@ -1,4 +1,4 @@
-"""The cases of every layer: small arguments of all kinds, with the odd ones that break a backward."""
+"""Test cases of every layer: small arguments of all kinds, including the edge cases that break a backward."""
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from .numeric import check
 
 class Case(NamedTuple):
     layer: str                  # X of X_forward and X_backward
-    about: str                  # what is special in it
-    arguments: dict             # by name; float arrays and mappings of them are checked, all else is a setting
+    about: str                  # the special feature of the case
+    arguments: dict             # by name; float arrays and mappings of them are checked, the others are settings
 
 
 def cases():
-    """Small cases of every pair; together they hold what a wrong backward could hide behind."""
+    """Small cases of every pair; together they expose any wrong backward."""
     rng = np.random.default_rng(0)
     normal = rng.standard_normal
     config = ModelConfig(image_size=4, patch_size=2, channels=6, heads=2, hidden=5, encoder_blocks=1, decoder_blocks=1,
@@ -26,7 +26,7 @@ def cases():
     def p(layer):
         return {name: normal(shape) for name, shape in sublayers(config)[layer].items()}
 
-    def transposed(*shape):                                  # as a caller might hand it in: not contiguous
+    def transposed(*shape):                                  # not contiguous
         return normal(shape[::-1]).T
 
     def every_other(*shape):
@@ -40,8 +40,8 @@ def cases():
                       for layer in ("patch_embed", "bag"))
     alone = replace(convolving, convolutions=(3,))
     residual = {name: normal(shape) for name, shape in sublayers(alone)["patch_embed"].items()}
-    frozen = replace(config, encoder_name="frozen", feature_tokens=4, feature_width=5, feature_norm=True, feature_position=True,
-                     word_width=4)
+    frozen = replace(config, encoder_name="frozen", feature_tokens=4, feature_width=5, feature_norm=True,
+                     feature_position=True, word_width=4)
     of_features, of_words = ({name: normal(shape) for name, shape in sublayers(frozen)[layer].items()}
                              for layer in ("feature_embed", "token_embed"))
     bare = {name: value for name, value in of_features.items() if name.startswith("proj.")}
@@ -94,26 +94,26 @@ def cases():
         ("convolution", "a batch", dict(x=normal((2, 4, 4, 3)), w=normal((27, 2)), b=normal(2), stride=2)),
         ("convolution", "every window", dict(x=normal((3, 3, 2)), w=normal((18, 2)), b=normal(2), stride=1)),
         ("convolution", "a single pixel", dict(x=normal((1, 1, 2)), w=normal((18, 3)), b=normal(3), stride=2)),
-        ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2), b=every_other(2),
-                                                            stride=2)),
+        ("convolution", "an odd side, not contiguous", dict(x=transposed(3, 3, 2), w=transposed(18, 2),
+                                                            b=every_other(2), stride=2)),
         ("stem", "a residual convolution alone", dict(x=normal((4, 4, 3)), p=convolutions(residual), stem=alone.stem)),
         ("stem", "three convolutions, one residual", dict(x=normal((2, 8, 8, 3)), p=convolutions(convolved),
                                                           stem=convolving.stem)),
         ("binary_cross_entropy", "a batch", dict(logits=4 * normal((2, 5)), targets=words, total=2)),
-        ("binary_cross_entropy", "far from zero", dict(logits=np.array([-40.0, -9, 9, 40]), targets=np.array([0, 1, 0, 1]),
-                                                       total=1)),
+        ("binary_cross_entropy", "far from zero", dict(logits=np.array([-40.0, -9, 9, 40]),
+                                                       targets=np.array([0, 1, 0, 1]), total=1)),
         ("dropout", "a key for each image", dict(x=normal((2, 3, 4)), rate=0.4, key=keys)),
         ("dropout", "rate 0", dict(x=normal((3, 4)), rate=0.0, key=np.uint32(1))),
         ("patch_embed", "a batch", dict(image=rng.uniform(0, 255, (2, 4, 4, 3)), p=p("patch_embed"), patch_size=2,
                                         stem=())),
         ("patch_embed", "one image", dict(image=rng.uniform(0, 255, (3, 4, 4)).T, p=p("patch_embed"), patch_size=2,
                                           stem=())),
-        ("patch_embed", "an image of integers", dict(image=rng.integers(0, 256, (1, 4, 4, 3), np.uint8), p=p("patch_embed"),
-                                                     patch_size=2, stem=())),
+        ("patch_embed", "an image of integers", dict(image=rng.integers(0, 256, (1, 4, 4, 3), np.uint8),
+                                                     p=p("patch_embed"), patch_size=2, stem=())),
         ("patch_embed", "three convolutions", dict(image=rng.uniform(0, 255, (2, 8, 8, 3)), p=convolved, patch_size=1,
                                                     stem=convolving.stem)),
-        ("patch_embed", "three convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8), p=convolved,
-                                                               patch_size=1, stem=convolving.stem)),
+        ("patch_embed", "three convolutions of integers", dict(image=rng.integers(0, 256, (8, 8, 3), np.uint8),
+                                                               p=convolved, patch_size=1, stem=convolving.stem)),
         ("bag_loss", "a batch", dict(source=normal((2, 3, 6)), p=bag, words=words, total=2)),
         ("bag_loss", "one patch, not contiguous", dict(source=every_other(1, 6), p=bag, words=words[0], total=3)),
         ("token_embed", "padding, repeated tokens", dict(ids=ids, p=p("token_embed"))),
@@ -177,6 +177,6 @@ def cases():
 
 
 def check_case(case):
-    """Report on a pair of the textbook in one case."""
+    """Report on a textbook pair in one case."""
     forward, backward = (getattr(layers, f"{case.layer}_{way}") for way in ("forward", "backward"))
     return check(forward, backward, **case.arguments)

@@ -4,7 +4,7 @@
     npcaption gradcheck --layer attention   one layer
     npcaption gradcheck --engine numba      the engine's sublayers, in float32
 
-How a gradient is checked: numeric.py. A pair of your own: npcaption.gradcheck.check.
+numeric.py describes the method. npcaption.gradcheck.check checks a pair of your own.
 """
 from functools import partial
 
@@ -23,7 +23,7 @@ from .whole_model import DISTILLED, FROZEN, SMALL, TIED, check_model
 def main(words=None):
     names = tuple(sorted({case.layer for case in cases()}))
     parser = parser_of("gradcheck", __doc__)
-    add_option(parser, "engine", str, "engine whose gradients are checked", ENGINES, default="numpy")
+    add_option(parser, "engine", str, "engine to check", ENGINES, default="numpy")
     add_option(parser, "layer", str, f"layer to check, one of: {', '.join(names)} (default: all)", names, "NAME")
     options = arguments(parser, words)
     chosen = [case for case in cases() if options.layer in (None, case.layer)]
@@ -34,7 +34,8 @@ def main(words=None):
         check, tolerance = partial(check_kernel, kernels=kernels), TOLERANCE_FLOAT32
         chosen = [case for case in chosen if hasattr(kernels, f"{case.layer}_backward")]
         if not chosen:
-            raise ConfigError(f"The numba engine has no {options.layer} of its own; it offers whole sublayers.")
+            raise ConfigError(f"The numba engine has no layer {options.layer}; it implements whole sublayers. Choose a "
+                              f"sublayer, or --engine numpy.")
     right = print_layers(check, chosen, tolerance)
     if options.layer is None:
         right = all([right, *(print_model(steps, options.engine, tolerance) for steps in (0, 20)),
@@ -44,7 +45,7 @@ def main(words=None):
 
 
 def print_layers(check, chosen, tolerance):
-    """One row per layer and argument, the worst of its cases; True if all are right."""
+    """Print a row for each layer and argument, with the worst of its cases; True if all are right."""
     print(f"{'layer':<22}{'argument':<39}{'shape':<18}{'error':>9}")
     worst, refused = {}, {}
     for case in chosen:
@@ -64,9 +65,10 @@ def print_layers(check, chosen, tolerance):
 
 
 def print_model(steps, engine, tolerance, config=SMALL, captions=1):
-    """One row per parameter tensor of the whole model; True if all are right."""
-    when = (f"after {steps} steps" if steps else "at initialisation") + ", tied" * config.tied + (
-        ", features" if config.encoder_name else ", stem, bag" + ", teacher" * bool(config.regression) if config.bag else "") + f", {captions} captions" * (captions > 1)
+    """Print a row for each parameter tensor of the whole model; True if all are right."""
+    heads = ", stem, bag" * bool(config.bag) + ", teacher" * bool(config.regression)
+    kind = ", tied" * config.tied + (", features" if config.encoder_name else heads)
+    when = (f"after {steps} steps" if steps else "at initialisation") + kind + f", {captions} captions" * (captions > 1)
     print(f"\n{'whole model':<22}{when:<39}{'shape':<18}{'error':>9}")
     errors = check_model(steps, engine, config, captions=captions)
     for tensor, (shape, error) in errors.items():

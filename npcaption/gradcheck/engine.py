@@ -1,18 +1,18 @@
-"""Gradient check of the engine's sublayers, in float32 and image by image."""
+"""Gradient check of the numba engine's sublayers, in float32, one image at a time."""
 import numpy as np
 
 from .. import layers
 from .contract import gradients
 from .numeric import compared, numerical_gradients, projection
 
-TOLERANCE_FLOAT32 = 1e-5  # its rounding, 6e-8, passes through some hundred operations a gradient
-# Axes of an argument without the batch.
+TOLERANCE_FLOAT32 = 1e-5  # a rounding error of 6e-8 accumulates over some hundred operations a gradient
+# Number of an argument's axes without the batch axis.
 IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "features": 2, "ids": 1, "targets": 1, "words": 1, "key": 0, "weights": 0,
               "likeliest": 2, "probabilities": 2, "pooled": 1}
 
 
 def check_kernel(case, kernels):
-    """Report on a sublayer of the engine against the textbook's numerical gradient in float64."""
+    """Report on an engine's sublayer: its gradient against the textbook's numerical one in float64."""
     exact = rounded(case.arguments)
     forward = getattr(layers, f"{case.layer}_forward")
     dout = rounded(projection(forward(**exact)[0]))
@@ -37,14 +37,14 @@ def check_kernel(case, kernels):
 
 
 def narrowed(value):
-    """Floats in float32, contiguous, as the engine wants them."""
+    """Floats as contiguous float32 arrays, which the engine takes."""
     if isinstance(value, dict):
         return {name: narrowed(entry) for name, entry in value.items()}
     return np.ascontiguousarray(value, np.float32) if getattr(value, "dtype", None) == np.float64 else value
 
 
 def rounded(value):
-    """Floats as float32 can hold them, in float64."""
+    """Floats rounded to float32, stored as float64."""
     if isinstance(value, dict):
         return {name: rounded(entry) for name, entry in value.items()}
     return value.astype(np.float32).astype(np.float64) if getattr(value, "dtype", None) == np.float64 else value

@@ -1,9 +1,9 @@
-"""Mutation of the backwards: each is broken in every small way, to see whether the gradient checks notice.
+"""Mutation testing of the gradient checks: every small change of a backward must be detected.
 
-A mutant is a `*_backward` of `npcaption/layers`, `npcaption/model/wiring.py` or `npcaption/model/objectives` with one change:
-a sign, a term, a factor, a transpose, a sum, an order, a name. It is made from the syntax tree, never written to disk, and
-checked by `npcaption.gradcheck` in the cases of its own layer alone; wiring and objectives are checked in the whole model,
-with several weighted captions an image. It is caught if a gradient is wrong or not a number, or if it raises.
+A mutant is a `*_backward` of `npcaption/layers`, `npcaption/model/wiring.py` or `npcaption/model/objectives` with one
+change: a sign, a term, a factor, a transpose, a sum, an order, a name. It is made from the syntax tree, never written
+to disk, and checked by `npcaption.gradcheck` in the cases of its own layer; wiring and objectives are checked in the
+whole model, with several weighted captions per image. It is caught if a gradient is wrong or NaN, or if it raises.
 """
 import ast
 import builtins
@@ -21,12 +21,12 @@ from ..errors import GradientError
 from ..model import wiring
 from . import cases, numeric, whole_model
 
-ROOT = Path(__file__).resolve().parents[2]  # of the modules' names
+ROOT = Path(__file__).resolve().parents[2]  # folder from which modules are named
 FILES = [path for path in [*sorted((ROOT / "npcaption" / "layers").glob("[!_]*.py")), Path(wiring.__file__).resolve(),
                            *sorted((ROOT / "npcaption" / "model" / "objectives").glob("*.py"))]
          if "_backward(" in path.read_text()]
 
-# What a mutant is called, "function: the line before -> the line after", and why it computes the same.
+# {name of an equivalent mutant, "function: line before -> line after": the reason why it computes the same}
 ROWS = "@ runs over the axes in front by itself; joining them to rows is for speed"
 SAME = "adding a position passes the gradient on as it is"
 EQUIVALENT = {
@@ -41,12 +41,12 @@ EQUIVALENT = {
 class Mutant(NamedTuple):
     module: str
     function: str
-    name: str                   # "function: the line before -> the line after"
+    name: str                   # "function: line before -> line after"
     tree: ast.FunctionDef
 
 
 # ---------------------------------------------------------------------------------------------------------- operators
-# Each takes a node and the function that it is in, and yields what may stand in the node's place.
+# Each takes a node and its function, and yields replacements for the node.
 
 OPPOSITE = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 
@@ -140,7 +140,7 @@ def orders(node, function):
 
 
 def names(node, function):
-    """A gradient for another that is known by then, a parameter's gradient into the next one's place, a wrong block."""
+    """One gradient in place of another, a parameter's gradient added to the next one's, a wrong block number."""
     match node:
         case ast.Name(name, ast.Load()) if name in (known := gradients_before(function, node)):
             yield from (ast.Name(other, ast.Load()) for other in known if other != name)
@@ -163,13 +163,13 @@ def is_backward(function):
 
 
 def unsigned(value):
-    """Whether a value has no sign to get wrong: a constant, zeros, what a builtin of Python made."""
+    """Whether a value has no sign to get wrong: a constant, zeros, the result of a Python builtin."""
     return isinstance(value, ast.Constant) or isinstance(value, ast.Call) and (
         ast.unparse(value.func) in ("np.zeros", "np.zeros_like") or hasattr(builtins, ast.unparse(value.func)))
 
 
 def gradients_before(function, node):
-    """The gradients that are bound when the node is reached: dout, and what was computed and not from the cache."""
+    """The gradients bound before the node: dout, and all assigned ones that do not come from the cache."""
     found = [argument.arg for argument in function.args.args if argument.arg.startswith("d")]
     for step in ast.walk(function):
         if isinstance(step, ast.Assign) and step.end_lineno < node.lineno and ast.unparse(step.value) != "cache":
@@ -188,7 +188,7 @@ def backwards(path):
 
 
 def exempt(function):
-    """Nodes whose change is none: a reshape's -1, as any negative number does, and what is only asked for its shape."""
+    """Nodes without an effect: a reshape's -1, as any negative number does, and arrays used only for their shape."""
     for node in ast.walk(function):
         match node:
             case ast.Call(ast.Attribute(_, "reshape"), sizes):
@@ -198,14 +198,14 @@ def exempt(function):
 
 
 def mutants(path):
-    """Every mutant of every backward in a file; what comes out the same twice counts once."""
+    """Every mutant of every backward in a file, without duplicates."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for function in backwards(path):
         original = ast.unparse(function)
-        seen, passed_over = {original}, list(exempt(function))
-        for node in (node for node in ast.walk(function) if node not in passed_over):
+        seen, skipped = {original}, list(exempt(function))
+        for node in (node for node in ast.walk(function) if node not in skipped):
             for replacement in (new for operator in OPERATORS for new in operator(node, function)):
-                memo = {id(node): replacement}               # as if the node had been copied already: to this
+                memo = {id(node): replacement}               # deepcopy takes the replacement for the node's copy
                 tree = ast.fix_missing_locations(copy.deepcopy(function, memo))
                 text = ast.unparse(tree)
                 if text not in seen:
@@ -216,13 +216,13 @@ def mutants(path):
 
 
 def shown(line):
-    """A line as every Python writes it: 3.10 puts parentheses around what several names are assigned to."""
+    """A line without the parentheses that Python 3.10 puts around the targets of an assignment."""
     return re.sub(r"^\(([\w, ]+)\) = ", r"\1 = ", line.strip())
 
 
 @contextmanager
 def in_place(mutant):
-    """Gives the function object the mutant's code, so that whoever imported it by name runs the mutant too."""
+    """Give the function object the mutant's code, so that modules that imported it by name run the mutant too."""
     function, made = getattr(importlib.import_module(mutant.module), mutant.function), {}
     exec(compile(ast.Module([mutant.tree], []), f"<{mutant.name}>", "exec"), made)
     code, function.__code__ = function.__code__, made[mutant.function].__code__
@@ -233,14 +233,14 @@ def in_place(mutant):
 
 
 def check(name):
-    """Verdict of the gradient check on a function as it stands: "right", "wrong", "refused" or "raises"."""
+    """Verdict of the gradient check on a function: "right", "wrong", "refused" or "raises"."""
     try:
         with np.errstate(all="ignore"):
             return "right" if all(error < numeric.TOLERANCE for error in errors(name)) else "wrong"
     except UnboundLocalError:                                # a name that only one branch binds
         return "raises"
     except NameError:
-        raise                                                # the operator's mistake: such a mutant proves nothing
+        raise                                                # a defect of the operator, not of the mutant
     except GradientError:
         return "refused"
     except Exception:
@@ -248,7 +248,7 @@ def check(name):
 
 
 def errors(name):
-    """The errors that the responsible check finds, its cases made anew: a mutant may write into them."""
+    """The errors found by the responsible check, in fresh cases: a mutant may have written into the old ones."""
     if not hasattr(layers, name):
         for config in (whole_model.DISTILLED, whole_model.FROZEN):
             of_tensors = whole_model.check_model(0, config=config, entries=0, captions=2)  # the steepest
@@ -259,7 +259,7 @@ def errors(name):
 
 
 def judge(mutant):
-    """ "wrong", "refused", "raises", "equivalent"; in capitals what must not be: "SURVIVED", "CAUGHT" though listed."""
+    """ "wrong", "refused", "raises", "equivalent"; or a failure: "SURVIVED", "CAUGHT" though listed as equivalent."""
     with in_place(mutant):
         verdict = check(mutant.function)
     if mutant.name in EQUIVALENT:

@@ -1,19 +1,18 @@
 """Gradient check: any forward and backward against a numerical gradient in float64.
 
-The output is projected on dout, which makes it one number f = sum(out * dout), and each entry x of each argument is
-moved by h. The difference quotient
+The output is projected on dout to one number f = sum(out * dout). Each entry x of each argument is moved by h. The
+difference quotient
 
     (f(x + h) - f(x - h)) / 2h
 
-is wrong by a multiple of h^2; combining it with twice the step cancels that term:
+has an error of order h^2; combining it with the quotient at 2h cancels that term:
 
     df/dx = (8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h + O(h^4)     (Fornberg 1988, table 1)
 
-In float64 this comes to within a few 1e-8 of the gradient, and a wrong sign, scale, transpose or term is off by 1e-3
-at the least. An argument's error is the largest difference over its entries, relative to its largest gradient.
+In float64 it comes within a few 1e-8 of the gradient; a wrong sign, scale, transpose or term is off by at least 1e-3.
+An argument's error is the largest difference over its entries, relative to its largest gradient.
 
-dout is random: with dout = 1 the gradient of a softmax, or of a layernorm whose w is 1, is 0 whatever the backward does
-with the rest.
+dout is random: with dout = 1 the gradients of a softmax and of a layernorm with w = 1 are 0, which would hide mistakes.
 """
 from collections.abc import Callable, Mapping
 from inspect import signature
@@ -24,18 +23,18 @@ from . import contract
 from .report import Finding, Report
 
 TOLERANCE = 1e-7
-STEP = 5e-4  # of the spread of the argument: truncation, h^4, and rounding, 1e-16 / h, both stay small
+STEP = 5e-4  # relative to the argument's standard deviation: truncation, h^4, and rounding, 1e-16 / h, both stay small
 
 
 def check(forward: Callable, backward: Callable, /, **arguments: object) -> Report:
-    """Report on every gradient of a pair; it is true if all are right, and prints as a table.
+    """Report on every gradient of a pair: true if all are right, and printed as a table.
 
     forward(**arguments) -> (out, cache), where out is an array or a number
     backward(dout, cache) -> the gradient of each float array, in the order of forward's parameters
 
     A mapping of float arrays, such as a sublayer's `p`, is checked too: backward(dout, cache, g) must add the gradients
-    into `g`, a mapping with the same keys. Everything else is a setting and has no gradient: integer arrays, numbers,
-    strings. Return no gradient for it, or None. Float arrays of other precisions are converted to float64.
+    into `g`, a mapping with the same keys. All other arguments are settings without a gradient: integer arrays,
+    numbers, strings. Return nothing or None for them. Float arrays of other precisions are converted to float64.
 
         >>> import numpy as np
         >>> from npcaption.gradcheck import check
@@ -47,7 +46,7 @@ def check(forward: Callable, backward: Callable, /, **arguments: object) -> Repo
         >>> x, w = np.random.default_rng(0).standard_normal((2, 3, 4)), np.ones(4)
         >>> check(scale_forward, scale_backward, x=x, w=w)
         Traceback (most recent call last):
-        npcaption.errors.GradientError: The gradient of w has shape (2, 3, 4), w has (4,). Return it in w's shape.
+        npcaption.errors.GradientError: The gradient of w has shape (2, 3, 4); w has (4,). Return it in w's shape.
         >>> def scale_backward(dout, cache):
         ...     x, w = cache
         ...     return dout * w, -(dout * x).sum((0, 1))     # the sign is wrong
@@ -56,9 +55,9 @@ def check(forward: Callable, backward: Callable, /, **arguments: object) -> Repo
         x         (2, 3, 4)  ...  ok
         w         (4,)         2.0e+00  WRONG at (...,): backward gives ..., numerically it is ...
 
-    GradientError says in a sentence what else is wrong with a pair: the number of gradients, their shapes or types,
-    numbers that are not finite, inputs that were written to, a backward that spends its cache or depends on more than
-    dout and the cache, a forward that is random. The function must be smooth within 1e-3 of the arguments' spread.
+    GradientError names any other mistake: the number, shapes or types of the gradients, values that are not finite,
+    modified inputs, a backward that changes its cache or reads more than dout and the cache, a random forward. The
+    function must be smooth within 1e-3 standard deviations of the arguments.
     """
     arguments = in_order(forward, {name: in_float64(value) for name, value in arguments.items()})
     contract.require_something_to_check(arguments)
@@ -88,7 +87,7 @@ def in_float64(value):
 
 
 def in_order(forward, arguments):
-    """The arguments in the order of forward's parameters; as they were given, if it has no signature."""
+    """The arguments in the order of forward's parameters, or in the given order if it has no signature."""
     try:
         names = [name for name in signature(forward).parameters if name in arguments]
     except ValueError:
@@ -103,13 +102,13 @@ def projection(out):
 
 
 def numerical_gradients(forward, arguments, dout):
-    """{argument: df/d argument} of f = sum(out * dout), every entry. The arrays are moved and put back."""
+    """{argument: df/d argument} of f = sum(out * dout), every entry. The arrays are moved and restored."""
     def projected():
         return float((forward(**arguments)[0] * dout).sum())
 
     found = {name: numerical_gradient(projected, x, list(np.ndindex(x.shape))).reshape(x.shape)
              for name, x in contract.float_arrays(arguments).items()}
-    contract.require_finite(found, "forward is not finite beside {0} at {1}. Move {0} away from there.")
+    contract.require_finite(found, "forward is not finite near {0} at {1}. Choose another value of {0} there.")
     return found
 
 
@@ -130,7 +129,7 @@ def numerical_gradient(f, x, entries):
 
 
 def relative_error(numeric, analytic):
-    """Largest difference, relative to the largest of either; 0 if both are 0."""
+    """Largest difference, relative to the largest entry of either array; 0 if both are 0."""
     return np.abs(numeric - analytic).max() / max(np.abs(numeric).max(), np.abs(analytic).max(), 1e-12)
 
 

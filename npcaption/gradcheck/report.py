@@ -1,12 +1,12 @@
-"""The report of a gradient check, and its table."""
+"""The report of a gradient check and its table."""
 from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """The gradient of one argument: by backward (written) and numerically, at the entry where they differ most."""
+    """The gradient of one argument at its worst entry: by backward (written) and numerically."""
     shape: tuple[int, ...]
     error: float                # the largest difference, relative to the largest gradient
-    worst: tuple[int, ...]      # its index
+    worst: tuple[int, ...]      # index of that difference
     written: float
     numerical: float
 
@@ -29,7 +29,7 @@ class Report(NamedTuple):
 
 
 def outcome(finding, tolerance):
-    """The end of a row: the error, and ok or what is wrong."""
+    """The end of a row: the error, then ok or the wrong entry."""
     if finding.error < tolerance:
         return f"{finding.error:>9.1e}  ok"
     return (f"{finding.error:>9.1e}  WRONG at {finding.worst}: backward gives {finding.written:.6g}, "

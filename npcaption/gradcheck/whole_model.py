@@ -1,4 +1,4 @@
-"""The whole model's gradients, at some entries of every parameter tensor and of the image."""
+"""Gradient check of the whole model, at some entries of every parameter tensor and of the image."""
 from dataclasses import replace
 
 import numpy as np
@@ -16,16 +16,16 @@ from .numeric import numerical_gradient, relative_error
 SMALL = ModelConfig(image_size=24, patch_size=8, channels=16, heads=4, hidden=24, encoder_blocks=2, decoder_blocks=2,
                     max_length=9, vocabulary=11, dropout=0.1)
 TIED = replace(SMALL, tied=True)
-FROZEN = replace(SMALL, encoder_name="frozen", feature_tokens=5, feature_width=7, feature_norm=True, feature_position=True,
-                 feature_dropout=0.2, encoder_blocks=0, word_width=6, bag=7)
+FROZEN = replace(SMALL, encoder_name="frozen", feature_tokens=5, feature_width=7, feature_norm=True,
+                 feature_position=True, feature_dropout=0.2, encoder_blocks=0, word_width=6, bag=7)
 CONVOLVING = replace(SMALL, image_size=16, patch_size=2, convolutions=(5, 6, 6), bag=7)
 DISTILLED = replace(CONVOLVING, regression=6)                # soft targets, too: see their `example`
 
 
 def example(config, captions=1, dtype=np.float64, seed=0):
-    """-> a Batch of three images, and the objectives that the model has parameters for, each of another weight
+    """-> a Batch of three images, and the objectives that the model has parameters for, all with different weights
 
-    One caption is shorter than the others, one all padding. Several captions have weights, one of them negative.
+    One caption is short, another is all padding. Several captions per image have weights, one of them negative.
     """
     rng = np.random.default_rng(seed)
     low, high = (-1, 1) if config.encoder_name else (0, 255)
@@ -43,9 +43,9 @@ def example(config, captions=1, dtype=np.float64, seed=0):
 
 
 def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, captions=1):
-    """{tensor: (shape, relative error)} over `entries` random entries and the steepest, of every tensor and the image.
+    """{tensor: (shape, relative error)} over the steepest and `entries` random entries of every tensor and the image.
 
-    Of the batch of `example`, dropout on; after `trained_steps` of AdamW.
+    The batch is that of `example`, with dropout, after `trained_steps` steps of AdamW.
     """
     dtype = np.float64 if engine == "numpy" else np.float32
     batch, objectives = example(config, captions, dtype)
@@ -54,7 +54,7 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, captions
 
     m, v, decay = np.zeros_like(p.flat), np.zeros_like(p.flat), parameters.decay_of(p, 0.01, "all")
     for step in range(1, trained_steps + 1):
-        runner.loss_and_gradients(batch._replace(weights=None), g, objectives)  # a negative one leads nowhere
+        runner.loss_and_gradients(batch._replace(weights=None), g, objectives)  # a negative weight would diverge
         runner.update(g, m, v, decay, step, AdamW(learning_rate=1e-2))
     _, dimage = runner.loss_and_gradients(batch, g, objectives)
 
@@ -75,7 +75,7 @@ def check_model(trained_steps, engine="numpy", config=SMALL, entries=4, captions
 
 
 def check_half(config=DISTILLED, captions=2):
-    """{tensor: (shape, relative error)}: half of the losses must have half of the gradients. Training never asks for it."""
+    """{tensor: (shape, relative error)}: half the losses have half the gradients. Training only uses dloss = 1."""
     batch, objectives = example(config, captions)
     p, whole_g, half_g = initialise(config, 0, np.float64), *(Parameters(config, np.float64) for _ in range(2))
     _, cache = wiring.loss_forward(layers, config, p.sublayer, batch, objectives)

@@ -1,23 +1,23 @@
-"""The textbook: every layer of the model in NumPy, its forward and directly below it its backward.
+"""The textbook: every layer of the model in NumPy, each backward directly below its forward.
 
-    X_forward(inputs, ...) -> (out, cache)       X_backward(dout, cache) -> the gradient of each array that went in
+    X_forward(inputs, ...) -> (out, cache)       X_backward(dout, cache) -> the gradient of each input array
 
-`cache` is what the backward needs of the forward. A gradient is named d + the name and has the array's shape: dx is
-d loss / d x. `dout` is d loss / d out: all that a backward is told of the rest of the model. By the chain rule
+`cache` holds the forward's values that the backward needs. A gradient is named d + the name and has the array's shape:
+dx is d loss / d x. `dout` is d loss / d out; a backward knows nothing else about the rest of the model. The chain rule:
 
     dx = the sum over all entries o of out of  dout_o * d out_o / d x
 
-Two consequences are easily forgotten. An array that is used more than once gets the sum of what each use sends back;
-and so the backward of a broadcast is a sum.
+Two consequences are easily forgotten. The gradient of an array with several uses is the sum over its uses. Therefore
+the backward of a broadcast is a sum.
 
 Shape letters: B batch, K captions of an image, T text tokens, S source tokens, P patches, A pixels along a side, N
-windows along a side, L positions of a table, C channels (I in, O out), E width of word vectors, H heads, D = C / H head size, F
-hidden channels of the MLP, V vocabulary, W words of a bag, J likeliest tokens of a teacher, Z channels of its features.
-Dots stand for any axes in front, usually the batch.
+windows along a side, L positions of a table, C channels (I in, O out), E width of word vectors, H heads, D = C / H head
+size, F hidden channels of the MLP, V vocabulary, W words of a bag, J likeliest tokens of a teacher, Z channels of its
+features. Dots stand for any leading axes, usually the batch.
 
 A *primitive* is a pure function of arrays. A *sublayer* composes primitives into a step of the model: it takes its
-parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` of the same
-names. Sublayers are what `npcaption.model` wires together. Nothing but g is written to: a cache serves any number of
+parameters as a mapping `p` from name to array, and its backward adds their gradients into the mapping `g` with the same
+names. `npcaption.model` composes the sublayers into the model. Only g is written to: a cache serves any number of
 backwards. (Decoding and the optimiser have no backward; steps.py and adamw.py say which arrays they write to.)
 """
 from .attention import attention_backward, attention_forward, attention_map

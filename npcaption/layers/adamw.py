@@ -11,12 +11,12 @@ class AdamW(NamedTuple):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    clip_norm: float = math.inf  # largest norm of the gradient; infinite: never clipped
+    clip_norm: float = math.inf  # maximum norm of the gradient; infinite: never clipped
 
 
 def clip(g, limit):
-    """Shorten g in place to a Euclidean norm of at most `limit`; return the norm that it had.  g (N,)"""
-    norm = math.sqrt(float(g @ g))                           # nan or infinite if any of g is
+    """Clip g in place to a Euclidean norm of at most `limit`; return the norm before clipping.  g (N,)"""
+    norm = math.sqrt(float(g @ g))                           # nan or infinite if any entry of g is
     if norm > limit:
         g *= limit / norm
     return norm
@@ -28,9 +28,9 @@ def adamw(p, g, m, v, decay, step, settings):
     m = beta1 m + (1 - beta1) g             v = beta2 v + (1 - beta2) g^2
     p = p (1 - learning_rate decay) - learning_rate mhat / (sqrt(vhat) + epsilon)
 
-    m and v start at 0, so at first they are too small: mhat = m / (1 - beta1^step), vhat = v / (1 - beta2^step).
-    decay (N,) holds each parameter's weight decay; decoupled means that it never enters m and v.
-    settings: AdamW; `clip` clips, not this function.
+    m and v start at 0, a bias that the hats correct: mhat = m / (1 - beta1^step), vhat = v / (1 - beta2^step).
+    decay (N,) holds each parameter's weight decay; decoupled: it never enters m and v.
+    settings: AdamW. This function does not clip; see `clip`.
     """
     learning_rate, beta1, beta2, epsilon, _ = settings
     m *= beta1

@@ -13,21 +13,21 @@ def attention_forward(q, k, v, causal):
     if causal:
         t, s = scores.shape[-2:]
         if s < t:
-            raise ValueError(f"Causal attention of {t} tokens to {s} sources leaves token 0 nothing to see. "
-                             "Give at least as many sources as tokens, or causal=False.")
+            raise ValueError(f"Causal attention of {t} tokens to {s} sources leaves token 0 no source to attend to. "
+                             "Pass at least as many sources as tokens, or causal=False.")
         np.copyto(scores, -np.inf, where=~np.tri(t, s, s - t, dtype=bool))
     scores -= scores.max(-1, keepdims=True)                  # exp of at most 0 cannot overflow
     att = np.exp(scores, out=scores)                         # (..., H, T, S)
-    att /= att.sum(-1, keepdims=True)                        # rows sum to 1, a masked place is 0
+    att /= att.sum(-1, keepdims=True)                        # rows sum to 1, masked entries are 0
     return att @ v, (q, k, v, att, scale)
 
 
 def attention_backward(dout, cache):
     """dv = att^T dout, dscores = att * (datt - sum(datt * att)), dq = dscores k / sqrt(D), dk = dscores^T q / sqrt(D)
 
-    The softmax's Jacobian is d att_i / d score_j = att_i (1[i=j] - att_j): applied to datt it needs one sum a row,
-    never the matrix. That sum is the mean of datt, weighted by att: a source whose datt is below the mean does better
-    than the row as a whole, and descent raises its score. A masked score needs no mask here: att is 0, so dscores is 0.
+    The softmax's Jacobian is d att_i / d score_j = att_i (1[i=j] - att_j): applied to datt it needs one sum per row,
+    never the matrix. That sum is the mean of datt, weighted by att: if a source's datt is below the mean, gradient
+    descent raises its score. A masked score needs no mask here: att is 0, so dscores is 0.
     """
     q, k, v, att, scale = cache
     dv = att.swapaxes(-1, -2) @ dout                         # (..., H, S, D)
@@ -40,6 +40,6 @@ def attention_backward(dout, cache):
 
 
 def attention_map(cache):
-    """Each token's weights of the source tokens, which sum to 1.  -> (..., H, T, S)"""
+    """Attention weights of each token over the source tokens; they sum to 1.  -> (..., H, T, S)"""
     _, _, _, att, _ = cache
     return att

@@ -1,4 +1,4 @@
-"""Sigmoid and binary cross-entropy together, because the gradient of both is simply sigmoid - target."""
+"""Sigmoid and binary cross-entropy in one, because their combined gradient is simply sigmoid - target."""
 import numpy as np
 
 
@@ -16,7 +16,7 @@ def binary_cross_entropy_forward(logits, targets, total):
 def binary_cross_entropy_backward(dloss, cache):
     """dlogits = dloss * (sigmoid(logits) - t) / total: the derivative of log(1 + exp(z)) is the sigmoid.
 
-    dloss is 1 for the loss itself, its weight where several losses are added.
+    dloss is 1 for the loss itself, or its weight in a sum of losses.
     """
     logits, t, total = cache
     p = 0.5 * (1 + np.tanh(0.5 * logits))                    # (..., W), the sigmoid; exp(-z) could overflow

@@ -1,4 +1,4 @@
-"""A convolution: a linear layer on every 3 x 3 window, or on every second one."""
+"""Convolution: a linear layer on every 3 x 3 window, or on every second one."""
 from .linear import linear_backward, linear_forward
 from .windows import windows_backward, windows_forward
 
@@ -10,14 +10,14 @@ def convolution_forward(x, w, b, stride):
 
     stride 1 keeps height and width, N = A; 2 halves them.
     """
-    windows, cut = windows_forward(x, WINDOW, stride)          # (..., N, N, 9*C)
+    windows, unfold = windows_forward(x, WINDOW, stride)     # (..., N, N, 9*C)
     out, linear = linear_forward(windows, w, b)              # (..., N, N, O)
-    return out, (cut, linear)
+    return out, (unfold, linear)
 
 
 def convolution_backward(dout, cache):
-    """The steps in reverse: dx_pixel is the sum of what the windows around it send back."""
-    cut, linear = cache
+    """The steps in reverse: dx of a pixel sums the gradients of all windows that contain it."""
+    unfold, linear = cache
     dwindows, dw, db = linear_backward(dout, linear)         # (..., N, N, 9*C), (9*C, O), (O,)
-    dx = windows_backward(dwindows, cut)                     # (..., A, A, C)
+    dx = windows_backward(dwindows, unfold)                  # (..., A, A, C)
     return dx, dw, db

@@ -1,4 +1,4 @@
-"""Sublayer: every token of the text attends to the image."""
+"""Sublayer: cross-attention, by which every token of the text attends to the image."""
 import numpy as np
 
 from .attention import attention_backward, attention_forward, attention_map
@@ -11,7 +11,7 @@ from .linear import linear_backward, linear_forward, projection_backward, projec
 def cross_attention_forward(x, source, p, heads, rate, key):
     """out = x + dropout(merge(attention(q, k, v)) Wproj + b),  q = split(layernorm(x) Wq),  k, v = split(source Wkv)
 
-    x (..., T, C), source (..., S, C) the encoder's output as it is -> (..., T, C)
+    x (..., T, C), source (..., S, C) the encoder's output, without a layernorm -> (..., T, C)
     """
     normed, norm = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (..., T, C)
     q, q_proj = projection_forward(normed, p["q.weight"])    # (..., T, C)
@@ -28,10 +28,10 @@ def cross_attention_forward(x, source, p, heads, rate, key):
 
 
 def cross_attention_backward(dout, cache, g):
-    """dx = dout + dinner: x took two ways, around the branch and into the queries. dsource = [dk dv] Wkv^T
+    """dx = dout + dinner: x took two paths, around the branch and into the queries. dsource = [dk dv] Wkv^T
 
-    dk and dv lie side by side as k and v did, so the one product with Wkv^T adds up what both send back. This is how
-    the loss of the text reaches the encoder.
+    dk and dv are concatenated as k and v were, so one product with Wkv^T sums both contributions. Through dsource the
+    loss of the text reaches the encoder.
     """
     norm, q_proj, kv_proj, split, attend, merge, proj, drop = cache
     dbranch = dropout_backward(dout, drop)                   # (..., T, C)
@@ -49,10 +49,10 @@ def cross_attention_backward(dout, cache, g):
     g["q.weight"] += dw_q
     g["norm.weight"] += dw_norm
     g["norm.bias"] += db_norm
-    return dout + dinner, dsource                            # x went both ways: the sum
+    return dout + dinner, dsource                            # the sum over both paths of x
 
 
 def cross_attention_map(cache):
-    """Each token's weights of the source tokens, which sum to 1.  -> (..., H, T, S)"""
+    """Attention weights of each token over the source tokens; they sum to 1.  -> (..., H, T, S)"""
     _, _, _, _, attend, *_ = cache
     return attention_map(attend)

@@ -1,4 +1,4 @@
-"""Lookup tables: one row for each token id, one row for each position."""
+"""Embeddings, lookup tables: one row for each token id, one row for each position."""
 import numpy as np
 
 
@@ -8,7 +8,7 @@ def embedding_forward(ids, w):
 
 
 def embedding_backward(dout, cache):
-    """dw_v is the sum of dout over the places that hold id v: a repeated token collects from each of them."""
+    """dw_v is the sum of dout over the positions with id v: a repeated id receives a gradient from each of them."""
     ids, w = cache
     dw = np.zeros_like(w)                                    # (V, C)
     np.add.at(dw, ids, dout)                                 # dw[ids] += dout would keep only one of a repeated id
@@ -16,7 +16,7 @@ def embedding_backward(dout, cache):
 
 
 def position_forward(x, w):
-    """out_t = x_t + w_t, a learned vector for each place.  x (..., T, C), w (L, C), L >= T -> (..., T, C)"""
+    """out_t = x_t + w_t, a learned vector for each position.  x (..., T, C), w (L, C), L >= T -> (..., T, C)"""
     return x + w[:x.shape[-2]], (w,)
 
 

@@ -1,9 +1,9 @@
-"""The error function, to the precision of float32 and float64: NumPy has none."""
+"""The error function erf, which NumPy lacks, to the precision of float32 and float64."""
 import numpy as np
 
 # -log(1 - erf(z)) / z is smooth on [0, 6]; beyond 6, 1 - erf(z) < 3e-17 and erf is 1 in float64. These are its
 # Chebyshev coefficients in u = z / 3 - 1, from interpolation at 48 Chebyshev points (Trefethen, Approximation Theory
-# and Approximation Practice, ch. 3-4) of mpmath's erfc with 50 digits. The first one left out is 1.8e-17.
+# and Approximation Practice, ch. 3-4) of mpmath's erfc with 50 digits. The first omitted coefficient is 1.8e-17.
 CHEBYSHEV = np.array([
     3.6615141829248742565, 2.6608105458341171895, 0.094194927218652662928, -0.025455682633110473491,
     0.0063841528995083402081, -0.0014071000618069546332, 0.00024027065009852486613, -0.000014791875823275091463,
@@ -13,11 +13,11 @@ CHEBYSHEV = np.array([
     -6.6358410813629300399e-12, 4.9053161353012697113e-12, -2.0377222108694985169e-12, 6.3033339661900957214e-13,
     -1.4220334910598664836e-13, 1.4664311396955360102e-14, 6.388145841853431791e-15, -5.0578291821081238109e-15,
     2.1611928113640032304e-15, -6.8428042791284884356e-16, 1.5887815278769742227e-16])
-BLOCK = 16384  # elements at a time: all of Horner's passes over a block find it in nearby memory
+BLOCK = 16384  # elements at a time: a block stays in the processor's cache during all of Horner's passes
 
 
 def polynomial(dtype):
-    """Coefficients in u, highest power first, of as many Chebyshev terms as the dtype can tell from nothing."""
+    """Coefficients in u, highest power first, of the Chebyshev terms above the dtype's precision."""
     terms = np.flatnonzero(np.abs(CHEBYSHEV) > np.finfo(dtype).eps / 8)[-1] + 1
     return np.polynomial.chebyshev.cheb2poly(CHEBYSHEV[:terms])[::-1].astype(dtype)
 

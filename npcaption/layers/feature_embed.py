@@ -1,4 +1,4 @@
-"""Sublayer: from the features of a frozen encoder to one vector per feature token."""
+"""Sublayer: feature embedding, from the features of a frozen encoder to one vector per feature token."""
 from .dropout import dropout_backward, dropout_forward
 from .embedding import position_backward, position_forward
 from .layernorm import layernorm_backward, layernorm_forward
@@ -8,7 +8,7 @@ from .linear import linear_backward, linear_forward
 def feature_embed_forward(features, p, rate, key):
     """out = dropout(layernorm(features)) W + b + position.  features (..., P, I) -> (..., P, C)
 
-    The norm and the position are there if p has their parameters.
+    The layernorm and the position are optional: they are applied if p has their parameters.
     """
     x, norm = features.astype(p["proj.weight"].dtype), None  # (..., P, I)
     if "norm.weight" in p:
@@ -22,7 +22,7 @@ def feature_embed_forward(features, p, rate, key):
 
 
 def feature_embed_backward(dout, cache, g):
-    """The steps in reverse.  dout (..., P, C) -> dfeatures (..., P, I), which ends here, as the encoder is frozen"""
+    """The steps in reverse.  dout (..., P, C) -> dfeatures (..., P, I), unused in training: the encoder is frozen"""
     norm, drop, proj, place = cache
     if place is not None:
         dout, dposition = position_backward(dout, place)     # (..., P, C), (P, C)

@@ -1,4 +1,4 @@
-"""From channels to attention heads and back: the channels are H groups of D, one group a head."""
+"""Attention heads: split the channels into H groups of D, one group per head, and merge them again."""
 
 
 def split_heads_forward(x, heads):
@@ -11,7 +11,7 @@ def split_heads_forward(x, heads):
 
 
 def split_heads_backward(dout, cache):
-    """Numbers only move, so their gradients move back: the merge.  dout (..., H, T, D) -> (..., T, H*D)"""
+    """The inverse permutation, which is the merge.  dout (..., H, T, D) -> (..., T, H*D)"""
     parted = dout.swapaxes(-2, -3)                           # (..., T, H, D)
     return parted.reshape(*parted.shape[:-2], -1)            # (..., T, H*D)
 
@@ -23,7 +23,7 @@ def merge_heads_forward(x):
 
 
 def merge_heads_backward(dout, cache):
-    """The split.  dout (..., T, H*D) -> (..., H, T, D)"""
+    """The inverse permutation, which is the split.  dout (..., T, H*D) -> (..., H, T, D)"""
     heads, = cache
     parted = dout.reshape(*dout.shape[:-1], heads, dout.shape[-1] // heads)  # (..., T, H, D)
     return parted.swapaxes(-2, -3)                           # (..., H, T, D)

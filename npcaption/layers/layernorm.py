@@ -11,16 +11,16 @@ def layernorm_forward(x, w, b):
     """
     centred = x - x.mean(-1, keepdims=True)                  # (..., C)
     rstd = 1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + EPSILON)  # (..., 1)
-    xhat = centred * rstd                                    # (..., C), mean 0 and, but for eps, variance 1
+    xhat = centred * rstd                                    # (..., C), mean 0 and, except for eps, variance 1
     return xhat * w + b, (xhat, rstd, w)
 
 
 def layernorm_backward(dout, cache):
     """dx = rstd * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)),  dxhat = dout * w
 
-    d xhat_j / d x_i = rstd (1[i=j] - 1 / C - xhat_i xhat_j / C): x_i moves its own place, the mean of its row, and
+    d xhat_j / d x_i = rstd (1[i=j] - 1 / C - xhat_i xhat_j / C): x_i changes its own entry, the mean of its row, and
     the standard deviation. Summed over j against dxhat_j, these become the three terms. The two means make dx
-    orthogonal to 1 and, but for eps, to xhat: the output cannot change along the directions that normalisation removes.
+    orthogonal to 1 and, except for eps, to xhat: normalisation removes these two directions from the output.
     """
     xhat, rstd, w = cache
     dxhat = dout * w                                         # (..., C)

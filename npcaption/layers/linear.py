@@ -28,7 +28,7 @@ def linear_forward(x, w, b):
 
 
 def linear_backward(dout, cache):
-    """As for the projection; b was added to every row, so db is the sum of dout over the rows."""
+    """The projection's backward; b was added to every row, so db is the sum of dout over the rows."""
     dx, dw = projection_backward(dout, cache)
     db = dout.reshape(-1, dout.shape[-1]).sum(0)             # (O,)
     return dx, dw, db

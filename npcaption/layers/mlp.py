@@ -1,4 +1,4 @@
-"""Sublayer: the same two linear layers for every token, each by itself."""
+"""Sublayer: the MLP, two linear layers applied to each token separately."""
 from .dropout import dropout_backward, dropout_forward
 from .gelu import gelu_backward, gelu_forward
 from .layernorm import layernorm_backward, layernorm_forward
@@ -16,7 +16,7 @@ def mlp_forward(x, p, rate, key):
 
 
 def mlp_backward(dout, cache, g):
-    """dx = dout + dinner: x took two ways, around the branch and into it. dinner is the branch's steps in reverse."""
+    """dx = dout + dinner: x took two paths, around the branch and into it. dinner is the branch's steps in reverse."""
     norm, up, gelu, down, drop = cache
     dbranch = dropout_backward(dout, drop)                   # (..., T, C)
     dactive, dw_down, db_down = linear_backward(dbranch, down)  # (..., T, F), (F, C), (C,)
@@ -29,4 +29,4 @@ def mlp_backward(dout, cache, g):
     g["up.bias"] += db_up
     g["norm.weight"] += dw_norm
     g["norm.bias"] += db_norm
-    return dout + dinner                                     # x went both ways: the sum
+    return dout + dinner                                     # the sum over both paths of x

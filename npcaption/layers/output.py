@@ -1,4 +1,4 @@
-"""Sublayer: from the decoder's last vectors to a score for every token of the vocabulary, and to the loss."""
+"""Sublayer: the output, from the decoder's last vectors to a logit for every token of the vocabulary, and the loss."""
 from .cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .layernorm import layernorm_backward, layernorm_forward
 from .linear import linear_backward, linear_forward

@@ -1,4 +1,4 @@
-"""An image as a sequence of square patches, row by row (Dosovitskiy et al. 2020, arXiv:2010.11929)."""
+"""Patches: an image as a sequence of square patches, row by row (Dosovitskiy et al. 2020, arXiv:2010.11929)."""
 
 
 def patches_forward(image, size):
@@ -11,7 +11,7 @@ def patches_forward(image, size):
 
 
 def patches_backward(dout, cache):
-    """Only pixels moved, so each gradient moves back to its pixel: the inverse of the forward.  -> (..., A, A, C)"""
+    """The inverse permutation: each gradient moves back to its pixel.  -> (..., A, A, C)"""
     n, size, channels = cache
     tiles = dout.reshape(*dout.shape[:-2], n, n, channels, size, size)  # (..., row, column, c, y, x)
     tiles = tiles.swapaxes(-2, -3).swapaxes(-1, -2)          # (..., row, column, y, x, c)

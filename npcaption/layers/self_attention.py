@@ -1,4 +1,4 @@
-"""Sublayer: every token attends to the tokens of its own sequence."""
+"""Sublayer: self-attention, by which every token attends to the tokens of its own sequence."""
 import numpy as np
 
 from .attention import attention_backward, attention_forward
@@ -27,7 +27,7 @@ def self_attention_forward(x, p, heads, causal, rate, key):
 
 
 def self_attention_backward(dout, cache, g):
-    """dx = dout + dinner: x took two ways, around the branch and into it. dinner is the branch's steps in reverse."""
+    """dx = dout + dinner: x took two paths, around the branch and into it. dinner is the branch's steps in reverse."""
     norm, qkv_proj, split, attend, merge, proj, drop = cache
     dbranch = dropout_backward(dout, drop)                   # (..., T, C)
     dmerged, dw_proj, db_proj = linear_backward(dbranch, proj)  # (..., T, C), (C, C), (C,)
@@ -41,4 +41,4 @@ def self_attention_backward(dout, cache, g):
     g["qkv.weight"] += dw_qkv
     g["norm.weight"] += dw_norm
     g["norm.bias"] += db_norm
-    return dout + dinner                                     # x went both ways: the sum
+    return dout + dinner                                     # the sum over both paths of x

@@ -1,7 +1,7 @@
-"""The stem: convolutions between the pixels and the patches, if a model has any.
+"""The stem: optional convolutions between the pixels and the patches.
 
-A convolution is built to do what attention must learn from examples: it combines neighbouring pixels, and treats every
-place of the image alike. With only some thousand images that helps a lot (Xiao et al. 2021, arXiv:2106.14881).
+A convolution has two properties that attention must learn from examples: it combines neighbouring pixels, and it treats
+all places of the image alike. With only some thousand images that helps a lot (Xiao et al. 2021, arXiv:2106.14881).
 """
 from .convolution import convolution_backward, convolution_forward
 from .gelu import gelu_backward, gelu_forward
@@ -11,7 +11,7 @@ from .layernorm import layernorm_backward, layernorm_forward
 def stem_forward(x, p, stem):
     """x = gelu(layernorm(convolution(x))), or x + that if the stride is 1, once for each of conv.0, conv.1, ...
 
-    stem: (inputs, outputs, stride) of each. Stride 2 halves the sides; stride 1 leaves them and has a residual path.
+    stem: (inputs, outputs, stride) of each. Stride 2 halves the sides; stride 1 keeps them and has a residual path.
     x (..., A, A, C) -> (..., A / 2^n, A / 2^n, O) after n of stride 2
     """
     blocks = []

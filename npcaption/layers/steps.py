@@ -1,8 +1,8 @@
 """Decoding: the decoder's sublayers for one new token of each caption, over a key-value memory of the earlier tokens.
 
-R captions are decoded side by side, equally many (K) for each of B images, an image's own one after another: R = B K.
-The results are those of the sublayers' forward for that token, without computing the others again. Only `memory` is
-written to. Nothing has a backward here: decoding has no loss.
+R captions are decoded together: K for each of B images, those of one image in consecutive rows, so R = B K. The results
+equal the sublayers' forward at that token; the earlier tokens are not computed again. Only `memory` is written to.
+Decoding has no loss, so these functions have no backward.
 """
 import numpy as np
 
@@ -13,7 +13,7 @@ from .linear import linear_forward, projection_forward
 
 
 def token_embed_step(ids, p, place):
-    """As token_embed_forward, of one place, as all captions are equally long.  ids (R,) integers -> (R, C)"""
+    """token_embed_forward at one position: all captions have the same length.  ids (R,) integers -> (R, C)"""
     tokens = p["weight"][ids]                                # (R, C or E)
     if "proj.weight" in p:
         tokens, _ = linear_forward(tokens, p["proj.weight"], p["proj.bias"])  # (R, C)
@@ -23,7 +23,7 @@ def token_embed_step(ids, p, place):
 def self_attention_step(x, p, heads, memory, place):
     """Each new token attends to those before it and to itself.  x (R, C) -> (R, C)
 
-    memory (R, L, 2C): the keys and values of the tokens so far; those of this token are written at `place`.
+    memory (R, L, 2C): keys and values of the earlier tokens; the new token's are written at `place`.
     """
     normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
     qkv, _ = projection_forward(normed, p["qkv.weight"])     # (R, 3C)
@@ -34,7 +34,7 @@ def self_attention_step(x, p, heads, memory, place):
 
 
 def cross_attention_memory(source, p, heads):
-    """Keys and values of images, computed once.  source (B, S, C) -> a tuple of arrays (B, ...)"""
+    """Keys and values of the images, computed once.  source (B, S, C) -> a tuple of arrays (B, ...)"""
     return projection_forward(source, p["kv.weight"])[:1]    # (B, S, 2C)
 
 

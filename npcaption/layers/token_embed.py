@@ -1,12 +1,12 @@
-"""Sublayer: from token ids to one vector a token."""
+"""Sublayer: token embedding, from token ids to one vector per token."""
 from .embedding import embedding_backward, embedding_forward, position_backward, position_forward
 from .linear import linear_backward, linear_forward
 
 
 def token_embed_forward(ids, p):
-    """out = token[ids] W + b + position; without W and b where p has none.  ids (..., T) integers -> (..., T, C)
+    """out = token[ids] W + b + position; without W and b if p has none.  ids (..., T) integers -> (..., T, C)
 
-    The table's rows have C channels, or with W as many as the word vectors that it holds.
+    The table's rows have C channels or, with W, the width E of the word vectors.
     """
     tokens, lookup = embedding_forward(ids, p["weight"])     # (..., T, C or E)
     proj = None

@@ -1,9 +1,9 @@
-"""Overlapping square windows of an image: a convolution is a linear layer on each of them."""
+"""Windows: overlapping squares of an image (im2col); a convolution is a linear layer on each of them."""
 import numpy as np
 
 
 def windows_forward(image, size, stride):
-    """The window around every `stride`-th pixel, flattened as (y, x, c); beyond the edge there are zeros.
+    """The window around every `stride`-th pixel, flattened as (y, x, c); zeros beyond the edge.
 
     image (..., A, A, C), size odd -> (..., N, N, size*size*C), N = ceil(A / stride)
     """
@@ -19,7 +19,7 @@ def windows_forward(image, size, stride):
 
 
 def windows_backward(dout, cache):
-    """A pixel is in several windows and gets the sum of what they send back. The margin is dropped: it held no pixels.
+    """A pixel's gradient is the sum over its windows. The margin is dropped: it held zeros, not pixels.
 
     dout (..., N, N, size*size*C) -> dimage (..., A, A, C)
     """

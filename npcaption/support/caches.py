@@ -1,7 +1,7 @@
-"""Where caches live, and which of them are trusted: a cache is a file that nobody but this user or root can write.
+"""Cache folders, and the check that only this user or root can write a cache file.
 
-A cache may hold machine code, so what another user could have written is never read: the file itself is looked at, once it
-is open. A folder is looked at where anybody could have made it first, in the system's temporary one.
+A cache may hold machine code, so a file that another user can write is never read; the open file itself is checked. The
+folder is checked too if it is in the system's temporary folder, where anybody could have created it first.
 """
 import os
 import stat
@@ -17,20 +17,20 @@ NAME = "npcaption"
 
 
 def folders():
-    """Where caches may lie, the best place first.
+    """Candidate cache folders, the preferred one first.
 
-    $NPCAPTION_CACHE, or else the user's cache folder; then one of the system's temporary folder, for users without a home
-    and for homes that are read-only.
+    $NPCAPTION_CACHE, or else the user's cache folder; then a folder in the system's temporary folder, for users without
+    a home and for read-only homes.
     """
     named, base, found = os.environ.get("NPCAPTION_CACHE"), os.environ.get("XDG_CACHE_HOME", ""), []
-    with suppress(RuntimeError, OSError):                    # a user whom the system does not know has no home
+    with suppress(RuntimeError, OSError):                    # an unknown user has no home
         if named:
             found.append(Path(os.path.abspath(Path(named).expanduser())))
         elif os.path.isabs(base):
             found.append(Path(base) / NAME)
-        elif os.path.isdir(Path.home()):                     # nobody's is /nonexistent, and should stay so
+        elif os.path.isdir(Path.home()):                     # the home of nobody, /nonexistent, must not be created
             found.append(Path.home() / ".cache" / NAME)
-    with suppress(OSError):                                  # where not even a temporary file can be written
+    with suppress(OSError):                                  # no writable temporary folder
         temporary = Path(tempfile.gettempdir()) / (f"{NAME}-{os.geteuid()}" if hasattr(os, "geteuid") else NAME)
         if not os.path.lexists(temporary) or _is_own_folder(temporary):
             found.append(temporary)
@@ -38,7 +38,7 @@ def folders():
 
 
 def folder_to_write():
-    """The first of the folders that can be written to, made if need be; or None. Another one than the first is told."""
+    """The first writable cache folder, created if necessary, or None. A note on stderr tells if it is not the first."""
     first, reason = None, ""
     for folder in folders():
         try:
@@ -49,32 +49,32 @@ def folder_to_write():
             first, reason = first or folder, reason or why(error)
             continue
         if first:
-            tell(f"{printable(first)} cannot hold caches ({reason}), so they go to {printable(folder)}. Set NPCAPTION_CACHE "
-                 "to a folder that keeps them.")
+            tell(f"{printable(first)} cannot hold caches ({reason}); using {printable(folder)}. Set NPCAPTION_CACHE to "
+                 "a permanent folder.")
         return folder
     return None
 
 
 @cache
 def tell(sentence):
-    """On stderr, once in a process."""
+    """Print a sentence on stderr, once per process."""
     note(sentence)
 
 
 def is_own(found):
-    """Whether nobody but this user or root can have written a file or folder.  found: its os.stat_result"""
-    if not hasattr(os, "geteuid"):                           # Windows, where a user's folders are closed to others
+    """Whether only this user or root can have written a file or folder.  found: its os.stat_result"""
+    if not hasattr(os, "geteuid"):                           # on Windows other users cannot write a user's folders
         return True
     return found.st_uid in (os.geteuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _is_own_folder(path):
-    found = os.lstat(path)                                   # a link is somebody's, whatever it leads to
+    found = os.lstat(path)                                   # the link's owner counts, not its target's
     return stat.S_ISDIR(found.st_mode) and is_own(found)
 
 
 def open_own(path):
-    """A regular file that is_own, open for reading, or None if there is none."""
+    """A regular file that is_own, opened for reading, or None."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):                            # a name with a null character

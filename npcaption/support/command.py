@@ -1,4 +1,4 @@
-"""The command-line harness: arguments, standard streams of every kind, and how a command ends."""
+"""The command-line harness: arguments, standard streams, errors and exit statuses."""
 import argparse
 import atexit
 import builtins
@@ -16,13 +16,13 @@ from ..errors import ConfigError, NpcaptionError, printable, why
 from . import background
 from .settings import suggestion
 
-OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # by a terminal; not line ends and tabs
+CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # terminal controls, except \n and \t
 SCRIPTS = "train.py", "sample.py"
-UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # what neither cmd.exe nor PowerShell takes for its own
+UNQUOTED = re.compile(r"[\w.:/\\=+-]+")                      # safe without quotes in cmd.exe and PowerShell
 
 
 def parser_of(name, about, **more):
-    """An ArgumentParser for the command `npcaption NAME`, its usage named after how it was called."""
+    """An ArgumentParser for the command `npcaption NAME`; its usage line shows how the command was called."""
     called = as_called()[0] or ["npcaption"]
     if called[-1] == "npcaption":
         called = [*called, name]
@@ -33,7 +33,7 @@ def parser_of(name, about, **more):
 
 
 def arguments(parser, words=None):
-    """Parse words, by default the command line's.  ConfigError for all it refuses; for an unknown flag, with the nearest."""
+    """Parse words, by default the command line's.  ConfigError for invalid arguments, with the closest known flag."""
     def refuse(message):
         end = "" if message[-1] in ".?" else "."
         raise ConfigError(f"{message[0].upper()}{message[1:]}{end} --help lists all arguments.")
@@ -41,16 +41,16 @@ def arguments(parser, words=None):
     parser.error = refuse
     options, unknown = parser.parse_known_args(words)
     if unknown:
-        parser.color = False                                 # Python 3.14 colours what it formats
+        parser.color = False                                 # Python 3.14 colours its messages
         known = re.findall(r"(?<!\S)--[\w-]+", parser.format_help())
         refuse(f"Unrecognised argument '{unknown[0]}'{suggestion(unknown[0].split('=')[0], known)}")
     return options
 
 
 def as_called():
-    """How this process was called -> words up to train.py, -m npcaption.train or npcaption, and those after it
+    """How this process was called -> words up to train.py, -m npcaption.train or npcaption, and the words after it
 
-    With the interpreter's options, if there are any. Without words if it is none of our commands.
+    The first list includes the interpreter's options; it is empty if the process is not one of our commands.
     """
     words = sys.argv[1:]
     before = sys.orig_argv[:len(sys.orig_argv) - len(words)] or [""]
@@ -63,18 +63,18 @@ def as_called():
 
 
 def command(main):
-    """Run a command's main function as a person expects it, and end: one sentence for what they caused, no traceback.
+    """Run a command's main function and exit. A user's error is printed as one sentence, without a traceback.
 
-    The status is 2 then, 130 after Ctrl-C, 141 when the reader of the output went away, or else what main returns.
+    Exit status: 2 after a user's error, 130 after Ctrl-C, 141 after a broken pipe, or else main's result.
     """
     own, before = is_own_process(), (sys.stdout, sys.stderr)
     open_descriptors()
     sys.stdout, sys.stderr = Output(sys.stdout, True), Output(sys.stderr, False)
     try:
-        status, sentence = outcome(main)                     # the error is gone, and so are the bars of its generators
+        status, sentence = outcome(main)                     # the error is freed, and with it its progress bars
         if own:
-            with suppress(ValueError):                       # not in the main thread
-                signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be interrupted with a traceback
+            with suppress(ValueError):                       # outside the main thread
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on Ctrl-C needs no traceback
         if sentence:
             print(sentence, file=sys.stderr)
         sys.stderr.flush()
@@ -86,7 +86,7 @@ def command(main):
 
 
 def outcome(main):
-    """Run main -> its exit status, and what to say of it on stderr, or "" """
+    """Run main -> its exit status, and the message for stderr, or "" """
     try:
         status = main() or 0
         sys.stdout.flush()
@@ -95,7 +95,7 @@ def outcome(main):
         return getattr(error, "status", 2), printable(error)
     except KeyboardInterrupt:
         return 130, "\nInterrupted."
-    except BrokenPipeError:                                  # whoever read the output has seen enough: `| head`
+    except BrokenPipeError:                                  # the reader closed the pipe: `| head`
         return 141, ""
     except MemoryError as error:
         return 2, (f"Not enough memory ({printable(error).rstrip('.') or 'none left'}). Choose a smaller model, image, "
@@ -114,18 +114,18 @@ def outcome(main):
 
 
 def is_own_process():
-    """Whether the process is this command's alone, and not that of a notebook, a console or a test that calls it."""
+    """Whether the process runs only this command: not a notebook, a console or a test that calls it."""
     return (sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__ and not sys.flags.interactive
             and not hasattr(sys, "ps1") and not hasattr(builtins, "__IPYTHON__"))
 
 
 def works_on(thread):
-    """Whether a thread is one that nobody waits for."""
+    """Whether a thread is a daemon that still works."""
     return thread.daemon and thread is not threading.current_thread() and type(thread).__name__ != "TMonitor"  # tqdm's
 
 
 def leave(status):
-    """End the process without tearing the interpreter down, which is not safe under a thread that runs in LLVM."""
+    """Exit without shutting the interpreter down, which is unsafe while a thread runs in LLVM."""
     with suppress(Exception):
         atexit._run_exitfuncs()
     for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -137,7 +137,7 @@ def leave(status):
 # ----------------------------------------------------------------------------------------------------- standard streams
 
 def open_descriptors():
-    """Give the numbers 0 to 2 to /dev/null where they are closed: a data file with number 1 would be printed into."""
+    """Open closed descriptors 0 to 2 on /dev/null: a data file that got number 1 would receive the output."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -147,18 +147,18 @@ def open_descriptors():
 
 
 class Output:
-    """A standard stream that takes any text, whatever it is: a terminal, a file, a notebook's, closed, or None.
+    """A standard stream that takes any text: a terminal, a file, a notebook's stream, a closed stream, or None.
 
-    Lines are flushed as they are printed. What the encoding lacks, and what a terminal would obey, is escaped.  After a
-    failure nothing more is written. Of a stream that is `vital` it raises the OSError, unless its terminal went away.
+    Lines are flushed as they are printed. Characters that the encoding lacks and terminal controls are escaped. After a
+    failure nothing more is written. A `vital` stream raises the OSError, unless its terminal went away.
     """
 
     def __init__(self, stream, vital):
         self.stream, self.vital = stream, vital
 
     def write(self, text):
-        if self.vital:                                       # on stderr a progress bar moves the cursor
-            text = OBEYED.sub(lambda found: printable(found[0]), text)
+        if self.vital:                                       # stderr needs the controls of a progress bar
+            text = CONTROLS.sub(lambda found: printable(found[0]), text)
         self._attempt("write", encodable(text, self.encoding))
         if "\n" in text:
             self.flush()
@@ -178,7 +178,7 @@ class Output:
             self.stream = None
             if not self.vital or isinstance(error, ValueError) or error.errno == errno.EIO:
                 return
-            if os.name == "nt" and error.errno == errno.EINVAL:  # Windows' way to say that the reader went away
+            if os.name == "nt" and error.errno == errno.EINVAL:  # a broken pipe on Windows
                 raise BrokenPipeError from error
             error.filename = "The output"
             raise
@@ -198,13 +198,13 @@ class Output:
 
 
 def wait_for_readers(stream):
-    """Let writing wait where a pipe is full. A process beside ours may have set it not to; then Python loses text."""
-    with suppress(OSError, ValueError, AttributeError):      # no file behind it; Windows
+    """Make writes to a full pipe block. Another process may have made the pipe non-blocking; then Python loses text."""
+    with suppress(OSError, ValueError, AttributeError):      # a stream without a file; Windows
         os.set_blocking(stream.fileno(), True)
 
 
 def encodable(text, encoding):
-    """The text with escapes for what the encoding lacks; of an unknown encoding ASCII alone, of None everything."""
+    """The text with characters escaped that the encoding lacks: all but ASCII if it is unknown, none if it is None."""
     try:
         return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
     except (LookupError, UnicodeError):
@@ -212,7 +212,7 @@ def encodable(text, encoding):
 
 
 def silence(stream):
-    """Lead a stream that failed into /dev/null, or the interpreter would try again at its end, and complain."""
+    """Redirect a failed stream to /dev/null; otherwise the interpreter would flush it again at exit, and complain."""
     with suppress(OSError, ValueError, AttributeError):
         if stream in (sys.__stdout__, sys.__stderr__):
             with open(os.devnull, "w") as nowhere:
@@ -222,7 +222,7 @@ def silence(stream):
 # ---------------------------------------------------------------------------------------------------- commands as text
 
 def sibling(name):
-    """The words that run another command of the package in the way in which this process was run."""
+    """The words that run another command of the package, in the form in which this process was called."""
     called = as_called()[0] or ["npcaption"]
     if os.path.basename(called[-1]) in SCRIPTS:
         return [*called[:-1], os.path.join(os.path.dirname(called[-1]), f"{name}.py")]
@@ -232,7 +232,7 @@ def sibling(name):
 
 
 def quoted(words):
-    """Words as a command line that a person can paste into this system's shell."""
+    """Words as a command line for this system's shell."""
     return " ".join(map(quoted_for_windows, words)) if os.name == "nt" else shlex.join(words)
 
 

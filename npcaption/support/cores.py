@@ -1,7 +1,7 @@
 """The number of cores that this process may use.
 
-A container of two cores on a machine of sixty-four has 64 by os.cpu_count(), and as many threads would only wait for one
-another.
+In a container with two cores on a machine with 64, os.cpu_count() is 64; that many threads would only wait for each
+other.
 """
 import math
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 def usable_cores(proc=Path("/proc/self"), cgroups=Path("/sys/fs/cgroup")):
-    """The cores of this process's affinity, or fewer where its container is limited to less of their time.  -> int >= 1
+    """The cores in this process's affinity, or fewer if its container limits CPU time.  -> int >= 1
 
-    The limits are Linux's control groups, version 1 and 2, of the group itself and of those above it; 2.5 cores are 3.
+    The limits are those of Linux control groups, version 1 and 2, including parent groups; 2.5 cores count as 3.
     """
     try:
         cores = len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):                        # macOS and Windows; a sandbox that forbids the question
+    except (AttributeError, OSError):                        # macOS and Windows; a sandbox that forbids the call
         cores = os.cpu_count() or 1
     return max(1, min([cores, *map(math.ceil, _limits(proc, cgroups))]))
 
 
 def _limits(proc, cgroups):
-    """The cores that each control group of this process allows, where it has a limit -> floats"""
+    """The cores allowed by each control group of this process that has a limit -> floats"""
     for line in _lines(proc / "cgroup"):                     # "0::/user.slice" or "4:cpu,cpuacct:/docker/ab12"
         _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
         if controllers and "cpu" not in controllers.split(","):
@@ -32,15 +32,16 @@ def _limits(proc, cgroups):
 
 
 def _from_root(path):
-    """ "/a/b" -> "", "a", "a/b": a group is held by the limits of those above it, too."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]  # ".." where it is outside of what we see
+    """ "/a/b" -> "", "a", "a/b": the limits of parent groups hold for a group, too."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]  # ".." if the group is outside our view
     return ["/".join(parts[:i]) for i in range(len(parts) + 1)]
 
 
 def _limit(group):
-    """The cores that one control group allows -> [float], or [] where it has no limit"""
+    """The cores allowed by one control group -> [float], or [] without a limit"""
     one_file = _lines(group / "cpu.max")                     # version 2: "200000 100000", or "max 100000"
-    quota = one_file[0].split() if one_file else [*_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
+    quota = one_file[0].split() if one_file else [line for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+                                                  for line in _lines(group / name)]
     try:
         time, period = map(int, quota)
         return [time / period] if time > 0 and period > 0 else []
@@ -49,7 +50,7 @@ def _limit(group):
 
 
 def _lines(file):
-    """A file's lines, none if it cannot be read."""
+    """The lines of a file, or [] if it cannot be read."""
     try:
         return file.read_text().splitlines()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Writing files so that nothing already made is lost."""
+"""Atomic file writes, and checks that an output path is writable and not an input."""
 import errno
 import glob
 import os
@@ -9,22 +9,22 @@ from pathlib import Path
 
 from ..errors import DataError, why
 
-UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part")             # behind the name of a file that is being written
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part")             # suffix of a file during the write
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2) if os.name == "nt" else ()  # seconds, see rename
-LONGEST = 128       # bytes of that name: with the ending it must not be longer than the 143 that some file systems take
+LONGEST = 128       # bytes of the name before that suffix: some file systems allow 143 bytes in all
 
 
 def replace(path, content, mode=0o666):
-    """Bytes into a file, all or nothing: after any failure, crash or power cut it is the new one or the earlier, whole.
+    """Write bytes to a file atomically: after a failure, crash or power cut the file is either the new or the old one.
 
-    They are written to a new file beside it, and renamed when they are on the disk.  OSError if that fails; then nothing is
-    left.  mode: the permissions of the file, of which the umask takes away.
+    The bytes go to a new file beside it, which is renamed once they are on the disk.  OSError if that fails; then the
+    new file is removed.  mode: permissions of the file, before the umask.
     """
     path, rest = Path(path), memoryview(content)
-    unfinished = path.with_name(f"{beginning(path.name)}.{os.urandom(4).hex()}.part")  # as nobody else names files
+    unfinished = path.with_name(f"{beginning(path.name)}.{os.urandom(4).hex()}.part")  # a unique name
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
-        with open(handle, "wb", buffering=0) as file:        # a buffer's flush could fail again when the file is closed
+        with open(handle, "wb", buffering=0) as file:        # the flush of a buffer could fail again on closing
             while rest:
                 rest = rest[file.write(rest):]
             os.fsync(file.fileno())
@@ -33,12 +33,12 @@ def replace(path, content, mode=0o666):
         with suppress(OSError):
             unfinished.unlink()
         raise
-    with suppress(OSError):                                  # not every file system can; the file is in its place anyway
+    with suppress(OSError):                                  # some file systems cannot; the file is in place anyway
         sync_folder(path.parent)
 
 
 def rename(unfinished, path):
-    """os.replace. Windows refuses it while another program has the file open, as virus scanners do for a moment."""
+    """os.replace, repeated on Windows, which refuses it while another program (a virus scanner) reads the file."""
     for seconds in WAITS:
         with suppress(PermissionError):
             return os.replace(unfinished, path)
@@ -47,7 +47,7 @@ def rename(unfinished, path):
 
 
 def clear_unfinished(path):
-    """Remove what processes that were killed while they wrote `path` left of it; nothing else ends like that."""
+    """Remove the unfinished files of processes that were killed while writing `path`, recognised by their suffix."""
     name = beginning(path.name)
     for unfinished in path.parent.glob(f"{glob.escape(name)}.*.part"):
         if UNFINISHED.fullmatch(unfinished.name.removeprefix(name)) and unfinished.is_file():
@@ -55,14 +55,14 @@ def clear_unfinished(path):
 
 
 def beginning(name):
-    """As much of a file's name as leaves room for an ending."""
+    """A file's name, truncated so that the suffix fits."""
     while len(os.fsencode(name)) > LONGEST:
         name = name[:-1]
     return name
 
 
 def sync_folder(folder):
-    """The names in a folder to the disk: a renamed file may have its old name after a power cut until they are."""
+    """Write a folder's names to the disk: before that, a power cut may undo a rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -71,7 +71,7 @@ def sync_folder(folder):
 
 
 def write_whole(path, content):
-    """`replace` for what a person asked for: DataError if it fails. A link is followed, a pipe or device written into."""
+    """`replace` for a user's output: DataError if it fails. Links are followed; pipes and devices are written to."""
     try:
         target = Path(path).resolve()
         if target.exists() and not target.is_file():
@@ -81,39 +81,39 @@ def write_whole(path, content):
         else:
             replace(target, content)
     except (OSError, RuntimeError) as error:                 # RuntimeError: a link to itself
-        raise DataError(f"{path} could not be written ({why(error)}). Name a file in a folder that exists and is "
-                        "writable, and see that the disk is not full.") from error
+        raise DataError(f"{path} could not be written ({why(error)}). Choose a file in an existing, writable folder, "
+                        "and make sure that the disk is not full.") from error
 
 
 def check_writable(path, taken=()):
-    """Before work of minutes: DataError if `write_whole` could not succeed in the end, or would destroy one of `taken`.
+    """Check before long work: DataError if `write_whole` would fail, or would overwrite one of `taken`.
 
-    taken: paths that are read, or written too, by whatever names.
+    taken: paths of inputs and other outputs, under any of their names.
     """
     path = Path(path)
     if path.is_dir():
-        raise DataError(f"{path} is a folder. Name a file.")
+        raise DataError(f"{path} is a folder. Choose a file.")
     if not path.parent.is_dir():
-        raise DataError(f"There is no folder {path.parent} for {path.name}. Make it, or name another.")
+        raise DataError(f"There is no folder {path.parent} for {path.name}. Create it, or choose another folder.")
     if path.exists() and not path.is_file():
         return                                               # a pipe or a device
     if not may_write(path if path.exists() else path.parent):
-        raise DataError(f"{path} cannot be written: no permission. Name another file.")
+        raise DataError(f"{path} cannot be written: no permission. Choose another file.")
     if identity(path) in set(map(identity, taken)):
-        raise DataError(f"{path} would be written over. Choose another name for the output.")
+        raise DataError(f"{path} would be overwritten. Choose another name for the output.")
 
 
 def may_write(path):
-    """Whether this process has the permission; not that of the user who started it, where they differ."""
+    """Whether this process may write a path, by its effective user."""
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def identity(path):
-    """Identity of a file, the same by all of its names and links."""
+    """Identity of a file, the same for all of its names and links."""
     try:
         found = os.stat(path)
-        if found.st_ino:                                     # 0 where the file system has no such numbers
+        if found.st_ino:                                     # 0 on file systems without inodes
             return found.st_dev, found.st_ino
-    except OSError:                                          # none yet
+    except OSError:                                          # no such file yet
         pass
     return os.path.realpath(path)

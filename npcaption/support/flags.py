@@ -5,13 +5,13 @@ import os
 from .settings import Setting, check_value, element, numbers_in, settings_of, shown
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
-PATHS = "FILE", "DIR", "OUT.png", "shapes|PATH"              # what stands for a path in help texts
+PATHS = "FILE", "DIR", "OUT.png", "shapes|PATH"              # metavars of paths
 
 
 def add_flags(parser, values, subjects):
-    """A flag for every setting that has a subject, below that subject's heading.
+    """Add a flag for every setting that has a subject, under the subject's heading.
 
-    values: instances of dataclasses, whose values the help texts give as defaults. A flag that is not given stays None.
+    values: instances of dataclasses; the help texts show their values as defaults. A flag that is not given is None.
     """
     groups = {subject: parser.add_argument_group(subject) for subject in subjects}
     for part in values:
@@ -22,9 +22,9 @@ def add_flags(parser, values, subjects):
 
 
 def add_flag(parser, name, kind, setting, default=None):
-    """The flag --NAME, checked as the setting is, and for a switch --no-NAME too.
+    """Add the flag --NAME, with the setting's checks, and --no-NAME for a switch.
 
-    A tuple's flag takes several words. With texts, such as paths, it may be given several times; numbers may be none.
+    A tuple's flag takes several words. For texts, such as paths, it may be repeated; for numbers it may be empty.
     """
     flag = f"--{name.replace('_', '-')}"
     how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"metavar": metavar(kind, setting)}
@@ -36,28 +36,28 @@ def add_flag(parser, name, kind, setting, default=None):
         how |= {"type": reader(flag, kind, setting)}
     if setting.metavar in PATHS:
         how |= {"type": filename}
-    told = help_text(kind, setting, default).replace("%", "%%")
-    parser.add_argument(flag, *setting.also, dest=name, help=told, **how)
+    text = help_text(kind, setting, default).replace("%", "%%")
+    parser.add_argument(flag, *setting.also, dest=name, help=text, **how)
     parser.set_defaults(**{name: default})
 
 
 def add_option(parser, name, kind, help, allowed=(), metavar="", default=None):
-    """The flag of a setting that is no dataclass's field."""
+    """Add a flag for a setting that is not a dataclass field."""
     add_flag(parser, name, kind, Setting(help, allowed, metavar), default)
 
 
 def filename(text):
-    """The type of an argument that names a file or folder: not empty, as a shell makes of a variable that is not set.
+    """Type of an argument for a file or folder: not empty, unlike a shell's unset variable.
 
-    A home is found for a `~` that the shell left, as in --out=~/runs: a folder of that name is removed with the home.
+    A `~` that the shell did not expand, as in --out=~/runs, becomes the home folder, not a folder named ~.
     """
     if not text:
-        raise argparse.ArgumentTypeError("it is empty; name a file or folder")
+        raise argparse.ArgumentTypeError("it is empty; pass a file or folder")
     return os.path.expanduser(text)
 
 
 def given(options, part):
-    """{name: value} of the settings of a dataclass that the command line gave."""
+    """{name: value} of a dataclass's settings that were given on the command line."""
     found = {}
     for name, kind, _ in settings_of(part):
         value = getattr(options, name, None)
@@ -67,12 +67,12 @@ def given(options, part):
 
 
 def reader(flag, kind, setting):
-    """A function from a flag's text to its value.  ConfigError if it is none that the setting can have"""
+    """A function from a flag's text to its value.  ConfigError if the setting does not allow it"""
     def read(text):
         try:
             value = kind(text)
         except ValueError:
-            value = text                                     # which is of another type, and refused for it
+            value = text                                     # refused by check_value for its type
         check_value(flag, value, kind, setting)
         return value
     return read
@@ -84,7 +84,7 @@ def metavar(kind, setting):
 
 
 def help_text(kind, setting, default):
-    """The setting's help, its range, and its default if it has one; choices stand where the value does."""
+    """Help text of a setting, with its range and default; choices are shown in place of the value."""
     allowed = "" if isinstance(setting.allowed, tuple) else setting.allowed.brief()
     facts = ["each " * bool(element(kind)) + allowed] * bool(allowed)
     if default not in (None, ""):

@@ -1,14 +1,14 @@
-"""How far a long job is: a bar on a terminal, a line now and then in a log."""
+"""Progress of long jobs: a bar on a terminal, a line every few seconds in a log."""
 import sys
 import time
 from contextlib import suppress
 
-EVERY = 5.0         # seconds from one line to the next
-SHORT = 2.0         # seconds; a job that is done sooner prints nothing
+EVERY = 5.0         # seconds between lines
+SHORT = 2.0         # seconds; a shorter job prints nothing
 
 
 def progress(iterable, total, label, unit):
-    """The items of iterable, total in number, with progress on stderr. unit is a plural: "images"."""
+    """The `total` items of iterable, with progress on stderr. unit is a plural: "images"."""
     if on_terminal():
         from tqdm import tqdm
         yield from tqdm(iterable, total=total, desc=label, unit=f" {unit}")
@@ -34,14 +34,14 @@ def say(line, file=None):
 
 
 def note(line):
-    """`say` on stderr, which may be closed, or a terminal that went away: no work ends for that."""
+    """`say` on stderr. A closed stderr or a lost terminal does not stop the work."""
     if sys.stderr:
         with suppress(OSError, ValueError):
             say(line, sys.stderr)
 
 
 def on_terminal():
-    """Whether stderr is one, and there to be written to."""
+    """Whether stderr is an open terminal."""
     try:
         return sys.stderr.isatty()
     except (AttributeError, ValueError):                     # None, closed

@@ -1,4 +1,4 @@
-"""Settings: dataclass fields with a help text, a subject, and the values that they may have."""
+"""Settings: dataclass fields with a help text, a subject, and a range or choices."""
 import difflib
 from dataclasses import dataclass, field, fields
 from math import inf
@@ -6,13 +6,13 @@ from typing import NamedTuple, get_args, get_origin
 
 from ..errors import ConfigError
 
-WHOLE = 2 ** 31 - 1  # the largest count; a size is smaller, so that the product of three still is a number of bytes
+WHOLE = 2 ** 31 - 1  # the largest count; sizes are smaller, so that a product of three fits a number of bytes
 NOUNS = {int: "whole number", float: "number", str: "text"}
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included unless they are in `without`. NaN is in no range."""
+    """Numbers from `low` to `high`, inclusive, except those in `without`. No range contains NaN."""
     low: float
     high: float = WHOLE
     without: tuple = ()
@@ -27,37 +27,37 @@ class Range:
         return f"{'above' if self.low in self.without else 'at least'} {self.low}{high}"
 
     def brief(self):
-        """Without a high end that nobody comes near."""
+        """Text of the range, without an upper bound that is out of reach."""
         return f"at least {self.low}" if self.high in (WHOLE, inf) and self.low not in self.without else str(self)
 
 
 class Setting(NamedTuple):
-    """Description of a setting, beside its name, type and default."""
+    """Metadata of a setting, in addition to its name, type and default."""
     help: str
     allowed: Range | tuple = ()                              # a range or choices, for each of a tuple's values; (): any
-    metavar: str = ""                                        # for its value in help texts
-    subject: str = ""                                        # the heading of its flag; "": it has no flag
+    metavar: str = ""                                        # placeholder of its value in help texts
+    subject: str = ""                                        # the heading of its flag; "": no flag
     also: tuple = ()                                         # other spellings of its flag
-    most: int = WHOLE                                        # values in a tuple
+    most: int = WHOLE                                        # maximum number of values in a tuple
 
 
 def setting(subject, default, help, allowed=(), metavar="", **more):
-    """A dataclass field that is a setting with a flag: see Setting."""
+    """A dataclass field for a setting with a flag: see Setting."""
     return field(default=default, metadata={"setting": Setting(help, allowed, metavar, subject, **more)})
 
 
 def derived(help, allowed=(), default=0):
-    """A dataclass field without a flag, which follows from the data: until they are known it has its default."""
+    """A dataclass field without a flag, derived from the data; before that it has its default."""
     return field(default=default, metadata={"setting": Setting(help, allowed)})
 
 
 def settings_of(part):
-    """[(name, type, Setting)] of a dataclass's fields, whose metadata are the only place where they are described."""
+    """[(name, type, Setting)] of a dataclass's fields."""
     return [(f.name, f.type, f.metadata["setting"]) for f in fields(part)]
 
 
 def setting_of(part, name):
-    """(name, type, Setting) of one of them"""
+    """(name, type, Setting) of one field"""
     return next(found for found in settings_of(part) if found[0] == name)
 
 
@@ -67,7 +67,7 @@ def element(kind):
 
 
 def check_value(name, value, kind, setting):
-    """Refuse a value that a setting cannot have.  name: the setting's, or its flag as it was typed"""
+    """ConfigError if the setting does not allow the value.  name: the setting's, or its flag as typed"""
     if not fits(value, kind, setting):
         near = suggestion(value, setting.allowed) if isinstance(setting.allowed, tuple) else "."
         found = shown(value) if isinstance(value, tuple) and value else repr(value)
@@ -75,7 +75,7 @@ def check_value(name, value, kind, setting):
 
 
 def fits(value, kind, setting):
-    """Whether a value is of the type, and one that the setting allows. Python takes True for 1; this does not."""
+    """Whether a value has the setting's type and is allowed. True does not pass for 1."""
     if element(kind):
         return (type(value) is tuple and len(value) <= setting.most
                 and all(fits(each, element(kind), setting) for each in value))
@@ -96,7 +96,7 @@ def requirement(kind, setting):
 
 
 def shown(value):
-    """A setting's value as a person writes it."""
+    """A setting's value as typed on the command line."""
     if isinstance(value, tuple):
         return (" " if all(isinstance(each, int) for each in value) else ", ").join(map(str, value)) or "none"
     if isinstance(value, bool):
@@ -105,12 +105,12 @@ def shown(value):
 
 
 def numbers_in(texts):
-    """Whole numbers between spaces -> tuple; a word that is none stays a word, for `check_value` to refuse."""
+    """Whole numbers separated by spaces -> tuple; other words stay strings, which `check_value` refuses."""
     return tuple(int(word) if word.isascii() and word.isdecimal() and len(word) < 20 else word
                  for text in texts for word in text.split())
 
 
 def suggestion(word, known):
-    """The end of a sentence about an unknown word: the nearest of the known ones, if one is near."""
+    """The end of a sentence about an unknown word: the closest known word, if one is close."""
     near = difflib.get_close_matches(word, known, 1) if isinstance(word, str) else []
     return f"; did you mean {near[0]}?" if near else "."

@@ -1,1 +1,1 @@
-"""The trace: one photograph followed from the pixels to the loss and back, with every gradient measured."""
+"""The trace: follow one image from the pixels to the loss and back, and measure every gradient."""

@@ -5,10 +5,10 @@ from base64 import b64encode
 import numpy as np
 from PIL import Image
 
-NEGATIVE, POSITIVE = (37, 99, 235), (234, 88, 12)  # told apart by the colour-blind, on white and on black
+NEGATIVE, POSITIVE = (37, 99, 235), (234, 88, 12)  # distinct for the colour-blind, on white and on black
 PALETTE = bytes(channel for i in range(256) for channel in (NEGATIVE if i < 128 else POSITIVE))
-OPACITY = bytes(min(255, 2 * abs(i - 128)) for i in range(256))  # 0 has no colour, whatever the page's is
-FULL = 99.5         # percentile of the sizes that has the full colour: a single outlier would leave the rest pale
+OPACITY = bytes(min(255, 2 * abs(i - 128)) for i in range(256))  # 0 is transparent
+FULL = 99.5         # percentile of the sizes that gets the full colour: a single outlier would leave the rest pale
 
 
 def signed(array):
@@ -23,7 +23,7 @@ def signed(array):
 
 
 def uri(image, kind, **settings):
-    """A PIL image in a page.  kind "PNG" or "JPEG"; settings: of Pillow's writer"""
+    """A PIL image as a data URI.  kind "PNG" or "JPEG"; settings: options of Pillow's writer"""
     content = io.BytesIO()
     image.save(content, kind, **settings)
     return f"data:image/{kind.lower()};base64,{b64encode(content.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""The trace as one HTML file that needs nothing else: page.html, a row.html for each sublayer, and page.css."""
+"""The trace as one self-contained HTML file, from page.html, a row.html for each sublayer, and page.css."""
 from html import escape
 from inspect import getdoc
 from math import ceil, floor, log10
@@ -18,18 +18,18 @@ from .paths import carried
 from .recording import rms
 
 HERE = Path(__file__).parent
-SIDE = 320          # pixels, the longest side of the photograph
+SIDE = 320          # pixels, the longest side of the image
 
 
 def render(recording, slopes, subject, followed=None):
-    """An HTML document -> str.  Arguments as of text.report"""
+    """An HTML document -> str.  Arguments as for text.report"""
     scale = scale_of(recording)
     warned = not text.agrees(slopes, followed)
     return template("page.html").substitute(
-        style=(HERE / "page.css").read_text(encoding="utf-8"), photo=escape(printable(Path(subject.photo).name)),
+        style=(HERE / "page.css").read_text(encoding="utf-8"), image=escape(printable(Path(subject.path).name)),
         facts=f"{recording.parameters.flat.size:,} parameters, float64, without dropout",
         caption=escape(printable(subject.caption)), loss=escape(text.loss_line(recording)),
-        whose="the model’s own, greedily" if subject.own else "as given",
+        whose="the model’s greedy caption" if subject.own else "as given",
         notes="\n".join(f'<p class="note">{escape(note)}</p>' for note in subject.notes),
         verdict=escape(text.verdict(recording, slopes, followed)), verdict_class="wrong" if warned else "right",
         ends=ends(recording, slopes, subject), low=f"{10.0 ** scale[0]:g}", high=f"{10.0 ** scale[1]:g}",
@@ -43,7 +43,7 @@ def template(name):
 
 
 def scale_of(recording):
-    """-> the whole powers of ten around all that the bars show"""
+    """-> the whole powers of ten around all values of the bars"""
     sizes = [rms(array) for visit in recording.visits for array in (visit.out, visit.dout)]
     sizes += [found.branch for found in map(carried, recording.visits) if found]
     exponents = [log10(size) for size in sizes if size > 0 and np.isfinite(size)] or [0.0]
@@ -52,18 +52,18 @@ def scale_of(recording):
 
 
 def ends(recording, slopes, subject):
-    """The photograph, what the model sees of it, and its gradient."""
-    original = open_image(subject.photo)
+    """The image, the model's input, and its gradient."""
+    original = open_image(subject.path)
     original.thumbnail((SIDE, SIDE))
     gradient, size = recording.image_gradient, recording.config.image_size
     lit = overlay(Image.fromarray(subject.image).resize((SIDE, SIDE)), np.abs(gradient).sum(-1))
     return "\n".join([
-        figure(uri(original, "JPEG", quality=85), "the photograph"),
-        figure(uri(Image.fromarray(subject.image), "PNG"), f"as the model sees it, {size} × {size}", "map"),
+        figure(uri(original, "JPEG", quality=85), "the image"),
+        figure(uri(Image.fromarray(subject.image), "PNG"), f"the model’s input, {size} × {size}", "map"),
         figure(signed(gradient.sum(-1)), "; ".join([
-            f"its gradient, summed over the colours: rms {rms(gradient):.2e} per unit of 0 to 255",
+            f"gradient of the input, summed over the colours: rms {rms(gradient):.2e} per unit of 0 to 255",
             *slope_lines(slopes["image"])]), "map"),
-        figure(uri(lit, "JPEG", quality=85), "where the size of the gradient is above its mean, red to yellow")])
+        figure(uri(lit, "JPEG", quality=85), "size of the gradient, from its mean in red to its maximum in yellow")])
 
 
 def figure(source, caption, kind="", height=""):
@@ -73,7 +73,7 @@ def figure(source, caption, kind="", height=""):
 
 
 def row(visit, slopes, scale):
-    """A sublayer: its formulas, sizes, slope and maps."""
+    """The row of a sublayer: formulas, sizes, slope and maps."""
     bars = [bar("out", rms(visit.out), "value", scale), bar("dout", rms(visit.dout), "gradient", scale)]
     numbers, found = slope_lines(slopes), carried(visit)
     if found:
@@ -89,8 +89,8 @@ def row(visit, slopes, scale):
 
 def slope_lines(slopes):
     along, random = slopes
-    lines = [f"|g| {along.written:.6e}, slope {along.measured:.6e}, apart {along.apart:.0e}",
-             f"along a random direction apart {random.apart:.0e}"]
+    lines = [f"|g| {along.written:.6e}, slope {along.measured:.6e}, difference {along.apart:.0e}",
+             f"difference along a random direction {random.apart:.0e}"]
     return [line + ": WRONG" * (not slope.agrees) for line, slope in zip(lines, slopes)]
 
 
@@ -113,12 +113,12 @@ def bar(name, size, kind, scale):
 
 
 def map_of(name, array):
-    """A map with its shape and rms; rows are drawn at least 2 pixels high."""
+    """A map with its shape and rms; each row is at least 2 pixels high."""
     rows = len(array)
     caption = f"{name}, {text.shape(array).replace('x', ' × ')}, rms {rms(array):.3g}"
     return figure(signed(array), caption, "map", f"{min(max(2 * rows, 48), 192)}px")
 
 
 def minus(numbers):
-    """With minus signs, at which a line is not broken."""
+    """Numbers with typographic minus signs, at which a line does not break."""
     return numbers.replace("-", "−")

@@ -1,12 +1,12 @@
-"""The paths of a gradient: how much came by each.
+"""The paths of a gradient, and the contribution of each.
 
-Around a branch or through it: a residual sublayer is out = x + branch(x), so dx = dout + dinner, and dinner is what
-came through the branch.
+Around a branch or through it: a residual sublayer is out = x + branch(x), so dx = dout + dinner; dinner came through
+the branch.
 
-To one number: a backward is linear in dout. So dout may be split into what each sender sent, and each part goes back by
-itself; the parts of the number's gradient add up to it. The encoder's senders are those that read its output: each
-decoder block's cross-attention, and the bag of words. A decoder sublayer's are the output, around all that lies
-between, and the branches of the later sublayers.
+To one number: a backward is linear in dout. So dout can be split into the contributions of its senders, and each part
+is propagated separately; the resulting parts add up to the number's gradient. The encoder's senders read its output:
+the cross-attention of each decoder block, and the bag of words. The senders of a decoder sublayer are the output, by
+the residual path around all later branches, and these branches.
 """
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ RESIDUAL = "self_attention", "cross_attention", "mlp"
 
 
 class Carried(NamedTuple):
-    """rms of the gradient by the residual path and through the branch, of their sum, and the cosine between the two."""
+    """rms of the gradient by the residual path, through the branch, and of their sum; cosine between the two."""
     residual: float
     branch: float
     together: float
@@ -30,7 +30,7 @@ class Carried(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A number to follow: of the image, or of a parameter."""
+    """A number to follow: an entry of the image or of a parameter."""
     name: str                   # "image", or a parameter's full name
     index: tuple
 
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """A number of the model or the image, its gradient written and measured, and the gradient's parts."""
+    """A followed number: its value, its gradient by the backward and measured, and the gradient's parts."""
     entry: Entry
     value: float
     slope: Slope
@@ -47,7 +47,7 @@ class Followed(NamedTuple):
 
 
 def carried(visit):
-    """Carrier of the gradient past a residual sublayer: path or branch -> Carried, or None for another sublayer"""
+    """The gradient through a residual sublayer, by path and branch -> Carried, or None for another sublayer"""
     if visit.layer not in RESIDUAL:
         return None
     branch = visit.gradients[0] - visit.dout
@@ -57,7 +57,7 @@ def carried(visit):
 
 
 def follow(recording, entry):
-    """The Followed of an Entry that the model has"""
+    """The Followed of an Entry of the model or the image"""
     if entry.name == "image":
         array, gradient = recording.batch.inputs, recording.image_gradient
     else:
@@ -67,7 +67,7 @@ def follow(recording, entry):
 
 
 def parts_of(recording, entry):
-    """[(path, part)]: by each path its part of the gradient of an Entry. They add up to it."""
+    """[(path, part)] of the gradient of an Entry. The parts add up to it."""
     if entry.name == "image":
         return [(path, float(dimage[entry.index])) for path, dimage, _ in through_the_encoder(recording)]
     sublayer = next(visit.name for visit in recording.visits if entry.name.startswith(f"{visit.name}."))
@@ -92,7 +92,7 @@ def through_the_encoder(recording):
 
 
 def through_the_decoder(recording, sublayer):
-    """[(path, Parameters' gradients)] for each sender of the dout of a decoder's sublayer, or of a loss"""
+    """[(path, Parameters' gradients)] for each sender of the dout of a decoder sublayer, or of a loss"""
     visit = recording.visit(sublayer)
     found = []
     for path, dout in senders(recording, visit):

@@ -1,7 +1,7 @@
-"""The recording: what went into and came out of every sublayer, forward and backward, in float64.
+"""The recording: inputs and outputs of every sublayer, forward and backward, in float64.
 
-The wiring is handed the textbook with its sublayers wrapped. One image goes through it without a batch axis, without
-dropout, and in floats: an image of integers, as in training, has no gradient.
+The wiring runs on the textbook with wrapped sublayers, without dropout. The image has no batch axis and is given in
+floats: an integer image, as in training, has no gradient.
 """
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from .. import layers
 from ..model import wiring
 from ..model.parameters import Parameters
 
-BEFORE = 2.0 ** -10  # in the gradients before the backward, which must add to it: `=` in place of `+=` is found out
+BEFORE = 2.0 ** -10  # value of all gradients before the backward: `=` instead of `+=` gives a wrong result
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Visit:
     out: np.ndarray             # an array, or the loss
     cache: tuple
     dout: np.ndarray | None = None
-    gradients: tuple = ()       # of the inputs, in their order; none for ids
+    gradients: tuple = ()       # the inputs' gradients, in their order; none for ids
 
     @property
     def dsource(self):
@@ -32,7 +32,7 @@ class Visit:
         return {"cross_attention": self.gradients[1:], "bag_loss": self.gradients}.get(self.layer, (None,))[0]
 
     def backward(self, dout, g):
-        """The textbook's backward of another dout. The parameters' gradients are added into g, Parameters."""
+        """Run the textbook's backward on another dout. The parameters' gradients are added into g, Parameters."""
         getattr(layers, f"{self.layer}_backward")(dout, self.cache, g.sublayer[self.name])
 
 
@@ -42,7 +42,7 @@ class Recording:
     config: object              # ModelConfig
     parameters: Parameters      # float64
     gradients: Parameters
-    batch: object               # the part of one image: arrays without a batch axis
+    batch: object               # Batch of one image: arrays without a batch axis
     objectives: tuple
     losses: dict                # {objective's name: loss}
     visits: list                # Visits in the order of the forward
@@ -55,7 +55,7 @@ class Recording:
         return self._sum(self.losses)
 
     def loss_now(self):
-        """The loss of the image and the parameters as they are now."""
+        """The loss at the present values of the image and the parameters."""
         p = self.parameters.sublayer
         return self._sum(wiring.loss_forward(layers, self.config, p, self.batch, self.objectives)[0])
 
@@ -75,12 +75,12 @@ def record(config, parameters, batch, objectives):
     recorder = recorded(parameters.sublayer, gradients.sublayer, visits)
     losses, cache = wiring.loss_forward(recorder, config, parameters.sublayer, batch, objectives)
     dimage = wiring.loss_backward(recorder, 1.0, cache, gradients.sublayer)
-    gradients = Parameters(config, np.float64, gradients.flat - BEFORE)  # new views: a mapping may hold others
+    gradients = Parameters(config, np.float64, gradients.flat - BEFORE)  # fresh views: entries may be replaced
     return Recording(config, parameters, gradients, batch, objectives, losses, visits, dimage, cache[0])
 
 
 def recorded(p, g, visits):
-    """The textbook as an engine whose sublayers append to `visits`.  p, g: the mappings of their calls, by sublayer"""
+    """The textbook as an engine whose sublayers append to `visits`.  p, g: parameters and gradients by sublayer"""
     names = {id(mapping): name for view in (p, g) for name, mapping in view.items()}
 
     def position(arguments):

@@ -1,11 +1,11 @@
-"""Measured slopes: how fast the loss really rises, beside what the gradient says.
+"""Measured slopes of the loss, to compare with the gradients.
 
 All parameters of a sublayer are moved together, and the slope of the loss is measured by the central difference of
 npcaption/gradcheck/numeric.py, at steps h and 2h. Along the gradient, g / |g|, it must be |g|, as g . g / |g| = |g|.
-That alone would not do: if a whole term of g is missing, such as a bias's, what is left still has the right slope along
-itself. So there is a second direction r, random, along which the slope must be g . r.
+That is not enough: if a whole term of g is missing, such as a bias's, the rest still has the right slope along itself.
+Therefore the slope is also measured along a random direction r, where it must be g . r.
 
-Two numbers prove a sublayer along two directions; `npcaption gradcheck` checks single entries.
+This checks a sublayer along two directions; `npcaption gradcheck` checks single entries.
 """
 from typing import NamedTuple
 
@@ -14,27 +14,27 @@ import numpy as np
 from ..gradcheck.numeric import TOLERANCE
 from ..support.progress import progress
 
-STEP = 2e-6         # of the norm of what is moved along g: truncation, h^4, and rounding, 1e-16 / h, both stay small
-RANDOM = 2e-5       # along a random direction, which the loss feels less
-ENTRY = 3e-3        # of the spread of the array, to move one entry
-ROUNDING = 1e-14    # of the loss: what a float64 forward may be off by
+STEP = 2e-6         # step along g, relative to the arrays' norm: truncation, h^4, and rounding, 1e-16 / h, stay small
+RANDOM = 2e-5       # the same along a random direction, where the slope is smaller
+ENTRY = 3e-3        # step of one entry, relative to the array's standard deviation
+ROUNDING = 1e-14    # relative rounding error of the loss by a float64 forward
 
 
 class Slope(NamedTuple):
     written: float              # by the backward
     measured: float
-    rounding: float             # what the measurement may be off by, whatever the gradient
-    usual: float = 0.0          # what the slope along such a direction is like; one may be small by chance
+    rounding: float             # absolute rounding error of the measurement
+    usual: float = 0.0          # typical slope along such a direction; a single one may be small by chance
 
     @property
     def apart(self):
-        """Difference, relative to the slope or the usual one, whichever is larger; 0 if all are 0."""
+        """Difference relative to the larger of the slope and the usual slope; 0 if all are 0."""
         largest = self._largest()
         return abs(self.written - self.measured) / largest if largest else 0.0
 
     @property
     def agrees(self):
-        """NaN does not."""
+        """False for NaN."""
         return abs(self.written - self.measured) <= TOLERANCE * self._largest() + self.rounding
 
     def _largest(self):
@@ -58,8 +58,8 @@ class Slopes(NamedTuple):
 def slopes(recording):
     """{"image" and each sublayer's name: Slopes}, in the order of the forward.
 
-    A matrix that the output shares (tied) is moved with the token embedding, whose it is: its gradient is the sum of
-    both uses, and would make the output look wrong where a fault lies far behind it.
+    A tied matrix is moved with the token embedding only. Its gradient is the sum of both uses; moved with the output, a
+    mistake far behind the output would make the output look wrong.
     """
     p, g = recording.parameters.named, recording.gradients.named
     moved = {"image": ([recording.batch.inputs], [recording.image_gradient])}
@@ -71,9 +71,9 @@ def slopes(recording):
 
 
 def slopes_of(f, arrays, gradients):
-    """The Slopes of f() -> float, which reads the arrays. They are moved and put back.
+    """The Slopes of f() -> float, which reads the arrays. They are moved and restored.
 
-    Each array has the same share in the random direction: a bias beside a matrix would not be felt.
+    All arrays have equal shares of the random direction; otherwise a bias beside a matrix would not count.
     """
     size = norm(arrays) or np.sqrt(sum(x.size for x in arrays))
     length = norm(gradients)
@@ -112,5 +112,5 @@ def difference(f, arrays, directions, h):
 
 
 def norm(arrays):
-    """Of all entries of all arrays together."""
+    """Norm over all entries of all arrays."""
     return np.sqrt(sum(np.square(x).sum() for x in arrays))

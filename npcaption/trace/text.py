@@ -6,11 +6,11 @@ from .paths import carried
 from .recording import rms
 
 NAME = 26           # columns of a sublayer's name
-TIED = "The matrix of the output is token_embed.weight: its gradient, of both uses, counts in that row."
+TIED = "The output's matrix is token_embed.weight: the gradients of both uses count in the row of token_embed."
 
 
 def report(recording, slopes, subject, followed=None):
-    """All that the command prints -> str
+    """The whole text of the command -> str
 
     slopes: {"image" and each sublayer's name: Slopes}; followed: Followed or None
     """
@@ -21,10 +21,10 @@ def report(recording, slopes, subject, followed=None):
 
 
 def heading(recording, subject):
-    whose = "the model's own, greedily" if subject.own else "as given"
+    whose = "the model's greedy caption" if subject.own else "as given"
     size, count = recording.config.image_size, recording.parameters.flat.size
     return "\n".join([
-        f"image: {printable(subject.photo)}, as {size}x{size} pixels; {count:,} parameters, float64, no dropout",
+        f"image: {printable(subject.path)}, as {size}x{size} pixels; {count:,} parameters, float64, no dropout",
         f"caption: {clean(subject.caption) or '(empty)'}  ({whose})", loss_line(recording), *subject.notes])
 
 
@@ -32,8 +32,8 @@ def loss_line(recording):
     """Each objective's loss in its unit, and their sum if there are several."""
     tokens, losses = recording.batch.tokens, recording.losses
     lines = [f"loss: {losses['likelihood']:.6f} nats per token, {tokens} token{'s' * (tokens != 1)}"]
-    lines += [f"{o.name}: {losses[o.name]:.6f}, of weight {o.weight:g}" for o in recording.objectives[1:]]
-    return "; ".join([*lines, f"together {recording.loss:.6f}"] if lines[1:] else lines)
+    lines += [f"{o.name}: {losses[o.name]:.6f}, weight {o.weight:g}" for o in recording.objectives[1:]]
+    return "; ".join([*lines, f"total {recording.loss:.6f}"] if lines[1:] else lines)
 
 
 def sublayers(recording, slopes):
@@ -47,9 +47,9 @@ def sublayers(recording, slopes):
                     f"{along.measured:>17.9e}{along.apart:>8.0e}{random.apart:>8.0e}"
                     + "  WRONG" * (not slopes[name].agrees))
     rows += ["",
-             "out: what the sublayer hands on, or its loss; dout: the gradient of the loss by it. |g|: the norm of",
-             "the gradient of all parameters of the sublayer. slope: that of the loss, measured along g by central",
-             "differences, which must be |g|; apart: their relative difference. random: the same along a random",
+             "out: output of the sublayer, or its loss; dout: gradient of the loss with respect to out. |g|: norm of",
+             "the gradient of all parameters of the sublayer. slope: slope of the loss, measured along g by central",
+             "differences; it must be |g|. apart: relative difference of the two. random: the same along a random",
              "direction r, where the slope must be g . r."]
     if recording.config.tied:
         rows.append(TIED)
@@ -57,28 +57,28 @@ def sublayers(recording, slopes):
 
 
 def carriers(recording):
-    """The residual path and the branch of each residual sublayer."""
-    rows = [f"{'who carried the gradient':<{NAME}}{'around: dout':>15}{'branch':>11}{'sum: dx':>13}{'cosine':>12}"]
+    """Table of the gradient by the residual path and through the branch of each residual sublayer."""
+    rows = [f"{'paths of the gradient':<{NAME}}{'around: dout':>15}{'branch':>11}{'sum: dx':>13}{'cosine':>12}"]
     for visit in reversed(recording.visits):
         found = carried(visit)
         if found:
             rows.append(f"{visit.name:<{NAME}}{found.residual:>15.2e}{found.branch:>11.2e}{found.together:>13.2e}"
                         f"{found.cosine:>+12.2f}")
-    rows += ["", "rms, from the loss back. dx = dout + what came through the branch; cosine: of their angle."]
+    rows += ["", "rms, from the loss back. dx = dout + gradient through the branch; cosine: of the angle between them."]
     return "\n".join(rows)
 
 
 def sources(recording):
-    """Gradients that each reader of the encoder's output sent back to it."""
-    rows = [f"{'the gradient of the source':<{NAME}}{'dsource':>15}{'rms':>11}"]
+    """Table of the gradients that the readers of the encoder's output return to it."""
+    rows = [f"{'gradient of the source':<{NAME}}{'dsource':>15}{'rms':>11}"]
     readers = [visit for visit in recording.visits if visit.dsource is not None]
     rows += [f"{visit.name:<{NAME}}{shape(visit.dsource):>15}{rms(visit.dsource):>11.2e}" for visit in readers]
     total = sum(visit.dsource for visit in readers)
-    return "\n".join([*rows, f"{'together':<{NAME}}{shape(total):>15}{rms(total):>11.2e}"])
+    return "\n".join([*rows, f"{'total':<{NAME}}{shape(total):>15}{rms(total):>11.2e}"])
 
 
 def number(followed):
-    """One entry: its gradient, measured, and by which paths it came."""
+    """The followed entry: its gradient by the backward and measured, and the parts by each path."""
     slope = followed.slope
     rows = [f"{followed.entry} = {followed.value:.6g}",
             f"    gradient {slope.written:+.9e}, measured {slope.measured:+.9e}, apart {slope.apart:.1e}"
@@ -89,12 +89,12 @@ def number(followed):
 
 
 def share(part, total):
-    """A part in per cent; of nothing a dash."""
+    """A part in per cent, or a dash if the total is 0."""
     return f"{100 * part / total:.1f}%" if total else "-"
 
 
 def verdict(recording, slopes, followed=None):
-    """The last line: whether all slopes agree, and if not, where to look."""
+    """The last line: all slopes agree, or the place of the mistake."""
     sentences = [warning for warning in [warning_of(recording, slopes)] if warning]
     if followed and not followed.slope.agrees:
         written, measured, *_ = followed.slope
@@ -107,14 +107,14 @@ def verdict(recording, slopes, followed=None):
 
 
 def warning_of(recording, slopes):
-    """A sentence on the slopes that disagree, or "". The first on the way back is nearest to the fault."""
+    """A sentence on the slopes that disagree, or "". The first on the way back is closest to the mistake."""
     back = ["image", *(visit.name for visit in recording.visits)][::-1]
     wrong = [name for name in back if not slopes[name].agrees]
     if not wrong:
         return ""
     who = f"{wrong[0]} and {len(wrong) - 1} more disagree" if wrong[1:] else f"{wrong[0]} disagrees"
     return (f"WARNING: the gradient of {who} with the measured slope by more than {TOLERANCE:.0e}. On the way back "
-            f"{wrong[0]} is the first: look in its backward, and in those that made its dout."
+            f"{wrong[0]} is the first: check its backward, and the backwards that computed its dout."
             + " Its matrix is the output's too." * (recording.config.tied and wrong[0] == "token_embed"))
 
 

@@ -1,4 +1,4 @@
-"""What a word comes from: attention by hand, saliency by numerical gradients."""
+"""Attribution of words: attention computed by hand, saliency by numerical gradients."""
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +31,7 @@ def captioner(dtype=np.float64):
 
 
 class Pieces:
-    """A tokenizer whose tokens are pieces of text, as byte-pair encoding has them"""
+    """A tokenizer whose tokens are pieces of words, as in byte-pair encoding."""
     pieces = {3: "a", 4: " do", 5: "g", 6: " in the", 7: " sun", 8: "."}
 
     def decode(self, ids):
@@ -64,7 +64,8 @@ def shares_by_hand(c, ids):
         size = CONFIG.channels // h
         for head in range(h):
             columns = slice(head * size, (head + 1) * size)
-            scores = (normed @ cross["q.weight"])[:, columns] @ (source @ cross["kv.weight"])[:, columns].T / size ** 0.5
+            q, k = (normed @ cross["q.weight"])[:, columns], (source @ cross["kv.weight"])[:, columns]
+            scores = q @ k.T / size ** 0.5
             found.append(np.exp(scores) / np.exp(scores).sum(-1, keepdims=True))
         x, _ = layers.cross_attention_forward(x, source, cross, h, *wiring.NO_DROPOUT)
         x, _ = layers.mlp_forward(x, p[f"decoder.{i}.mlp"], *wiring.NO_DROPOUT)
@@ -73,18 +74,18 @@ def shares_by_hand(c, ids):
 
 @pytest.mark.parametrize("layer", [None, 0, 1])
 @pytest.mark.parametrize("head", [None, 0, 1])
-def test_a_words_attention_is_the_mean_of_its_characters_as_they_were_written(layer, head):
+def test_a_words_attention_is_the_mean_over_the_positions_that_predict_its_characters(layer, head):
     c, ids = captioner(), ids_of("a bed .")
     shares = shares_by_hand(c, ids)
     shares = shares[slice(None) if layer is None else [layer]][:, slice(None) if head is None else [head]].mean((0, 1))
     found = attribution.attention(c, IMAGE, ids, layer, head)
     assert [look.word for look in found] == ["a", "bed", "."]
-    for look, places in zip(found, [[0], [2, 3, 4], [6]]):   # what stands at 3, "b", was written after reading 0 to 2
+    for look, places in zip(found, [[0], [2, 3, 4], [6]]):   # position 3, "b", is predicted from positions 0 to 2
         assert look.map.shape == (4, 4) and look.map.sum() == pytest.approx(1)
         np.testing.assert_allclose(look.map.reshape(-1), shares[places].mean(0), rtol=1e-12)
 
 
-def test_attention_is_the_same_whichever_engine_decodes():
+def test_attention_is_the_same_with_either_engine():
     c = captioner(np.float32)
     compile_engine("numba").result()
     fast = Captioner(CONFIG, TOKENIZER, c.parameters, NumbaEngine(CONFIG, c.parameters, 1))
@@ -93,16 +94,16 @@ def test_attention_is_the_same_whichever_engine_decodes():
 
 
 @pytest.mark.parametrize("chosen", [{"layer": 2}, {"layer": -1}, {"head": 2}, {"head": "0"}, {"layer": 0.5}])
-def test_a_layer_or_head_that_does_not_exist_is_refused(chosen):
+def test_a_layer_or_head_out_of_range_is_refused(chosen):
     with pytest.raises(ConfigError, match="There is no"):
         attribution.attention(captioner(), IMAGE, ids_of("a"), **chosen)
 
 
 @pytest.mark.parametrize("way", [attribution.attention, attribution.saliency])
 @pytest.mark.parametrize("ids, sentence", [
-    ("a bed", "by its ids"), ([1.0, 2.0], "by its ids"), ([[1, 2]], "by its ids"), ([1, -1, 2], "the ids"),
-    ([1, 99, 2], "the ids"), ([1] * 17, "the ids")])
-def test_a_caption_that_is_not_of_the_models_ids_is_refused(way, ids, sentence):
+    ("a bed", "caption's ids"), ([1.0, 2.0], "caption's ids"), ([[1, 2]], "caption's ids"), ([1, -1, 2], "ids"),
+    ([1, 99, 2], "ids"), ([1] * 17, "ids")])
+def test_a_caption_with_invalid_ids_is_refused(way, ids, sentence):
     with pytest.raises(DataError, match=f"(?i){sentence}"):
         way(captioner(), IMAGE, ids)
 
@@ -118,7 +119,7 @@ def test_an_image_may_be_a_file_of_any_size(way, tmp_path):
         way(captioner(), IMAGE / 255, ids_of("a bed"))
 
 
-def test_saliency_is_the_gradient_of_the_words_log_probability():
+def test_saliency_is_the_gradient_of_a_words_log_probability():
     c, ids = captioner(), ids_of("a bed .")
     found = attribution.saliency(c, IMAGE, ids)
     assert [look.word for look in found] == ["a", "bed", "."] and found[1].map.shape == (16, 16)
@@ -138,11 +139,11 @@ def test_saliency_is_the_gradient_of_the_words_log_probability():
         assert np.abs(numeric).sum() == pytest.approx(look.map[y, x], rel=1e-7)
 
 
-def test_an_empty_caption_has_nothing_to_look_at():
+def test_an_empty_caption_has_no_maps():
     assert attribution.attention(captioner(), IMAGE, ids_of("")) == []
     assert attribution.saliency(captioner(), IMAGE, ids_of("")) == []
 
 
-def test_a_caption_that_was_cut_still_has_its_words():
+def test_a_truncated_caption_still_has_its_words():
     ids = sequence(TOKENIZER.encode("abc def abc def abc"), CONFIG.max_length)
     assert [look.word for look in attribution.attention(captioner(), IMAGE, ids)] == ["abc", "def", "abc", "de"]

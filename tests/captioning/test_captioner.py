@@ -1,4 +1,4 @@
-"""A model in use: captions, losses, gradients."""
+"""The Captioner: captions, losses, gradients, refused inputs."""
 import io
 import warnings
 from dataclasses import replace
@@ -28,7 +28,7 @@ def captioner(seed=0, dtype=np.float32):
     return Captioner(CONFIG, TOKENIZER, initialise(CONFIG, seed, dtype=dtype))
 
 
-def test_captions_do_not_depend_on_the_company_they_are_decoded_in():
+def test_captions_do_not_depend_on_the_other_images_of_a_group():
     c = captioner(dtype=np.float64)
     assert c.captions(list(IMAGES)) == [c.caption(image) for image in IMAGES]
 
@@ -40,8 +40,8 @@ def test_the_loss_is_in_nats_per_token_and_padding_does_not_count():
     assert together == pytest.approx((2 * losses[0] + 8 * losses[1]) / 10)
 
 
-def test_the_initial_loss_is_what_its_logits_imply():
-    """Before training logits know nothing of the targets, so -log p of them averages to logsumexp minus the mean logit."""
+def test_the_initial_loss_follows_from_the_logits():
+    """Untrained logits are independent of the targets: the loss averages to logsumexp minus the mean logit."""
     config = ModelConfig(image_size=64, vocabulary=53)
     c = Captioner(config, CharTokenizer("".join(map(chr, range(97, 147)))), initialise(config, 0))
     images = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
@@ -78,9 +78,10 @@ def test_an_image_of_integers_has_no_gradient():
 
 
 @pytest.mark.parametrize("images, captions", [
-    (IMAGES[:2], ["abc"]), (IMAGES[:1], ["abc", "d"]), (IMAGES[:1], "abc"), (IMAGES[:1, :8], ["abc"]), (IMAGES[0], ["abc"]),
+    (IMAGES[:2], ["abc"]), (IMAGES[:1], ["abc", "d"]), (IMAGES[:1], "abc"), (IMAGES[:1, :8], ["abc"]),
+    (IMAGES[0], ["abc"]),
     (IMAGES[:0], [])])
-def test_images_and_captions_that_do_not_belong_together_are_refused(images, captions):
+def test_images_and_captions_that_do_not_match_are_refused(images, captions):
     with pytest.raises(DataError):
         captioner().loss(images, captions)
     with pytest.raises(DataError):
@@ -92,14 +93,14 @@ def test_images_and_captions_that_do_not_belong_together_are_refused(images, cap
     ([1, "a"], "Caption 0 .* is 1"),
     ([["abc"], ["d"]], "Caption 0 .* of type list"), ([b"abc", "d"], "Caption 0 .* is b'abc'"),
     (["a", float("nan")], "is nan")])
-def test_captions_that_are_no_strings_are_refused(captions, sentence):
+def test_captions_other_than_strings_are_refused(captions, sentence):
     for call in captioner().loss, captioner().loss_and_gradients:
         with pytest.raises(DataError, match=sentence):
             call(IMAGES[:2], captions)
 
 
 @pytest.mark.parametrize("captions", [("abc", "d"), np.array(["abc", "d"]), iter(["abc", "d"])])
-def test_captions_may_come_in_anything_that_has_an_order(captions):
+def test_captions_may_come_in_any_ordered_iterable(captions):
     assert captioner().loss(IMAGES[:2], captions) == captioner().loss(IMAGES[:2], ["abc", "d"])
 
 
@@ -113,20 +114,20 @@ def spoilt(value):
     (spoilt(np.nan), "from nan to nan"), (spoilt(np.inf), "to inf"), (spoilt(300), "to 300"), (spoilt(-2), "from -2"),
     (IMAGES[:1] / 127.5 - 1, "from -"), (spoilt(300).astype(np.int64), "to 300"),
     (spoilt(-1).astype(np.int8), "from -"),
-    (IMAGES[:1] > 99, "hold bool"), (IMAGES[:1].astype(str), "hold <U"), (IMAGES[:1].astype(object), "hold object"),
-    (["a.jpg"], "hold <U5"), ([IMAGES[0], IMAGES[0][:8]], "no array"), (None, "hold object")])
-def test_pixels_that_are_not_on_the_scale_of_0_to_255_are_refused(images, sentence):
+    (IMAGES[:1] > 99, "type bool"), (IMAGES[:1].astype(str), "type <U"), (IMAGES[:1].astype(object), "type object"),
+    (["a.jpg"], "type <U5"), ([IMAGES[0], IMAGES[0][:8]], "not form an array"), (None, "type object")])
+def test_pixels_outside_the_scale_of_0_to_255_are_refused(images, sentence):
     for call in captioner().loss, captioner().loss_and_gradients:
         with pytest.raises(DataError, match=sentence):
             call(images, ["abc"])
 
 
-def test_integers_of_other_types_are_taken_for_the_bytes_that_they_are():
+def test_integers_of_other_types_are_read_as_bytes():
     assert captioner().loss(IMAGES[:1].astype(np.int64), ["abc"]) == captioner().loss(IMAGES[:1], ["abc"])
     assert "image" not in captioner().loss_and_gradients(list(IMAGES[:1].astype(np.int64)), ["abc"])[1]
 
 
-def test_images_whose_white_seems_to_be_1_are_warned_of_where_they_are_given():
+def test_images_on_the_scale_of_0_to_1_cause_a_warning_at_the_callers_line():
     with pytest.warns(UserWarning, match="nearly black.*multiply them by 255") as caught:
         captioner().loss(IMAGES[:1] / 255, ["abc"])
     assert caught[0].filename == __file__
@@ -145,21 +146,21 @@ PICTURE = Image.fromarray(IMAGES[0])
     (io.BytesIO(), "BytesIO"),
     (None, "None"), (7, "7"), ({"a.jpg": "a"}, "type dict"), ({"a.jpg", "b.jpg"}, "type set"),
     ("x" * 10_000, "xxx...")])
-def test_one_image_where_several_are_taken_is_refused_with_the_way_out(one, shown):
+def test_one_image_instead_of_several_is_refused_with_a_remedy(one, shown):
     c = captioner()
     for call in c.captions, c.sentences:
-        with pytest.raises(DataError, match=rf"take a list of images, and were given .*{shown}.*caption\(\)") as caught:
+        with pytest.raises(DataError, match=rf"take a list of images.*{shown}.*caption\(\)") as caught:
             call(one)
         assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("several", [["a.jpg"], ("a.jpg",), {"a.jpg"}, iter([PICTURE]), IMAGES, None, 7, []])
-def test_several_images_where_one_is_taken_are_refused_with_the_way_out(several):
-    with pytest.raises(DataError, match=r"caption\(\) takes one image.*Give several images to captions\(\)"):
+def test_several_images_instead_of_one_are_refused_with_a_remedy(several):
+    with pytest.raises(DataError, match=r"caption\(\) takes one image.*several images to captions\(\)"):
         captioner().caption(several)
 
 
-def test_several_images_may_come_in_anything_that_has_an_order(tmp_path):
+def test_several_images_may_come_in_any_ordered_iterable(tmp_path):
     c, many = captioner(), list(IMAGES) * (GROUP // 4)
     file = tmp_path / "a.png"
     PICTURE.save(file)
@@ -172,12 +173,12 @@ def test_several_images_may_come_in_anything_that_has_an_order(tmp_path):
 
 
 @pytest.mark.parametrize("inside", [["a.jpg"], None, 3.5, b"a.jpg"])
-def test_what_is_no_image_among_several_is_refused(inside):
+def test_an_item_that_is_no_image_is_refused(inside):
     with pytest.raises(DataError, match="An image must be a path.* is of type"):
         captioner().captions([IMAGES[0], inside])
 
 
-def test_a_decoding_by_its_name_is_refused():
+def test_a_decoding_given_by_name_is_refused():
     with pytest.raises(ConfigError, match="decode is 'beam'; it must be a function"):
         captioner().captions(IMAGES, "beam")
 

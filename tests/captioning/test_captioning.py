@@ -1,4 +1,4 @@
-"""Captions for files: which files, and what is told of each."""
+"""Captions of image files: finding the images, printing captions and errors, drawing pictures."""
 import io
 import json
 import sys
@@ -15,6 +15,7 @@ from npcaption.errors import DataError
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
 from tests.configs import SMALL
+from tests.helpers.messages import assert_says
 
 TOKENIZER = CharTokenizer("abcdef ")
 CONFIG = replace(SMALL, decoder_blocks=1, vocabulary=TOKENIZER.size)
@@ -29,7 +30,7 @@ def folder(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image either")
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.png").mkdir()
-    (tmp_path / "._a.jpg").write_bytes(b"what macOS lays beside a.jpg")
+    (tmp_path / "._a.jpg").write_bytes(b"metadata that macOS stores beside a.jpg")
     (tmp_path / "paper.pdf").write_bytes(b"%PDF")
     return tmp_path
 
@@ -47,15 +48,16 @@ def test_a_folder_means_the_images_in_it_in_the_order_of_their_names(folder):
     assert names(files.find_images([str(folder)])) == ["a.jpg", "b.png", "broken.png", "c.JPEG"]
 
 
-def test_a_pattern_means_what_it_matches_unless_a_file_has_its_name(folder):
-    assert names(files.find_images([str(folder / "*.png"), str(folder / "a.jpg")])) == ["b.png", "broken.png", "folder.png", "a.jpg"]
+def test_a_pattern_means_its_matches_unless_a_file_has_its_name(folder):
+    found = files.find_images([str(folder / "*.png"), str(folder / "a.jpg")])
+    assert names(found) == ["b.png", "broken.png", "folder.png", "a.jpg"]
     (folder / "deeper").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "deeper" / "dog[1].png")
     assert names(files.find_images([str(folder / "**" / "dog*.png")])) == ["dog[1].png"]
     assert names(files.find_images([str(folder / "deeper" / "dog[1].png")])) == ["dog[1].png"]
 
 
-def test_names_are_as_they_were_given(folder, monkeypatch):
+def test_names_keep_their_given_form(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     for given in (f"./{folder.name}", f"{folder.name}/", f"../{folder.parent.name}/{folder.name}"):
         assert files.find_images([given])[0] == f"{given.rstrip('/')}/a.jpg"
@@ -68,19 +70,19 @@ def test_an_image_without_a_suffix_is_found_by_its_first_bytes(folder):
     assert names(files.find_images([str(folder)])) == ["b.png", "broken.png", "c.JPEG", "download"]
 
 
-def test_images_that_cannot_be_read_here_and_folders_are_told(folder, capsys):
+def test_a_note_names_skipped_files_and_folders(folder, capsys):
     for name in ("1.HEIC", "2.heic", "3.CR2", "4.svg", ".hidden.heic"):
         (folder / name).write_bytes(b"")
     files.find_images([str(folder)])
-    assert capsys.readouterr().err.splitlines() == [
-        f"Skipped 5 files of {folder} that cannot be read here (.cr2, .heic, .pdf, .svg): convert them to JPEG.",
-        f"Skipped 2 folders in {folder} (empty, folder.png): name them, or a pattern such as '{folder}/**/*.jpg'."]
+    unreadable, folders = capsys.readouterr().err.splitlines()
+    assert_says(unreadable, "Skipped 5 unreadable files", folder, "(.cr2, .heic, .pdf, .svg)", "JPEG")
+    assert_says(folders, "Skipped 2 folders", folder, "(empty, folder.png)", f"'{folder}/**/*.jpg'")
 
 
-@pytest.mark.parametrize("name, said", [("empty", "folder without images. Name"), ("*.gif", "matches no file"),
-                                        ("phone", "without images. Skipped 2 files of .*heic"),
-                                        ("albums", "without images. Skipped 1 folder in .*2024.: name them, or a")])
-def test_what_holds_no_image_is_refused_and_why_is_told(folder, name, said, capsys):
+@pytest.mark.parametrize("name, said", [("empty", "folder without images. .*patterns"), ("*.gif", "matches no file"),
+                                        ("phone", "without images. Skipped 2 unreadable files.*heic"),
+                                        ("albums", "without images. Skipped 1 folder in .*2024.*jpg")])
+def test_a_name_without_images_is_refused_with_the_reason(folder, name, said, capsys):
     (folder / "albums" / "2024").mkdir(parents=True)
     (folder / "phone").mkdir()
     for file in ("1.HEIC", "2.heic"):
@@ -90,7 +92,7 @@ def test_what_holds_no_image_is_refused_and_why_is_told(folder, name, said, caps
     assert capsys.readouterr().err == ""
 
 
-def test_every_image_is_captioned_in_order_across_groups_and_a_bad_one_costs_only_its_own(folder, captioner, monkeypatch):
+def test_images_are_captioned_in_order_and_a_damaged_one_costs_only_its_own(folder, captioner, monkeypatch):
     monkeypatch.setattr(files, "GROUP", 2)
     paths = [str(folder / name) for name in ("b.png", "broken.png", "a.jpg", "absent.png", "c.JPEG")]
     found = list(files.captioned(captioner, paths, decoding.greedy))
@@ -105,20 +107,20 @@ def test_every_image_is_captioned_in_order_across_groups_and_a_bad_one_costs_onl
 def test_a_caption_is_a_line_several_have_their_scores_and_json_has_everything(folder, captioner, capsys):
     path = str(folder / "a.jpg")
     [(_, _, sentences)] = files.captioned(captioner, [path], partial(decoding.beam, width=3))
-    files.tell(path, sentences, 1, False)
+    files.print_captions(path, sentences, 1, False)
     assert capsys.readouterr().out == f"{path}: {sentences[0].text}\n"
-    files.tell(path, sentences, 3, False)
+    files.print_captions(path, sentences, 3, False)
     assert capsys.readouterr().out.splitlines() == [f"{path}: {s.text}  ({s.hypothesis.score:.3f})" for s in sentences]
-    files.tell(path, sentences, 2, True)
+    files.print_captions(path, sentences, 2, True)
     told = json.loads(capsys.readouterr().out)
     assert told["image"] == path and [c["caption"] for c in told["captions"]] == [s.text for s in sentences[:2]]
     assert told["captions"][0]["log_probability"] == pytest.approx(sentences[0].hypothesis.log_probability, abs=1e-4)
 
 
-def test_why_an_image_has_no_caption_goes_to_stderr_and_into_the_json(capsys):
-    files.tell("dog.png", DataError("It barked."), 1, False)
+def test_the_error_of_an_image_goes_to_stderr_and_into_the_json(capsys):
+    files.print_captions("dog.png", DataError("It barked."), 1, False)
     assert capsys.readouterr() == ("", "It barked.\n")
-    files.tell("dog.png", DataError("It barked."), 1, True)
+    files.print_captions("dog.png", DataError("It barked."), 1, True)
     assert json.loads(capsys.readouterr().out) == {"image": "dog.png", "error": "It barked."}
 
 
@@ -128,7 +130,7 @@ def test_json_is_valid_and_names_come_back_in_every_encoding(encoding, name, mon
     file = io.BytesIO()
     stream = io.TextIOWrapper(file, encoding, "strict") if encoding else io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
-    files.tell(name, DataError(f"{name} barked."), 1, True)
+    files.print_captions(name, DataError(f"{name} barked."), 1, True)
     text = file.getvalue().decode(encoding) if encoding else stream.getvalue()
     assert json.loads(text) == {"image": name, "error": f"{name} barked."}
     assert text.endswith("}\n") and text[:-1].isprintable()
@@ -139,14 +141,14 @@ def test_a_name_with_line_ends_and_escape_codes_is_one_harmless_line(folder, cap
     name = str(folder / "a\x1b[31m\nb.jpg")
     (folder / "a.jpg").rename(name)
     [(_, _, sentences)] = files.captioned(captioner, [name], decoding.greedy)
-    files.tell(name, sentences, 1, False)
-    files.tell(name, DataError(f"{name} barked."), 1, False)
+    files.print_captions(name, sentences, 1, False)
+    files.print_captions(name, DataError(f"{name} barked."), 1, False)
     shown = str(folder / r"a\x1b[31m\nb.jpg")
     assert capsys.readouterr() == (f"{shown}: {sentences[0].text}\n", f"{shown} barked.\n")
 
 
 @pytest.mark.parametrize("kind, chosen", [("attention", {"layer": None, "head": 1}), ("saliency", {})])
-def test_a_picture_shows_every_word_with_what_it_comes_from(kind, chosen, folder, captioner, monkeypatch):
+def test_a_picture_shows_every_word_with_its_map(kind, chosen, folder, captioner, monkeypatch):
     path, shown = str(folder / "a.jpg"), []
     monkeypatch.setattr(files.pictures, "sheet", lambda photo, title, panels: shown.append((photo.size, title, panels))
                         or Image.new("RGB", (9, 9)))
@@ -161,7 +163,7 @@ def test_a_picture_shows_every_word_with_what_it_comes_from(kind, chosen, folder
         np.testing.assert_array_equal(panel.map, look.map)
 
 
-def test_many_images_show_how_far_they_are(folder, captioner, monkeypatch):
+def test_many_images_show_progress(folder, captioner, monkeypatch):
     watched = []
     monkeypatch.setattr(files, "progress", lambda paths, *told: watched.append(told) or paths)
     list(files.captioned(captioner, [str(folder / "a.jpg")] * files.GROUP, decoding.greedy))
@@ -171,33 +173,33 @@ def test_many_images_show_how_far_they_are(folder, captioner, monkeypatch):
 
 
 @pytest.mark.parametrize("outs, paths, said", [
-    (["nowhere/x.png"], ["a.jpg"], "There is no folder"), (["x.docx"], ["a.jpg"], "kind of picture"),
-    (["a.jpg"], ["a.jpg"], "a.jpg would be written over"), (["x.png", "x.png"], ["a.jpg"], "x.png would be written over"),
-    (["empty"], ["a.jpg"], "is a folder"), (["b.png"], ["b-1.png", "b-2.png"], "b-1.png would be written over")])
-def test_pictures_that_would_fail_or_destroy_something_are_refused_before_any_work(outs, paths, said, folder):
+    (["nowhere/x.png"], ["a.jpg"], "nowhere"), (["x.docx"], ["a.jpg"], "x.docx .*suffix"),
+    (["a.jpg"], ["a.jpg"], "a.jpg would be overwritten"), (["x.png", "x.png"], ["a.jpg"], "x.png would be overwritten"),
+    (["empty"], ["a.jpg"], "is a folder"), (["b.png"], ["b-1.png", "b-2.png"], "b-1.png would be overwritten")])
+def test_pictures_that_would_fail_or_overwrite_a_file_are_refused_before_any_work(outs, paths, said, folder):
     with pytest.raises(DataError, match=said):
         files.check_pictures([str(folder / out) for out in outs], [str(folder / path) for path in paths])
     files.check_pictures([str(folder / "x.png"), str(folder / "y.webp")], [str(folder / "a.jpg")] * 3)
 
 
-def test_numbered_pictures_are_drawn_over_earlier_ones_of_ours_and_over_nothing_else(folder):
+def test_numbered_pictures_overwrite_earlier_pictures_of_npcaption_and_nothing_else(folder):
     paths = [str(folder / "a.jpg"), str(folder / "b.png")]
     for suffix in (".png", ".jpg", ".webp"):
         files.pictures.save(Image.new("RGB", (8, 8)), folder / f"look-1{suffix}")
         files.check_pictures([str(folder / f"look{suffix}")], paths)
         Image.new("RGB", (8, 8)).save(folder / f"look-2{suffix}")
-        with pytest.raises(DataError, match=f"look-2{suffix} exists and would be written over"):
+        with pytest.raises(DataError, match=f"look-2{suffix} exists and would be overwritten"):
             files.check_pictures([str(folder / f"look{suffix}")], paths)
-    files.check_pictures([str(folder / "b.jpg")], paths[:1])  # of one image it is named, and meant
+    files.check_pictures([str(folder / "b.jpg")], paths[:1])  # for one image the name was typed
 
 
-def test_a_picture_is_not_drawn_over_an_image_by_another_name_or_the_checkpoint(folder):
+def test_a_picture_overwrites_neither_an_image_by_another_name_nor_the_checkpoint(folder):
     (folder / "link.png").symlink_to("b.png")
     (folder / "hard.png").hardlink_to(folder / "b.png")
     for name in ("link.png", "hard.png"):
-        with pytest.raises(DataError, match="would be written over"):
+        with pytest.raises(DataError, match="would be overwritten"):
             files.check_pictures([str(folder / name)], [str(folder / "b.png")])
-    with pytest.raises(DataError, match="would be written over"):
+    with pytest.raises(DataError, match="would be overwritten"):
         files.check_pictures([str(folder / "b.png")], [str(folder / "a.jpg")], [str(folder / "b.png")])
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: losses, scores, floors, what is not defined, and the command."""
+"""Evaluation: losses, scores, baselines, undefined values, and the printed tables."""
 import io
 import json
 from functools import partial
@@ -18,7 +18,8 @@ from npcaption.model.parameters import initialise
 from npcaption.tokenizers import BytePairTokenizer, CharTokenizer, sequence
 
 TRAIN = ["a red dog runs", "the red dog sits", "a blue cat runs", "a man and a dog", "two men sit", "a red dog runs"]
-TEXTS = [("a red dog runs fast", "the dog runs"), ("a blue cat", "the cat sits", "a cat in the sun"), ("two men", "men sit")]
+TEXTS = [("a red dog runs fast", "the dog runs"), ("a blue cat", "the cat sits", "a cat in the sun"),
+         ("two men", "men sit")]
 
 
 def random_captioner(texts):
@@ -27,7 +28,7 @@ def random_captioner(texts):
     return Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64))
 
 
-def test_the_validation_loss_counts_every_token_of_every_caption_alike():
+def test_the_validation_loss_weights_all_tokens_of_all_captions_equally():
     texts = [("a", "ab ab ab"), ("b", "abba", "aa"), ("bb",)]
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     c = random_captioner(texts)
@@ -38,7 +39,7 @@ def test_the_validation_loss_counts_every_token_of_every_caption_alike():
     assert found.bits_per_character == pytest.approx(mean / np.log(2), rel=1e-12)
 
 
-def test_the_shuffled_loss_puts_every_caption_beside_another_image():
+def test_the_shuffled_loss_pairs_every_caption_with_another_image():
     images = np.zeros((2, 16, 16, 3), np.uint8)
     images[1] = 255
     texts = [("abab",), ("bb",)]
@@ -50,10 +51,11 @@ def test_the_shuffled_loss_puts_every_caption_beside_another_image():
     assert np.isnan(alone.shuffled)
 
 
-@pytest.mark.parametrize("tokenizer", [CharTokenizer.build(["abcdef"]), BytePairTokenizer([(b"a", b"b"), (b"ab", b"c")])],
+@pytest.mark.parametrize("tokenizer", [CharTokenizer.build(["abcdef"]),
+                                       BytePairTokenizer([(b"a", b"b"), (b"ab", b"c")])],
                          ids=["characters", "byte pairs"])
-def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_cut_counts_whole(tokenizer, monkeypatch):
-    monkeypatch.setattr(losses, "CUT", 7)                  # five characters and, where there is one, the end
+def test_by_the_posts_protocol_truncated_text_is_free_and_a_token_across_the_cut_counts_whole(tokenizer, monkeypatch):
+    monkeypatch.setattr(losses, "CUT", 7)                    # five characters, and the end if there is one
     texts = [("abc", "abcde"), ("fedabc",)]                  # three tokens or six of the last one, both across the cut
     config = ModelConfig(image_size=16, channels=8, heads=2, hidden=8, max_length=12, vocabulary=tokenizer.size)
     c, split = Captioner(config, tokenizer, initialise(config, 0, dtype=np.float64)), split_of(texts)
@@ -66,8 +68,8 @@ def test_by_the_posts_protocol_what_is_cut_costs_nothing_and_a_token_across_the_
     assert beside == pytest.approx(nats / (4 + 6 + 6), rel=1e-12) and shuffled != beside
 
 
-def test_by_the_posts_protocol_what_is_not_cut_has_the_loss_that_it_has(monkeypatch):
-    monkeypatch.setattr(losses, "CUT", 10)                 # room for eight characters, as the captioner has
+def test_by_the_posts_protocol_short_captions_have_their_usual_loss(monkeypatch):
+    monkeypatch.setattr(losses, "CUT", 10)                   # eight characters fit, as in the captioner
     texts = [("abba aba", "abab ab"), ("a", "bb")]
     c, split = random_captioner(texts), split_of(texts)
     beside, shuffled = losses.losses_cut(c, split)
@@ -89,16 +91,18 @@ def rows(result, part):
     return {row["name"]: row for row in result[part]}
 
 
-def test_the_scores_are_those_of_the_captions_that_are_listed():
+def test_the_scores_belong_to_the_listed_captions():
     c, result = evaluated(TEXTS)
     references = [[metrics.tokenize(text) for text in texts] for texts in TEXTS]
-    for key, name, decode in [("greedy", "greedy", decoding.greedy), ("beam", "beam 2", partial(decoding.beam, width=2))]:
+    for key, name, decode in [("greedy", "greedy", decoding.greedy),
+                              ("beam", "beam 2", partial(decoding.beam, width=2))]:
         captions = [row[key]["caption"] for row in result["captions"]]
         assert captions == c.captions(list(split_of(TEXTS).images), decode)
         candidates, row = [metrics.tokenize(text) for text in captions], rows(result, "scores")[name]
         assert row["bleu"] == pytest.approx(metrics.bleu(candidates, references).corpus)
         assert row["cider_d"] == pytest.approx(metrics.cider_d(candidates, references).corpus)
-        assert row["distinct"] == len(set(map(tuple, candidates))) and row["words"] == np.mean([len(t) for t in candidates])
+        assert row["distinct"] == len(set(map(tuple, candidates)))
+        assert row["words"] == np.mean([len(t) for t in candidates])
         for metric, images in [("rouge_l", metrics.rouge_l(candidates, references).images),
                                ("bleu_4", metrics.bleu(candidates, references).images[:, 3]),
                                ("cider_d", metrics.cider_d(candidates, references).images)]:
@@ -106,59 +110,63 @@ def test_the_scores_are_those_of_the_captions_that_are_listed():
     assert [row["image"] for row in result["captions"]] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
-def test_the_model_stands_beside_floors_and_a_ceiling():
+def test_the_tables_contain_baselines_and_the_human_score():
     _, result = evaluated(TEXTS)
     assert len(result["scores"]) == 6
     scores = rows(result, "scores")
     constant = scores["best constant by CIDEr-D, image-blind"]
     assert constant["caption"] in TRAIN and constant["distinct"] == 1
     assert constant["cider_d"] >= scores["best constant by BLEU-4, image-blind"]["cider_d"]
-    assert scores["a person, against the others"]["rouge_l"] > scores["a random training caption, image-blind"]["rouge_l"]
+    human, drawn = scores["a person, against the others"], scores["a random training caption, image-blind"]
+    assert human["rouge_l"] > drawn["rouge_l"]
     model, beside, _, _, blind = result["losses"]
     assert model["perplexity"] == pytest.approx(np.exp(model["nats_per_token"]))
     assert beside["bits_per_character"] / model["bits_per_character"] == pytest.approx(
         beside["nats_per_token"] / model["nats_per_token"])
     cut = [[text[:8] for text in texts] for texts in (TRAIN, [text for texts in TEXTS for text in texts])]
     nats = baselines.ngram_nats(*cut) / sum(len(text) + 1 for text in cut[1])
-    assert blind["nats_per_token"] == pytest.approx(nats) and blind["bits_per_character"] == pytest.approx(nats / np.log(2))
+    assert blind["nats_per_token"] == pytest.approx(nats)
+    assert blind["bits_per_character"] == pytest.approx(nats / np.log(2))
 
 
-def test_without_a_beam_there_are_greedy_captions_alone():
+def test_without_a_beam_there_are_only_greedy_captions():
     _, result = evaluated(TEXTS, beam=0)
     assert "greedy" in rows(result, "scores") and len(result["scores"]) == 5
     assert all(row["beam"] is None for row in result["captions"])
 
 
-def test_the_beam_ranks_by_the_length_penalty_and_its_row_says_so():
+def test_the_beam_ranks_by_the_length_penalty_and_its_row_names_it():
     c, result = evaluated(TEXTS, beam=12, length_penalty=0.0)
     images = list(split_of(TEXTS).images)
     captions = [row["beam"]["caption"] for row in result["captions"]]
-    assert captions == c.captions(images, partial(decoding.beam, width=12, length_penalty=0.0))
+    decode = partial(decoding.beam, width=12, length_penalty=0.0)
+    assert captions == c.captions(images, decode)
     assert captions != c.captions(images, partial(decoding.beam, width=12))
     assert result["scores"][1]["name"] == "beam 12, length penalty 0"
-    for row, [best, *_] in zip(result["captions"], c.sentences(images, partial(decoding.beam, width=12, length_penalty=0.0))):
+    for row, [best, *_] in zip(result["captions"], c.sentences(images, decode)):
         assert row["beam"]["tokens"] == len(best.hypothesis.ids) - 1 == len(best.text) + 1
         assert row["beam"]["score"] == pytest.approx(best.hypothesis.log_probability / row["beam"]["tokens"])
 
 
-def test_what_is_not_defined_for_one_image_is_none_and_said_not_zero():
+def test_undefined_values_of_a_single_image_are_none_with_a_note_and_not_zero():
     _, result = evaluated(TEXTS[:1])
-    assert rows(result, "scores")["greedy"]["cider_d"] is None and rows(result, "scores")["greedy"]["rouge_l"] is not None
+    greedy = rows(result, "scores")["greedy"]
+    assert greedy["cider_d"] is None and greedy["rouge_l"] is not None
     assert "best constant by CIDEr-D, image-blind" not in rows(result, "scores")
     assert result["losses"][1]["nats_per_token"] is None
     assert result["captions"][0]["greedy"]["cider_d"] is None
-    assert "not defined for a single image" in result["notes"][0]
+    assert "undefined for one" in result["notes"][0]
     json.dumps(result, allow_nan=False)
 
 
-def test_without_a_second_caption_there_is_no_human_ceiling_and_that_is_said():
+def test_without_second_captions_a_note_says_that_there_is_no_human_score():
     _, result = evaluated([texts[:1] for texts in TEXTS])
     assert "a person, against the others" not in rows(result, "scores")
-    assert any("no human ceiling" in note for note in result["notes"])
-    assert any("leaves them out" in note for note in evaluated([TEXTS[0], TEXTS[1][:1], TEXTS[2]])[1]["notes"])
+    assert any("no human score" in note for note in result["notes"])
+    assert any("skips them" in note for note in evaluated([TEXTS[0], TEXTS[1][:1], TEXTS[2]])[1]["notes"])
 
 
-def test_what_is_printed_shows_every_row_and_a_dash_for_what_is_not_defined():
+def test_the_printed_tables_have_every_row_and_a_dash_for_undefined_values():
     for texts in (TEXTS, TEXTS[:1]):
         _, result = evaluated(texts)
         result |= {"checkpoint": "best.npz", "data": "photos", "split": "val", "images": len(texts), "references": 9}
@@ -168,7 +176,7 @@ def test_what_is_printed_shows_every_row_and_a_dash_for_what_is_not_defined():
     assert "  -  " in printed and "nan" not in printed and "None" not in printed
 
 
-def test_a_thumbnail_is_made_of_every_image_from_its_file_or_from_what_the_model_sees(tmp_path):
+def test_every_image_has_a_thumbnail_from_its_file_or_from_the_models_input(tmp_path):
     split = split_of(TEXTS[:2])
     Image.new("RGB", (600, 300), "red").save(tmp_path / "wide.png")
     small = list(gallery.photographs(split))
@@ -176,7 +184,7 @@ def test_a_thumbnail_is_made_of_every_image_from_its_file_or_from_what_the_model
     assert [Image.open(io.BytesIO(jpeg)).size for jpeg in small + large] == [(16, 16)] * 2 + [(224, 112)] * 2
 
 
-def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
+def test_every_word_of_the_shown_caption_has_a_map():
     c, result = evaluated(TEXTS)
     split = split_of(TEXTS)
     for image, row, look in zip(split.images, result["captions"], gallery.looks(c, split, result["captions"])):
@@ -188,10 +196,11 @@ def test_the_words_that_are_shown_are_the_captions_each_with_a_map():
             np.testing.assert_allclose(map, right.map)
 
 
-def test_without_training_captions_there_are_no_floors_and_that_is_said():
+def test_without_training_captions_a_note_says_that_there_are_no_baselines():
     result = evaluate.evaluate(random_captioner(TEXTS), split_of(TEXTS), [], 0)
     assert [row["name"] for row in result["scores"]] == ["greedy", "a person, against the others"]
-    assert result["losses"][-1]["bits_per_character"] is None and any("no floors" in note for note in result["notes"])
+    assert result["losses"][-1]["bits_per_character"] is None
+    assert any("no baselines" in note for note in result["notes"])
 
 
 def test_the_beam_is_compared_with_greedy_by_log_probability_per_token():

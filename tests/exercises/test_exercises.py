@@ -1,4 +1,4 @@
-"""The exercises' own check: each fails unwritten, passes with the textbook's body, and fails with any wrong one."""
+"""The checks of the exercises: a stub fails, the textbook's body passes, every wrong body fails; and the command."""
 import ast
 import importlib
 import os
@@ -46,7 +46,7 @@ def test_every_backward_of_the_textbook_is_an_exercise_but_those_of_distillation
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stub_is_not_written_yet_and_holds_nothing_of_the_solution(name):
+def test_a_stub_is_not_written_yet_and_contains_no_part_of_the_solution(name):
     exercise, source = EXERCISES[name], stub(EXERCISES[name])
     assert examine(exercise, names_of(source)).state == "unwritten"
     text = exercise.path.read_text()
@@ -100,17 +100,20 @@ def test_a_few_mutants_are_wrong(name):
     ("rewards - rewards.mean()", "each image has its own"),
     ("rewards.mean(1, keepdims=True) - rewards", "wrong sign"),
     ("rewards - rewards.max(1, keepdims=True)", "The best sample stands in the place"),
-    ("(rewards - rewards.mean(1, keepdims=True)) / rewards.std(1, keepdims=True)", "divided by the rewards' standard deviation"),
+    ("(rewards - rewards.mean(1, keepdims=True)) / rewards.std(1, keepdims=True)",
+     "divided by the rewards' standard deviation"),
     ("rewards - (rewards.sum(1, keepdims=True) - rewards)", "is 4 times too large"),
-    ("rewards - rewards.mean(1)", "it raises ValueError"), ("rewards.mean(1)", "its shape is (3,), it must be (3, 5)"),
-    ("(rewards - rewards.mean(1, keepdims=True)).tolist()", "it returns a list"), ("0 * rewards", "It is zero everywhere"),
+    ("rewards - rewards.mean(1)", "it raises ValueError"), ("rewards.mean(1)", "its shape is (3,); it must be (3, 5)"),
+    ("(rewards - rewards.mean(1, keepdims=True)).tolist()", "it returns a list"),
+    ("0 * rewards", "It is zero everywhere"),
     ("np.log(-rewards)", "the advantages are wrong"), ("np.subtract(rewards, 1, out=rewards)", "it writes to rewards")])
-def test_a_wrong_advantage_is_told_what_it_is(body, said):
-    verdict = examine(EXERCISES["advantages"], {"advantages": lambda rewards: eval(body, {"np": np, "rewards": rewards})})
+def test_a_wrong_advantage_is_diagnosed(body, said):
+    offered = {"advantages": lambda rewards: eval(body, {"np": np, "rewards": rewards})}
+    verdict = examine(EXERCISES["advantages"], offered)
     assert verdict.state == "wrong" and said in "\n".join(verdict.lines)
 
 
-def test_there_are_three_hints_each_and_none_holds_a_line_of_the_answer():
+def test_each_exercise_has_three_hints_and_none_contains_a_line_of_the_answer():
     assert set(HINTS) == set(EXERCISES)
     for name, hints in HINTS.items():
         source = EXERCISES[name].path.read_text()
@@ -139,7 +142,7 @@ def test_the_terms_of_a_formula_add_up_to_the_textbooks_gradient(layer):
 
 
 @pytest.mark.parametrize("layer", list(FORMULAS))
-def test_every_false_friend_is_a_wrong_gradient_and_named_by_its_own_sentence(layer):
+def test_every_typical_mistake_is_a_wrong_gradient_and_diagnosed_by_its_own_sentence(layer):
     case = cases.random(layer)
     out, _ = getattr(layers, f"{layer}_forward")(**case.arguments)
     dout = np.random.default_rng(3).standard_normal(np.shape(out)) if np.ndim(out) else np.float64(0.7)
@@ -156,11 +159,11 @@ def test_every_false_friend_is_a_wrong_gradient_and_named_by_its_own_sentence(la
         for name, dx in wrong.items():
             if np.isfinite(dx).all():
                 said = causes(dx, known[name])
-                without = causes(dx, known[name]._replace(variants=dict))  # the terms may have said it before
+                without = causes(dx, known[name]._replace(variants=dict))  # the terms may already name it
                 assert said and (sentence in said or said == without), (change, said)
 
 
-def test_every_change_has_words_and_all_words_are_told(tmp_path):
+def test_every_change_has_a_sentence_and_every_sentence_a_change(tmp_path):
     source = (PACKAGE / "exercises" / "terms.py").read_text()
     for layer, words in WORDS.items():
         assert all(re.search(rf"\b{change}=|\"{change}\"", source) for change in words), layer
@@ -193,24 +196,24 @@ def test_a_file_is_started_once_and_never_overwritten(tmp_path, monkeypatch, cap
     assert (tmp_path / "other" / "gelu.py").exists()
 
 
-def test_a_right_file_is_told_so_and_the_textbooks_version_shown(tmp_path):
+def test_a_right_file_passes_and_the_textbooks_version_is_shown(tmp_path):
     write(tmp_path, "layernorm", solved("layernorm"))
     found = run("check", "layernorm", folder=tmp_path)
     assert found.returncode == 0 and found.stdout.startswith("layernorm_backward: right.")
     assert "dxhat.mean(-1, keepdims=True)" in found.stdout and "layers/layernorm.py" in found.stdout
 
 
-def test_a_wrong_file_is_told_the_worst_entry_and_the_cause(tmp_path):
+def test_the_report_on_a_wrong_file_names_the_worst_entry_and_the_cause(tmp_path):
     source = solved("layernorm").replace("dx = rstd * (dxhat - dxhat.mean(-1, keepdims=True)", "dx = rstd * (dxhat")
     write(tmp_path, "layernorm", source)
     found = run("check", "layernorm", folder=tmp_path)
     assert found.returncode == 1
-    assert "The term of the row's mean is missing: x_i moves the mean of its row." in found.stdout
+    assert "The term of the row's mean is missing: x_i changes the mean of its row." in found.stdout
     assert re.search(r"worst, dx\[\d, \d, \d\]: yours [+-][\d.]+, numerical [+-][\d.]+", found.stdout)
     assert "keepdims" not in found.stdout                    # the reason, never the line
 
 
-def test_a_loop_over_the_batch_is_told_after_success(tmp_path):
+def test_a_loop_over_the_batch_is_reported_after_success(tmp_path):
     slow = """def gelu_backward(dout, cache):
     x, cdf = cache
     dx = np.empty_like(x)
@@ -223,16 +226,16 @@ def test_a_loop_over_the_batch_is_told_after_success(tmp_path):
     assert re.search(r"gelu_backward takes \d+ times as long .*: there is a loop over the batch", found.stdout)
 
 
-def test_the_table_is_made_of_the_files(tmp_path):
+def test_the_table_is_computed_from_the_files(tmp_path):
     write(tmp_path, "linear", solved("linear"))
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
     rows = {row[3:].split()[0]: row[0] for row in run(folder=tmp_path).stdout.splitlines() if row[3:].split()}
     assert rows["linear"] == "✓" and rows["gelu"] == "·" and rows["attention"] == " "
 
 
-def test_checking_without_a_name_checks_all_that_are_begun(tmp_path):
+def test_checking_without_a_name_checks_all_started_exercises(tmp_path):
     found = run("check", folder=tmp_path)
-    assert found.returncode == 2 and "No exercise is begun in mine" in found.stderr
+    assert found.returncode == 2 and "no started exercise in mine" in found.stderr
     write(tmp_path, "linear", solved("linear"))
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
     found = run("check", folder=tmp_path)
@@ -242,7 +245,7 @@ def test_checking_without_a_name_checks_all_that_are_begun(tmp_path):
 
 @pytest.mark.parametrize("words, said", [
     (["chekc"], "did you mean check"), (["check", "layernrom"], "did you mean layernorm"),
-    (["check", "gelu"], "There is no mine"), (["hint", "gelu", "4"], "hints 1, 2 and 3"),
+    (["check", "gelu"], "There is no mine"), (["hint", "gelu", "4"], "Choose 1, 2 or 3"),
     (["hunt", "--line", "3"], "Pass its --seed"), (["hunt", "--layer", "gleu"], "did you mean gelu"),
     (["train"], "nothing to train with"), (["start", "gelu", "--dri", "x"], "did you mean --dir")])
 def test_bad_input_is_one_sentence(words, said, tmp_path):
@@ -254,7 +257,8 @@ def test_watching_checks_again_when_the_file_is_saved(tmp_path):
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
     words = [sys.executable, "-u", "-m", "npcaption.exercises", "check", "gelu", "--watch"]
     heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
-    process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **heeds)
+    process = subprocess.Popen(words, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               **heeds)
     too_long = threading.Timer(60, process.kill)             # then its output ends
     too_long.start()
     try:
@@ -274,7 +278,7 @@ def test_hints_come_one_at_a_time(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_hunts_line_is_found_and_its_repair_is_right(tmp_path):
+def test_the_line_of_a_hunt_is_found_and_its_fix_is_right(tmp_path):
     puzzle = hunt.Puzzle("layernorm", 3)
     assert judge(puzzle.mutant) == "wrong" and len(puzzle.wrong) >= 1
     assert hunt.Puzzle("layernorm", 3).lines == puzzle.lines
@@ -301,7 +305,7 @@ def test_every_layer_has_a_hunt_whose_file_can_be_checked(path):
     assert puzzle.mutant.function in {node.name for node in backwards(path)}
 
 
-def test_training_takes_the_functions_that_are_right_everywhere_and_puts_the_textbooks_back(tmp_path):
+def test_training_uses_the_right_functions_everywhere_and_restores_the_textbooks(tmp_path):
     for name in ("layernorm", "mlp", "decode_backward", "dropout", "output"):
         write(tmp_path, name, solved(name))
     write(tmp_path, "gelu", stub(EXERCISES["gelu"]))
@@ -312,9 +316,9 @@ def test_training_takes_the_functions_that_are_right_everywhere_and_puts_the_tex
         assert layers.layernorm_backward is not before["layernorm_backward"]
         assert all(error < TOLERANCE for _, error in whole_model.check_model(0, entries=1).values())
     assert calls["layernorm_backward"] == 11 and calls["decode_backward"] == 1 and calls["mlp_backward"] == 4
-    assert calls["output_backward"] == 1                     # by the student's own output_loss_backward
+    assert calls["output_backward"] == 1                     # called by the student's output_loss_backward
     assert {name: getattr(layers, name) for name in dir(layers)} == before
-    assert "Yours were: layernorm_backward (11 calls)." in train.whose(["layernorm_backward"], calls)
+    assert "Your functions: layernorm_backward (11 calls)." in train.whose(["layernorm_backward"], calls)
 
 
 @pytest.mark.slow
@@ -323,7 +327,7 @@ def test_training_prints_both_curves_and_they_agree(tmp_path):
     found = run("train", "--epochs", 1, "--scenes", 100, folder=tmp_path)
     assert found.returncode == 0, found.stderr
     row = next(line.split() for line in found.stdout.splitlines() if line.startswith("epoch   1  "))
-    assert row[2] == row[4] and row[3] == row[5] and "Yours were: layernorm_backward (" in found.stdout
+    assert row[2] == row[4] and row[3] == row[5] and "Your functions: layernorm_backward (" in found.stdout
     assert run("train", "--out", "mine/train", folder=tmp_path).returncode == 2
 
 
@@ -336,12 +340,12 @@ def test_lessons_are_found_by_their_number():
             assert lesson_of(exercise) == f"lesson {exercise.lesson} in docs/lessons"
 
 
-def test_the_package_needs_numpy_alone_but_for_training():
+def test_the_package_needs_only_numpy_except_for_training():
     code = ("import sys, npcaption.exercises.cli, npcaption.exercises.inside, npcaption.exercises.hunt; "
             "print({'PIL', 'numba', 'tqdm'} & {name.partition('.')[0] for name in sys.modules})")
     found = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
 
 
-def test_the_transcript_of_the_page_is_what_happens():
+def test_the_transcript_in_the_documentation_is_up_to_date():
     assert transcript.masked(transcript.of_page()) == transcript.masked(transcript.transcript())

@@ -1,4 +1,4 @@
-"""A first reader's mistakes: what somebody wrote who had read each lesson once, and what the check must say of it."""
+"""A first reader's mistakes, written after one reading of each lesson, with the reports that the check must give."""
 import pytest
 
 from npcaption.errors import ConfigError
@@ -41,21 +41,22 @@ WRITTEN = [
     ("gelu", "gelu_backward(dout, cache)", "\n    x, cdf = cache\n    pdf = np.exp(-x * x / 2) / np.sqrt(2 * np.pi)"
      "\n    return dout * (cdf + x * pdf)", ["comes back as float64", "np.sqrt(2)"]),
     ("numerical_gradient", "numerical_gradient(f, x)", DIVIDED, ["/ 2 * h is not / (2 * h)"]),
-    ("attention", "attention_backward(dout, cache)", ATTENTION, ["is sqrt(D) / S = 0.3278 times what it must be"]),
+    ("attention", "attention_backward(dout, cache)", ATTENTION, ["is sqrt(D) / S = 0.3278 times the correct value"]),
     ("bag_loss", "bag_loss_backward(dloss, cache, g)", STACKED,
-     ["it is transposed, its axes stand in the order (1, 0, 2); besides, it is P = 5 times too large"]),
+     ["it is transposed, with its axes in the order (1, 0, 2); besides, it is P = 5 times too large"]),
     ("heads", "merge_heads_backward(dout, cache)", " return split_heads_forward(dout, cache[0])",
-     ["one gradient, dx; 2 came back. One is a tuple"]),
+     ["one gradient, dx; it returned 2. One of them is a tuple"]),
     ("embedding", "position_backward(dout, cache)", POSITION, ["Shapes here: x (5, 7), w (11, 7), dout (5, 7)"]),
     ("output", "output_loss_backward(dloss, cache, g)",
      " return output_backward(cross_entropy_backward(1.0, cache[1]), cache[0], g)",
      ["\n        dloss is left out: 1 stands in its place.\n", "\n        The same."]),
-    ("dropout", "dropout_backward(dout, cache)", "\n    import bdb\n    raise bdb.BdbQuit", ["it stops at a breakpoint"]),
+    ("dropout", "dropout_backward(dout, cache)", "\n    import bdb\n    raise bdb.BdbQuit",
+     ["it stops at a breakpoint"]),
 ]
 
 
 @pytest.mark.parametrize("name, signature, body, said", WRITTEN, ids=[signature for _, signature, _, _ in WRITTEN])
-def test_the_check_says_it(name, signature, body, said, tmp_path):
+def test_the_check_reports_the_mistake(name, signature, body, said, tmp_path):
     path, names = tmp_path / f"{name}.py", {}
     path.write_text(solved(name, **{signature.partition("(")[0]: f"def {signature}:{body}"}), encoding="utf-8")
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # the check quotes the file's lines
@@ -69,21 +70,21 @@ def test_a_right_body_in_the_same_place_is_right():
         assert examine(EXERCISES[name], names_of(solved(name))).state == "right", name
 
 
-def test_names_of_the_code_keep_their_small_letter():
+def test_names_from_the_code_keep_their_small_letter():
     assert capital("phi grows") == "phi grows" and capital("merge_heads's backward") == "merge_heads's backward"
     assert capital("the mean") == "The mean" and capital("") == ""
 
 
 @pytest.mark.parametrize("name, said", [
-    ("linear_backward", "a function of the exercise linear"), ("train", "Run it: exercises train")])
-def test_a_function_and_the_training_are_told_from_exercises(name, said):
+    ("linear_backward", "a function of the exercise linear"), ("train", "Run exercises train")])
+def test_the_name_of_a_function_and_of_the_training_get_their_own_errors(name, said):
     with pytest.raises(ConfigError, match=said):
         exercise_of(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", hunt.layers_of_hunt())
-def test_a_hunt_shows_no_line_that_does_nothing(layer):
+def test_a_hunt_shows_no_pass_statement(layer):
     puzzle = hunt.Puzzle(layer, 11)
     assert "pass" not in [line.strip() for line in puzzle.lines]
     with pytest.raises(ConfigError, match="There is no line 99"):

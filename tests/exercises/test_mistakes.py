@@ -1,4 +1,4 @@
-"""The diagnosis: mistakes as people write them have their cause named, and none has another cause named."""
+"""The diagnosis names the cause of realistic mistakes, and never a wrong cause."""
 import re
 
 import pytest
@@ -29,7 +29,7 @@ def outcome(mistake):
     return "named" if any(re.search(mistake.says, cause) for cause in found) else "other"
 
 
-def test_the_first_set_is_as_large_as_promised():
+def test_the_first_set_has_the_promised_size():
     assert len(FIRST) >= 100
 
 
@@ -42,6 +42,6 @@ def test_causes_are_named(mistakes, least):
     assert outcomes.count("other") / len(outcomes) <= 0.03
 
 
-def test_what_is_right_but_for_the_order_of_its_gradients_is_told_so():
+def test_a_wrong_order_of_right_gradients_is_diagnosed():
     mistake = next(m for m in FIRST if m.cause == "dw and db exchanged")
     assert "in the order dx, db, dw; return dx, dw, db" in verdict_on(mistake).lines[0]

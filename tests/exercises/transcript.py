@@ -1,6 +1,6 @@
-"""The transcript of docs/exercises.md: one exercise from its stub to its last check, run for real.
+"""The transcript of docs/exercises.md: one exercise from its stub to its last check, by running the commands.
 
-    python -m tests.exercises.transcript    writes it into the page anew
+    python -m tests.exercises.transcript    update the page
 """
 import os
 import re
@@ -27,7 +27,7 @@ TRIES = (FIRST, "dx forgets that x moves its row's deviation; dw is not summed")
 
 
 def transcript():
-    """The commands and what they print."""
+    """The commands and their output."""
     with tempfile.TemporaryDirectory() as folder:
         said, path = [], Path(folder) / "mine" / "layernorm.py"
 
@@ -56,7 +56,7 @@ def transcript():
 
 
 def masked(text):
-    """The text without what differs from one machine to another: seconds, rounding, whether the lessons are there."""
+    """The text without the parts that depend on the machine: seconds, rounding, the path of the lessons."""
     text = re.sub(r"lesson (\d+) in docs/lessons|docs/lessons/(\d+)-\S+?\.md", r"lesson \1\2", text)
     return re.sub(r"to \de[-+]\d+", "to ...", re.sub(r"\(\d+\.\d+ s\)", "(... s)", text))
 

@@ -1,4 +1,4 @@
-"""The gradients, and the check itself."""
+"""The gradients and the gradient check."""
 import doctest
 
 import numpy as np
@@ -11,6 +11,7 @@ from npcaption.gradcheck.numeric import TOLERANCE, numerical_gradient, relative_
 from npcaption.gradcheck.whole_model import check_model
 from npcaption.model import wiring
 from npcaption.model.parameters import Parameters, initialise
+from tests.helpers.messages import assert_says
 
 CASES = cases.cases()
 
@@ -21,7 +22,8 @@ def test_every_entry_of_every_argument_agrees_with_its_numerical_gradient(case):
     assert report, report
 
 
-@pytest.mark.parametrize("captions", [1, pytest.param(3, marks=pytest.mark.slow)], ids=["one caption", "three weighted captions"])
+@pytest.mark.parametrize("captions", [1, pytest.param(3, marks=pytest.mark.slow)],
+                         ids=["one caption", "three weighted captions"])
 @pytest.mark.parametrize("config", [whole_model.SMALL, whole_model.CONVOLVING, whole_model.DISTILLED, whole_model.FROZEN],
                          ids=["patches", "convolutions and bag", "distilled", "frozen features and word vectors"])
 @pytest.mark.parametrize("steps", [0, pytest.param(20, marks=pytest.mark.slow)])
@@ -43,7 +45,7 @@ def test_every_pair_of_the_textbook_has_cases():
     assert pairs == {name.removesuffix("_backward") for name in dir(layers) if name.endswith("_backward")}
 
 
-def test_the_example_of_the_check_is_as_it_says():
+def test_the_example_in_the_docstring_of_check_runs_as_printed():
     found = doctest.testmod(numeric, optionflags=doctest.ELLIPSIS)
     assert found.failed == 0 and found.attempted > 5
 
@@ -78,11 +80,11 @@ def test_a_report_says_which_gradient_is_wrong_where_and_by_how_much():
     assert report.findings["x"].error < TOLERANCE
     wrong = report.findings["w"]
     assert wrong.worst == (2, 1) and wrong.written == pytest.approx(3 * wrong.numerical)
-    assert TOLERANCE < wrong.error < 0.67                    # a difference of 2 parts of 3, or less beside larger gradients
-    assert f"WRONG at (2, 1): backward gives {wrong.written:.6g}, numerically it is {wrong.numerical:.6g}" in str(report)
+    assert TOLERANCE < wrong.error < 0.67                    # 2 parts in 3, less beside larger gradients
+    assert_says(str(report), "WRONG at (2, 1)", f"{wrong.written:.6g}", f"{wrong.numerical:.6g}")
 
 
-def test_gradients_belong_to_the_parameters_of_forward_in_whatever_order_they_are_passed():
+def test_gradients_belong_to_forwards_parameters_in_any_order_of_the_arguments():
     assert check(product_forward, product_backward, w=W, x=X)
 
 
@@ -108,7 +110,7 @@ def test_an_output_may_be_a_number_and_so_may_an_argument_that_is_an_array(scala
     assert check(lambda x: (x * x * scalar(1), x), lambda dout, x: 2 * dout * x, x=np.array(0.7))
 
 
-def test_a_mapping_of_parameters_is_checked_by_what_is_added_into_its_gradients():
+def test_a_mapping_of_parameters_is_checked_by_the_gradients_added_into_g():
     def forward(x, p):
         return x * p["scale"] + p["shift"], (x, p)
 
@@ -130,12 +132,13 @@ def test_a_mapping_of_parameters_is_checked_by_what_is_added_into_its_gradients(
     assert found["p[shift]"].error > 0.1 > TOLERANCE > found["p[scale]"].error
     with pytest.raises(GradientError, match="scale, bias in g; p has scale, shift"):
         check(forward, lambda dout, cache, g: g.update(bias=g.pop("shift")), **arguments | {"x": np.arange(3)})
-    with pytest.raises(GradientError, match=r"p\[shift\] has shape \(2, 3\), p\[shift\] has \(3,\)"):
-        check(forward, lambda dout, cache, g: g.update(shift=g["shift"] + dout), **arguments | {"x": np.ones((2, 3), int)})
+    with pytest.raises(GradientError, match=r"p\[shift\] has shape \(2, 3\).* p\[shift\] has \(3,\)"):
+        check(forward, lambda dout, cache, g: g.update(shift=g["shift"] + dout),
+              **arguments | {"x": np.ones((2, 3), int)})
 
 
 def broken(change):
-    """A backward of the product of which something is changed."""
+    """A changed backward of the product."""
     def backward(dout, cache):
         x, w = cache
         return change(dout, x, w, *product_backward(dout, cache))
@@ -150,9 +153,9 @@ def writing(array, dx, dw):
 @pytest.mark.parametrize("change, said", [
     (lambda dout, x, w, dx, dw: dx, r"returned 1 gradient for 2 float arrays \(x, w\)"),
     (lambda dout, x, w, dx, dw: (dx, dw, dw), "returned 3 gradients for 2 float arrays"),
-    (lambda dout, x, w, dx, dw: (dx, dw.T), r"of w has shape \(4, 3\), w has \(3, 4\)"),
-    (lambda dout, x, w, dx, dw: (0.0, dw), r"of x has shape \(\), x has \(2, 3\)"),
-    (lambda dout, x, w, dx, dw: (dx, dw.astype(np.float32)), "of w has type float32, w has float64"),
+    (lambda dout, x, w, dx, dw: (dx, dw.T), r"of w has shape \(4, 3\).* w has \(3, 4\)"),
+    (lambda dout, x, w, dx, dw: (0.0, dw), r"of x has shape \(\).* x has \(2, 3\)"),
+    (lambda dout, x, w, dx, dw: (dx, dw.astype(np.float32)), "of w has type float32.* w has float64"),
     (lambda dout, x, w, dx, dw: (dx, dw / (np.arange(12) != 5).reshape(3, 4)), r"of w is not finite at \(1, 1\)"),
     (lambda dout, x, w, dx, dw: writing(x, dx, dw), "backward wrote to x"),
     (lambda dout, x, w, dx, dw: writing(w, dx, dw), "backward wrote to w"),
@@ -163,11 +166,11 @@ def test_a_backward_that_breaks_the_contract_is_refused_with_a_sentence(change, 
     x, w = X.copy(), W.copy()
     with pytest.raises(GradientError, match=said):
         check(product_forward, broken(change), x=x, w=w)
-    np.testing.assert_array_equal(x, X)                      # the caller's arrays are as they were
+    np.testing.assert_array_equal(x, X)                      # the caller's arrays are restored
     np.testing.assert_array_equal(w, W)
 
 
-def test_a_backward_that_spends_its_cache_is_refused():
+def test_a_backward_that_changes_its_cache_is_refused():
     def forward(x):
         return x * x, [x.copy()]
 
@@ -175,43 +178,43 @@ def test_a_backward_that_spends_its_cache_is_refused():
         cache[0] *= 2
         return dout * cache[0]
 
-    with pytest.raises(GradientError, match="same dout and cache, backward returned another gradient of x. Leave the cache"):
+    with pytest.raises(GradientError, match="same dout and cache, backward returned another gradient of x.*cache"):
         check(forward, doubling, x=X)
     with pytest.raises(GradientError, match="same dout and cache, backward raised IndexError: pop from empty list"):
         check(forward, lambda dout, cache: 2 * dout * cache.pop(), x=X)
 
 
-def test_a_backward_that_reads_what_the_last_forward_left_is_refused():
+def test_a_backward_that_reads_state_of_the_last_forward_is_refused():
     last = {}
 
     def forward(x):
         last["x"] = x.copy()
         return x * x, ()
 
-    with pytest.raises(GradientError, match="forward had run on other arguments, backward returned another gradient of x"):
+    with pytest.raises(GradientError, match="forward had run on other arguments.* another gradient of x"):
         check(forward, lambda dout, cache: 2 * dout * last["x"], x=X)
 
 
 @pytest.mark.parametrize("forward, said", [
-    (lambda x: x * 2, "forward returned a ndarray. Return a tuple of two"),
+    (lambda x: x * 2, r"forward returned a ndarray\. .*\(out, cache\)"),
     (lambda x: (x.astype(np.float32), ()), "out has type float32"),
     (lambda x: (x.argmax(-1), ()), "out has type int64"),
     (lambda x: (np.log(-abs(x)), ()), r"out is not finite at \(0, 0\)"),
-    (lambda x: (x[:0], ()), r"out has no entries, its shape is \(0, 3\)"),
-    (lambda x: (np.random.standard_normal(x.shape), ()), "another out for the same arguments"),
+    (lambda x: (x[:0], ()), r"out is empty.* \(0, 3\)"),
+    (lambda x: (np.random.standard_normal(x.shape), ()), "different out for the same arguments"),
     (lambda x: (np.add(x, 1, out=x), ()), "forward wrote to x"),
-    (lambda x: (np.where(x == X, x, np.nan), ()), r"not finite beside x at \(0, 0\)"),
-], ids=["no cache", "float32", "integers", "not finite", "empty", "random", "writing", "not finite beside"])
+    (lambda x: (np.where(x == X, x, np.nan), ()), r"not finite near x at \(0, 0\)"),
+], ids=["no cache", "float32", "integers", "not finite", "empty", "random", "writing", "not finite nearby"])
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_forward_that_breaks_the_contract_is_refused_with_a_sentence(forward, said):
     with pytest.raises(GradientError, match=said):
         check(forward, lambda dout, cache: np.zeros((2, 3)), x=X.copy())
 
 
-def test_arguments_without_anything_to_check_are_refused():
-    with pytest.raises(GradientError, match=r"No float array among the arguments \(ids, n\)"):
+def test_arguments_without_a_float_array_are_refused():
+    with pytest.raises(GradientError, match=r"No argument is a float array \(ids, n\)"):
         check(lambda ids, n: (ids * 1.0, ()), lambda dout, cache: None, ids=np.arange(3), n=2)
-    with pytest.raises(GradientError, match=r"x has no entries, its shape is \(0, 2\)"):
+    with pytest.raises(GradientError, match=r"x is empty.* \(0, 2\)"):
         check(lambda x: (x, ()), lambda dout, cache: dout, x=np.zeros((0, 2)))
 
 
@@ -222,7 +225,7 @@ def test_the_numerical_gradient_is_right_for_a_known_function():
     np.testing.assert_allclose(found, np.exp(x).ravel(), rtol=1e-10)
 
 
-def test_the_relative_error_of_a_flipped_sign_is_two_and_of_nothing_is_zero():
+def test_the_relative_error_of_a_flipped_sign_is_2_and_of_equal_zeros_is_0():
     assert relative_error(np.array([1.0, -2.0]), np.array([-1.0, 2.0])) == 2
     assert relative_error(np.zeros(3), np.zeros(3)) == 0
 
@@ -236,19 +239,21 @@ def test_the_command_prints_a_row_for_each_argument_and_exits_0(capsys):
 
 def test_the_command_exits_1_and_says_where_when_a_backward_is_wrong(monkeypatch, capsys):
     right = layers.layernorm_backward
-    monkeypatch.setattr(layers, "layernorm_backward", lambda dout, cache: (-right(dout, cache)[0], *right(dout, cache)[1:]))
+    monkeypatch.setattr(layers, "layernorm_backward",
+                        lambda dout, cache: (-right(dout, cache)[0], *right(dout, cache)[1:]))
     assert cli.main(["--layer", "layernorm"]) == 1
     assert "WRONG" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_the_command_calls_a_gradient_that_is_not_a_number_wrong(monkeypatch, capsys):
     right = layers.layernorm_backward
-    monkeypatch.setattr(layers, "layernorm_backward", lambda dout, cache: (right(dout, cache)[0] * np.nan, *right(dout, cache)[1:]))
+    monkeypatch.setattr(layers, "layernorm_backward",
+                        lambda dout, cache: (right(dout, cache)[0] * np.nan, *right(dout, cache)[1:]))
     assert cli.main(["--layer", "layernorm"]) == 1
     assert "The gradient of x is not finite" in capsys.readouterr().out
 
 
-def test_the_models_check_notices_a_path_that_does_not_reach_the_encoder(monkeypatch):
+def test_the_check_of_the_whole_model_detects_a_missing_path_to_the_encoder(monkeypatch):
     right = layers.cross_attention_backward
     monkeypatch.setattr(layers, "cross_attention_backward",
                         lambda dout, cache, g: (right(dout, cache, g)[0], np.zeros_like(cache[2][0])))

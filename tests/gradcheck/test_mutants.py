@@ -1,4 +1,4 @@
-"""The gradient checks bite: whatever small thing is broken in a backward, they notice."""
+"""Mutation testing: the gradient checks detect every small mistake in a backward."""
 import pytest
 
 from npcaption import layers
@@ -17,7 +17,7 @@ def test_every_backward_is_broken_on_purpose():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKWARDS)
-def test_every_backward_is_right_as_it_is(name):
+def test_every_unchanged_backward_is_right(name):
     assert check(name) == "right"
 
 

@@ -1,4 +1,4 @@
-"""What each layer is, beyond its gradient (test_gradcheck.py)."""
+"""The forward of each layer; test_gradcheck.py checks the gradients."""
 import math
 from importlib import import_module
 
@@ -22,17 +22,17 @@ def test_erf_is_right_to_the_precision_of_the_dtype():
     assert layers.erf(x32).dtype == np.float32
 
 
-def test_erf_at_the_ends_and_at_nothing():
+def test_erf_of_infinities_zeros_and_nan():
     found = layers.erf(np.array([np.inf, -np.inf, 0.0, -0.0, np.nan]))
     np.testing.assert_array_equal(found, [1, -1, 0, 0, np.nan])
 
 
-def test_erf_does_not_depend_on_the_blocks_it_is_computed_in():
+def test_erf_does_not_depend_on_the_block_size():
     x = rng.standard_normal(40000)
     np.testing.assert_array_equal(layers.erf(x)[30000:], layers.erf(x[30000:]))
 
 
-def test_gelu_is_x_where_x_is_large_and_nothing_where_it_is_very_negative():
+def test_gelu_is_x_for_large_x_and_0_for_very_negative_x():
     out, _ = layers.gelu_forward(np.array([-40.0, 0.0, 40.0]))
     np.testing.assert_allclose(out, [0, 0, 40], atol=1e-12)
 
@@ -49,7 +49,7 @@ def test_attention_of_equal_keys_is_the_mean_of_the_values():
     np.testing.assert_allclose(out, np.broadcast_to(v.mean(-2, keepdims=True), out.shape))
 
 
-def test_causal_attention_does_not_see_what_comes_later():
+def test_causal_attention_does_not_see_later_tokens():
     q, k, v = rng.standard_normal((3, 2, 6, 4))
     before, _ = layers.attention_forward(q, k, v, causal=True)
     k[:, 4:], v[:, 4:] = 9, 9
@@ -65,7 +65,7 @@ def test_attention_survives_scores_that_would_overflow_exp():
 
 
 @pytest.mark.parametrize("tokens, sources", [(1, 1), (3, 3), (2, 5)])
-def test_the_first_token_of_causal_attention_sees_the_sources_that_are_more_and_its_own(tokens, sources):
+def test_the_first_token_of_causal_attention_sees_the_surplus_sources_and_its_own(tokens, sources):
     q, kv = rng.standard_normal((tokens, 4)), rng.standard_normal((2, sources, 4))
     att = layers.attention_map(layers.attention_forward(q, *kv, causal=True)[1])
     np.testing.assert_array_equal(att > 0, np.arange(sources) <= sources - tokens + np.arange(tokens)[:, None])
@@ -73,7 +73,7 @@ def test_the_first_token_of_causal_attention_sees_the_sources_that_are_more_and_
 
 
 @pytest.mark.parametrize("tokens, sources", [(4, 3), (2, 1)])
-def test_causal_attention_in_which_a_token_would_see_nothing_is_refused(tokens, sources):
+def test_causal_attention_with_fewer_sources_than_tokens_is_refused(tokens, sources):
     q, kv = rng.standard_normal((1, tokens, 4)), rng.standard_normal((1, sources, 4))
     with pytest.raises(ValueError, match=f"{tokens} tokens to {sources} sources.*at least as many sources as tokens"):
         layers.attention_forward(q, kv, kv, causal=True)
@@ -88,7 +88,7 @@ def test_heads_split_and_merge_are_each_others_inverse():
     np.testing.assert_array_equal(layers.merge_heads_forward(parted)[0], x)
 
 
-def test_patches_are_channel_major_and_go_left_to_right_then_down():
+def test_patches_are_channel_major_and_run_left_to_right_then_down():
     image = np.arange(4 * 4 * 3).reshape(4, 4, 3)
     patches, _ = layers.patches_forward(image, 2)
     assert patches.shape == (4, 12)
@@ -96,7 +96,7 @@ def test_patches_are_channel_major_and_go_left_to_right_then_down():
     np.testing.assert_array_equal(patches[1], by_hand)
 
 
-def test_cutting_into_patches_and_putting_them_back_changes_nothing():
+def test_splitting_into_patches_and_merging_them_changes_nothing():
     image = rng.standard_normal((2, 12, 12, 3))
     np.testing.assert_array_equal(layers.patches_backward(*layers.patches_forward(image, 4)), image)
 
@@ -114,7 +114,7 @@ def test_cross_entropy_of_the_pieces_adds_up_to_that_of_the_batch():
     assert sum(parts) == pytest.approx(whole)
 
 
-def test_cross_entropy_takes_no_notice_of_padding():
+def test_cross_entropy_ignores_padding():
     logits, targets = rng.standard_normal((1, 4, 7)), np.array([[3, 5, 0, 0]])
     before, _ = layers.cross_entropy_forward(logits, targets, 2)
     logits[0, 2:] = np.nan
@@ -126,20 +126,20 @@ def test_padding_is_the_tokenizers_in_both_engines():
         assert import_module(f"npcaption.{engine}.cross_entropy").PADDING == PADDING
 
 
-def test_dropout_drops_the_share_that_it_is_told_and_keeps_the_mean():
+def test_dropout_drops_the_given_share_and_keeps_the_mean():
     out, _ = layers.dropout_forward(np.ones((8, 100, 100)), 0.3, layers.fold_key(5, np.arange(8)))
     assert (out == 0).mean() == pytest.approx(0.3, abs=0.01)
     assert out.mean() == pytest.approx(1, abs=0.01)
 
 
-def test_dropout_depends_on_the_image_not_on_the_batch_it_is_in():
+def test_dropout_depends_on_the_image_not_on_its_batch():
     x, keys = np.ones((3, 4, 8)), layers.fold_key(1, np.arange(3))
     together, _ = layers.dropout_forward(x, 0.5, keys)
     alone, _ = layers.dropout_forward(x[2], 0.5, keys[2])
     np.testing.assert_array_equal(together[2], alone)
 
 
-def test_dropout_masks_of_different_keys_are_unlike_each_other():
+def test_dropout_masks_of_different_keys_are_independent():
     x = np.ones((1, 64, 64))
     masks = [layers.dropout_forward(x, 0.5, layers.fold_key(key, 0)[None])[0] > 0 for key in range(6)]
     alike = [np.mean(a == b) for i, a in enumerate(masks) for b in masks[:i]]

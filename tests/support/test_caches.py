@@ -1,4 +1,4 @@
-"""Where caches go on machines of every kind, and whose files are trusted."""
+"""Cache folders on machines of every kind, and the ownership check."""
 import errno
 import os
 import shutil
@@ -20,7 +20,7 @@ as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, re
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A folder that every user can reach, with a temporary folder in it, and no variable that names another"""
+    """A folder that every user can reach, with a temporary folder in it, and without NPCAPTION_CACHE set"""
     folder = Path(tempfile.mkdtemp())
     (folder / "tmp").mkdir()
     folder.chmod(0o755)
@@ -55,9 +55,9 @@ def temporary(machine, user=None):
     return machine / "tmp" / f"npcaption-{os.geteuid() if user is None else user}"
 
 
-# --------------------------------------------------------------------------------------------------------- which folders
+# ------------------------------------------------------------------------------------------------------------ folders
 
-def test_caches_go_to_the_users_cache_folder_and_nothing_is_said(machine, capsys):
+def test_caches_go_to_the_users_cache_folder_silently(machine, capsys):
     (machine / "home").mkdir()
     assert caches.folders() == [machine / "home/.cache/npcaption", temporary(machine)]
     assert caches.folder_to_write() == machine / "home/.cache/npcaption"
@@ -89,7 +89,7 @@ def test_the_variable_is_read_at_every_call(machine, monkeypatch):
 @pytest.mark.parametrize("home", [None, "/nonexistent"])
 def test_without_a_home_caches_go_to_the_temporary_folder(machine, monkeypatch, home):
     def unknown():
-        raise RuntimeError("Could not determine home directory.")  # as of a user whom the system does not know
+        raise RuntimeError("Could not determine home directory.")  # an unknown user
     monkeypatch.delenv("HOME")
     if home:
         monkeypatch.setenv("HOME", home)
@@ -102,7 +102,7 @@ def test_without_a_home_caches_go_to_the_temporary_folder(machine, monkeypatch, 
 
 @as_root
 @pytest.mark.parametrize("mode", [0o755, 0o700])
-def test_in_a_read_only_home_they_go_to_the_temporary_folder_and_that_is_said_once(machine, capsys, mode):
+def test_with_a_read_only_home_they_go_to_the_temporary_folder_with_one_note(machine, capsys, mode):
     (machine / "home").mkdir(mode=mode)
     with somebody_else():
         assert caches.folder_to_write() == caches.folder_to_write() == temporary(machine, STRANGER)
@@ -113,7 +113,7 @@ def test_in_a_read_only_home_they_go_to_the_temporary_folder_and_that_is_said_on
 
 
 @pytest.mark.parametrize("blocked", ["home/.cache/npcaption", "home/.cache", "named"])
-def test_a_file_where_the_folder_should_be_is_said(machine, monkeypatch, capsys, blocked):
+def test_a_file_in_the_place_of_the_folder_is_noted(machine, monkeypatch, capsys, blocked):
     (machine / blocked).parent.mkdir(parents=True, exist_ok=True)
     (machine / blocked).write_text("")
     if blocked == "named":
@@ -122,7 +122,7 @@ def test_a_file_where_the_folder_should_be_is_said(machine, monkeypatch, capsys,
     assert "cannot hold caches (" in capsys.readouterr().err
 
 
-def test_a_full_folder_is_passed_over(machine, monkeypatch, capsys):
+def test_a_full_folder_is_skipped(machine, monkeypatch, capsys):
     made = tempfile.TemporaryFile
 
     def full(dir):
@@ -135,7 +135,7 @@ def test_a_full_folder_is_passed_over(machine, monkeypatch, capsys):
     assert os.strerror(errno.EDQUOT) in capsys.readouterr().err
 
 
-def test_without_a_temporary_folder_the_others_serve(machine, monkeypatch):
+def test_without_a_temporary_folder_the_others_are_used(machine, monkeypatch):
     def none():
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
     monkeypatch.setattr(tempfile, "gettempdir", none)
@@ -145,7 +145,7 @@ def test_without_a_temporary_folder_the_others_serve(machine, monkeypatch):
     assert caches.folders() == [] and caches.folder_to_write() is None
 
 
-def test_where_the_current_folder_is_gone_a_relative_name_is_passed_over(machine):
+def test_a_relative_name_is_skipped_if_the_current_folder_is_gone(machine):
     code = ("import os\nfrom npcaption.support import caches\n"
             "os.makedirs('gone'); os.chdir('gone'); os.rmdir('../gone'); print(caches.folder_to_write())")
     environment = os.environ | {"NPCAPTION_CACHE": "here", "TMPDIR": str(machine / "tmp"), "PYTHONPATH": str(ROOT)}
@@ -161,11 +161,11 @@ def test_a_user_without_a_name_and_a_home_has_a_folder_too(machine):
     assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, str(temporary(machine, 54321)), "")
 
 
-# --------------------------------------------------------------------------------------------------------- whose they are
+# ---------------------------------------------------------------------------------------------------------- ownership
 
 @as_root
-@pytest.mark.parametrize("trap", ["a folder of somebody else's", "a link to my own folder", "a folder that others can write to",
-                                  "a dangling link", "a file"])
+@pytest.mark.parametrize("trap", ["a folder of somebody else's", "a link to my own folder",
+                                  "a folder that others can write to", "a dangling link", "a file"])
 def test_a_temporary_folder_that_somebody_else_prepared_is_neither_read_nor_written(machine, monkeypatch, capsys, trap):
     monkeypatch.setenv("HOME", "/nonexistent")
     mine, folder = machine / "downloads", temporary(machine)
@@ -185,7 +185,7 @@ def test_a_temporary_folder_that_somebody_else_prepared_is_neither_read_nor_writ
 
 
 @as_root
-def test_only_files_that_this_user_or_root_alone_can_write_are_opened(machine):
+def test_only_files_writable_by_this_user_or_root_alone_are_opened(machine):
     def opened(mode, owner, by):
         file = machine / "file"
         file.write_bytes(b"content")
@@ -198,14 +198,15 @@ def test_only_files_that_this_user_or_root_alone_can_write_are_opened(machine):
                     assert found.read() == b"content"
             return found is not None
     for owner, by in [(0, 0), (STRANGER, STRANGER), (0, STRANGER)]:
-        assert [mode for mode in (0o600, 0o644, 0o444, 0o755, 0o664, 0o646, 0o666, 0o777) if opened(mode, owner, by)] == (
+        modes = 0o600, 0o644, 0o444, 0o755, 0o664, 0o646, 0o666, 0o777
+        assert [mode for mode in modes if opened(mode, owner, by)] == (
             [0o644, 0o444, 0o755] if owner != by else [0o600, 0o644, 0o444, 0o755]), (owner, by)
     for owner, by in [(STRANGER, 0), (STRANGER - 1, STRANGER)]:
         assert not any(opened(mode, owner, by) for mode in (0o600, 0o644, 0o444))
 
 
 @pytest.mark.parametrize("kind", ["nothing", "a folder", "a pipe", "a broken link", "a name that cannot be"])
-def test_what_is_no_file_is_not_opened_and_nothing_waits(tmp_path, kind):
+def test_only_regular_files_are_opened_and_nothing_blocks(tmp_path, kind):
     path = tmp_path / "it"
     if kind == "a folder":
         path.mkdir()
@@ -219,7 +220,7 @@ def test_what_is_no_file_is_not_opened_and_nothing_waits(tmp_path, kind):
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
-def test_with_any_umask_the_folder_is_this_users_alone(machine, mask):
+def test_with_any_umask_only_this_user_can_write_the_folder(machine, mask):
     with umask(mask):
         folder = caches.folder_to_write()
     assert caches.is_own(folder.stat())

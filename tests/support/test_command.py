@@ -1,4 +1,4 @@
-"""The command-line harness: streams of every kind, faults that become one sentence, and the end of a process."""
+"""The command-line harness: standard streams, errors as one sentence, exit statuses."""
 import argparse
 import errno
 import io
@@ -40,7 +40,7 @@ def test_a_file_opened_where_streams_are_closed_is_not_printed_into(closed, tmp_
     assert done.returncode == 0 and file.read_text() == "kept" and b"Traceback" not in done.stderr
 
 
-def test_a_sentence_without_a_stderr_does_not_go_to_stdout():
+def test_without_stderr_an_error_does_not_go_to_stdout():
     done = run(in_command("from npcaption.errors import DataError\nraise DataError('It barked.')"), "2>&-")
     assert (done.returncode, done.stdout) == (2, b"")
 
@@ -48,18 +48,18 @@ def test_a_sentence_without_a_stderr_does_not_go_to_stdout():
 @pytest.mark.parametrize("encoding, shown", [
     ("ascii", r"caf\xe9 \u72d7 \udce9"), ("latin-1", "caf\xe9 \\u72d7 \\udce9"), ("cp1252", "caf\xe9 \\u72d7 \\udce9"),
     ("utf-8", "caf\xe9 \u72d7 \\udce9"), ("utf-16", "caf\xe9 \u72d7 \\udce9")])
-def test_text_is_printed_in_every_encoding_and_its_lack_escaped(encoding, shown):
+def test_text_is_printed_in_every_encoding_with_missing_characters_escaped(encoding, shown):
     done = run(in_command(r"print('caf\xe9 \u72d7 \udce9')"), encoding=encoding)
     assert done.returncode == 0 and done.stdout.decode(encoding) == shown + "\n"
 
 
-def test_what_a_terminal_would_obey_is_escaped_on_stdout():
+def test_terminal_controls_are_escaped_on_stdout():
     done = run(in_command(r"print('\x1b[31mred\x07 \x9bm \u202eleft\t.\nnext')"))
     assert done.stdout.decode() == "\\x1b[31mred\\x07 \\x9bm \\u202eleft\t.\nnext\n"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout_is_told_and_one_behind_stderr_ends_nothing():
+def test_a_full_disk_under_stdout_is_an_error_and_under_stderr_is_not():
     done = run(in_command("print('line')\nprint('more')"), ">/dev/full")
     assert (done.returncode, done.stderr) == (2, b"The output: No space left on device.\n")
     done = run(in_command("print('note', file=sys.stderr)\nprint('line')"), "2>/dev/full")
@@ -68,7 +68,7 @@ def test_a_full_disk_behind_stdout_is_told_and_one_behind_stderr_ends_nothing():
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
-def test_nothing_is_lost_in_a_pipe_that_another_process_set_not_to_wait():
+def test_nothing_is_lost_in_a_pipe_that_another_process_made_non_blocking():
     reader, writer = os.pipe()
     with open(reader) as lines:
         code = in_command("for _ in range(3):\n    os.set_blocking(1, False)\n"
@@ -81,7 +81,7 @@ def test_nothing_is_lost_in_a_pipe_that_another_process_set_not_to_wait():
 
 
 @pytest.mark.parametrize("body", ["print('line')", "sys.stdout.write('no line end')", "print('line', flush=True)"])
-def test_a_reader_that_has_seen_enough_ends_a_command_with_141_and_no_word(body):
+def test_a_closed_pipe_ends_a_command_silently_with_status_141(body):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, "-c", in_command(body)], env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -90,7 +90,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_with_141_and_no_word(body)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_an_error_in_the_last_flush_is_told_once():
+def test_an_error_in_the_last_flush_is_printed_once():
     done = run(in_command("sys.stdout.write('x')"), ">/dev/full")
     assert (done.returncode, done.stderr) == (2, b"The output: No space left on device.\n")
 
@@ -101,7 +101,7 @@ def test_lines_are_in_a_log_as_soon_as_they_are_printed(tmp_path):
     assert run(in_command(body), f">{log}").returncode == 0 and log.read_text() == "epoch 1\nseen\n"
 
 
-def test_a_terminal_that_went_away_ends_nothing():
+def test_a_lost_terminal_does_not_end_the_command():
     pty = pytest.importorskip("pty", reason="needs a terminal")
     master, slave = pty.openpty()
     code = in_command("sys.stdin.readline()\nprint('line')\nprint('note', file=sys.stderr)\nreturn 7")
@@ -114,7 +114,7 @@ def test_a_terminal_that_went_away_ends_nothing():
 
 
 class Notebook(io.StringIO):
-    """A stream as notebooks have them: no reconfigure, and no file behind it."""
+    """A notebook's stream: without reconfigure, and without a file."""
     encoding = "UTF-8"
 
     def fileno(self):
@@ -122,7 +122,7 @@ class Notebook(io.StringIO):
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Notebook, lambda: None], ids=["StringIO", "notebook", "None"])
-def test_a_host_gets_what_is_printed_and_its_streams_back(stream, monkeypatch):
+def test_a_host_gets_the_output_and_its_streams_back(stream, monkeypatch):
     out, err = stream(), stream()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
@@ -137,7 +137,7 @@ def test_a_host_gets_what_is_printed_and_its_streams_back(stream, monkeypatch):
         assert out.getvalue() == "caf\xe9\n" and err.getvalue() == "a\\x1bb\\nc\n"
 
 
-def test_a_stream_that_is_closed_drops_what_is_printed(monkeypatch):
+def test_a_closed_stream_drops_the_output(monkeypatch):
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
@@ -150,7 +150,7 @@ def test_a_stream_of_an_unknown_encoding_gets_ascii():
     assert harness.encodable("caf\xe9", "klingon") == r"caf\xe9" and harness.encodable("caf\xe9", None) == "caf\xe9"
 
 
-# ------------------------------------------------------------------------------------------------------------- faults
+# ------------------------------------------------------------------------------------------------------------- errors
 
 def raising(error):
     def main():
@@ -168,7 +168,7 @@ def raising(error):
     (ImportError("Numba needs NumPy 2.3 or less."), 2, "Numba needs NumPy 2.3 or less. Reinstall"),
     (KeyboardInterrupt(), 130, "\nInterrupted."), (SystemExit(), 0, ""), (SystemExit(3), 3, ""),
     (SystemExit("words"), 1, "words")], ids=lambda value: type(value).__name__)
-def test_faults_that_are_no_bugs_have_a_status_and_a_sentence(error, status, said):
+def test_errors_other_than_bugs_have_a_status_and_a_sentence(error, status, said):
     assert raising(error)[0] == status and raising(error)[1].startswith(said) and bool(said) == bool(raising(error)[1])
 
 
@@ -184,7 +184,7 @@ def test_a_bug_keeps_its_traceback():
     (["x", "--epoch", "3"], "Unrecognised argument '--epoch'; did you mean --epochs? --help"),
     (["x", "y"], "Unrecognised argument 'y'. --help"),
     (["x", "--unit", "chair"], "--unit is 'chair'; it must be one of: char, word; did you mean char?")])
-def test_what_an_argument_parser_refuses_is_one_sentence(words, said):
+def test_an_invalid_argument_is_refused_with_one_sentence(words, said):
     parser = harness_parser()
     with pytest.raises(ConfigError) as error:
         harness.arguments(parser, words)
@@ -229,13 +229,13 @@ print('line')
 
 
 @pytest.mark.parametrize("end, status", [("raise KeyboardInterrupt", 130), ("return 3", 3), ("sys.exit(4)", 4)])
-def test_a_command_ends_though_a_thread_still_works_for_it_and_handlers_at_exit_run(end, status, tmp_path):
+def test_a_command_exits_while_a_thread_still_works_and_runs_its_exit_handlers(end, status, tmp_path):
     done = run(in_command(WAITING + end), f">{tmp_path / 'out'}")
     assert done.returncode == status and (tmp_path / "out").read_text() == "line\ncleared away\n"
     assert b"Traceback" not in done.stderr
 
 
-def test_in_a_process_that_is_not_its_own_a_command_leaves_it_running(monkeypatch):
+def test_a_command_called_by_another_program_leaves_the_process_running(monkeypatch):
     monkeypatch.setattr(harness, "works_on", lambda thread: True)
     monkeypatch.setattr(sys, "stdout", Notebook())
     with pytest.raises(SystemExit):
@@ -243,7 +243,7 @@ def test_in_a_process_that_is_not_its_own_a_command_leaves_it_running(monkeypatc
 
 
 @pytest.mark.parametrize("words", [["train.py", "--out", "my runs/a"], ["train.py", "--convolutions", "16 32", "x&y"]])
-def test_a_quoted_command_is_read_by_the_shell_as_it_was(words):
+def test_the_shell_reads_a_quoted_command_unchanged(words):
     shell = f"printf '%s\\n' {harness.quoted(words)}"
     assert subprocess.run(["bash", "-c", shell], capture_output=True, text=True).stdout.splitlines() == words
 
@@ -255,7 +255,7 @@ def test_a_quoted_command_is_read_by_the_shell_as_it_was(words):
     (["python", "-m", "npcaption.train"], ["python", "-m", "npcaption.sample"]),
     (["python", "-m", "npcaption"], ["python", "-m", "npcaption", "sample"]),
     (["python", "-m", "ipykernel_launcher"], ["npcaption", "sample"])])
-def test_another_command_is_named_as_this_process_was_run(began, words, monkeypatch):
+def test_another_command_is_named_in_the_form_of_this_call(began, words, monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", [*began, "--out", "a"])
     monkeypatch.setattr(sys, "argv", ["somewhere", "--out", "a"])
     assert harness.sibling("sample") == words
@@ -276,7 +276,7 @@ def test_ctrl_c_while_modules_are_imported_needs_no_traceback(tmp_path):
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nInterrupted.\n")
 
 
-def test_a_program_that_is_interrupted_while_it_imports_the_package_is_told_so_as_by_any_other(tmp_path):
+def test_an_interrupted_import_of_the_package_raises_keyboardinterrupt_in_the_program(tmp_path):
     (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
     code = "try:\n    import npcaption.layers\nexcept KeyboardInterrupt:\n    print('mine')"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
@@ -285,7 +285,7 @@ def test_a_program_that_is_interrupted_while_it_imports_the_package_is_told_so_a
 
 
 @pytest.mark.parametrize("module", ["numpy", "PIL"])
-def test_where_a_library_is_not_installed_the_scripts_say_how_to_install_it(module, tmp_path):
+def test_without_a_library_the_scripts_say_how_to_install_it(module, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{module!r}] = None")
     for script in ("train.py", "sample.py"):
         done = subprocess.run([sys.executable, ROOT / script], env=os.environ | {"PYTHONPATH": str(tmp_path)},
@@ -306,7 +306,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
-def test_where_no_thread_can_be_started_training_says_so(engine, tmp_path):
+def test_training_reports_that_no_thread_can_be_started(engine, tmp_path):
     train = [ROOT / "train.py", "--limit", "16", "--image-size", "16", "--engine", engine, "--out", "run"]
     done = subprocess.run([sys.executable, "-c", LIMITED, *train], cwd=tmp_path,
                           env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120)

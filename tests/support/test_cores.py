@@ -1,4 +1,4 @@
-"""The cores that a process may use, in made-up containers."""
+"""The number of usable cores, in simulated containers."""
 import os
 
 import pytest
@@ -8,10 +8,11 @@ from npcaption.support.cores import usable_cores
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Of 64 cores, in a container of these control groups: files by their path -> usable_cores there"""
+    """usable_cores on a machine with 64 cores, in a container with these control groups (files by their path)"""
     def usable(own, files, affinity=64):
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(affinity)), raising=False)
-        for name, content in {"proc/cgroup": own, **{f"cgroups/{name}": content for name, content in files.items()}}.items():
+        files = {f"cgroups/{name}": content for name, content in files.items()}
+        for name, content in {"proc/cgroup": own, **files}.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content.encode("latin-1"))
         return usable_cores(tmp_path / "proc", tmp_path / "cgroups")
@@ -32,7 +33,8 @@ VERSION_1 = "12:memory:/docker/ab\n4:cpu,cpuacct:/docker/ab\n1:name=systemd:/doc
     ("0::/../..", {"cpu.max": "200000 100000"}, 2),
     ("0::/../other", {"cpu.max": "200000 100000"}, 2),
     ("0:://a", {"cpu.max": "max 100000", "a/cpu.max": "200000 100000"}, 2),
-    (VERSION_1, {"cpu,cpuacct/docker/ab/cpu.cfs_quota_us": "400000", "cpu,cpuacct/docker/ab/cpu.cfs_period_us": "100000"}, 4),
+    (VERSION_1, {"cpu,cpuacct/docker/ab/cpu.cfs_quota_us": "400000",
+                 "cpu,cpuacct/docker/ab/cpu.cfs_period_us": "100000"}, 4),
     (VERSION_1, {"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
     (VERSION_1, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
     (VERSION_1, {"memory/cpu.cfs_quota_us": "100000", "memory/cpu.cfs_period_us": "100000"}, 64),
@@ -42,14 +44,14 @@ def test_a_container_has_the_cores_of_its_narrowest_limit(machine, own, files, e
     assert machine(own, files) == expected
 
 
-@pytest.mark.parametrize("limit", ["max 100000", "", "\n", "max", "a b", "nan nan", "-5 100000", "200000 0", "1 2 3", "\xff\xfe",
-                                   "9" * 400 + " 1", "9" * 5000 + " 1"])
-def test_a_limit_that_is_none_is_none(machine, limit):
+@pytest.mark.parametrize("limit", ["max 100000", "", "\n", "max", "a b", "nan nan", "-5 100000", "200000 0", "1 2 3",
+                                   "\xff\xfe", "9" * 400 + " 1", "9" * 5000 + " 1"])
+def test_an_invalid_limit_limits_nothing(machine, limit):
     assert machine("0::/", {"cpu.max": limit}) == 64
 
 
 @pytest.mark.parametrize("own", ["", "\n", "garbage", "::", "\xff\xfe", "a:b", "4:cpu:/docker\n\n"])
-def test_control_groups_that_nobody_understands_limit_nothing(machine, own):
+def test_unreadable_control_groups_limit_nothing(machine, own):
     assert machine(own, {}) == 64
 
 
@@ -64,7 +66,7 @@ def test_without_control_groups_or_affinity_the_cores_are_the_machines(tmp_path,
         assert usable_cores(tmp_path, tmp_path) == expected
 
 
-def test_where_a_sandbox_forbids_to_ask_for_the_affinity_the_cores_are_the_machines(tmp_path, monkeypatch):
+def test_where_a_sandbox_forbids_the_affinity_call_the_cores_are_the_machines(tmp_path, monkeypatch):
     def forbidden(process):
         raise PermissionError(1, "Operation not permitted")
     monkeypatch.setattr(os, "sched_getaffinity", forbidden, raising=False)
@@ -73,7 +75,7 @@ def test_where_a_sandbox_forbids_to_ask_for_the_affinity_the_cores_are_the_machi
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
-def test_this_process_may_use_the_cores_that_it_is_bound_to():
+def test_this_process_may_use_the_cores_of_its_affinity():
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})

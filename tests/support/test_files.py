@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all."""
+"""Atomic file writes and the checks of output paths."""
 import errno
 import os
 import shutil
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def earlier(tmp_path):
-    """A file written before, alone in its folder."""
+    """An existing file, alone in its folder."""
     path = tmp_path / "page.html"
     path.write_bytes(b"earlier")
     return path
@@ -35,7 +35,7 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(earlier):
     assert earlier.read_bytes() == b"new" and os.listdir(earlier.parent) == [earlier.name]
 
 
-def test_files_beside_it_are_left_alone_whatever_their_names(earlier):
+def test_other_files_in_the_folder_are_untouched_whatever_their_names(earlier):
     others = [earlier.with_name(name) for name in ("page.html.part", "page.html~", "page.html.tmp", ".page.html.swp")]
     for other in others:
         other.write_bytes(b"a file of the user's")
@@ -50,7 +50,7 @@ def test_a_name_as_long_as_the_system_allows_is_written(earlier, name):
     assert earlier.with_name(name).read_bytes() == b"new" and len(os.listdir(earlier.parent)) == 2
 
 
-def test_what_killed_writes_left_of_a_file_is_cleared_and_nothing_else(earlier):
+def test_unfinished_files_of_killed_writes_are_removed_and_nothing_else(earlier):
     for name in ("page.html", "x" * 250):
         path = earlier.with_name(name)
         half = earlier.with_name(f"{name[:128]}.0123abcd.part")
@@ -93,7 +93,7 @@ def test_a_failure_after_writing_leaves_the_earlier_file_and_nothing_beside_it(e
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_an_interruption_stays_one_and_leaves_the_earlier_file_and_nothing_beside_it(earlier, monkeypatch, step):
+def test_an_interruption_is_raised_and_leaves_the_earlier_file_and_nothing_beside_it(earlier, monkeypatch, step):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -103,7 +103,7 @@ def test_an_interruption_stays_one_and_leaves_the_earlier_file_and_nothing_besid
     assert_untouched(earlier)
 
 
-def test_an_interruption_just_after_the_rename_stays_one_and_leaves_the_new_file(earlier, monkeypatch):
+def test_an_interruption_just_after_the_rename_is_raised_and_leaves_the_new_file(earlier, monkeypatch):
     def interrupt(*names, replace=os.replace):
         replace(*names)
         raise KeyboardInterrupt
@@ -115,9 +115,9 @@ def test_an_interruption_just_after_the_rename_stays_one_and_leaves_the_new_file
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a device that is always full")
-def test_a_full_disk_is_told(earlier):
+def test_a_full_disk_is_reported(earlier):
     link = earlier.with_name("link")
-    link.symlink_to("/dev/full")                             # written into, as a device is
+    link.symlink_to("/dev/full")                             # a device is written to, not replaced
     with pytest.raises(DataError, match="link could not be written .No space left on device"):
         write_whole(link, b"new")
     link.unlink()
@@ -139,13 +139,14 @@ for limit in (0, 1, 4096, 99_999):
 
 def test_a_disk_that_fills_up_in_the_middle_of_the_file_leaves_the_earlier_one(earlier):
     pytest.importorskip("resource", reason="needs a system that can limit the size of files")
-    done = subprocess.run([sys.executable, "-c", LIMITED, earlier], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", LIMITED, earlier], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
     assert done.stdout.count("could not be written (File too large)") == 4
     assert_untouched(earlier)
 
 
 @pytest.mark.parametrize("refusals, written", [(0, True), (2, True), (3, False)])
-def test_on_windows_a_file_that_another_program_has_open_for_a_moment_is_replaced_after_it(earlier, monkeypatch,
+def test_on_windows_a_file_that_another_program_has_open_is_replaced_once_it_is_closed(earlier, monkeypatch,
                                                                                            refusals, written):
     waited, left = [], [PermissionError(errno.EACCES, "Access is denied")] * refusals
 
@@ -180,28 +181,28 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(earlier, monkeypatch):
 @pytest.mark.parametrize("name, said", [
     ("page.html/in it.html", "Not a directory"), ("nowhere/page.html", "No such file or directory"),
     ("x" * 300, "File name too long"), (".", "could not be written"), ("", "could not be written")])
-def test_a_path_that_cannot_be_a_file_is_told_and_nothing_is_left(earlier, monkeypatch, name, said):
+def test_a_path_that_cannot_be_a_file_is_refused_and_nothing_is_left(earlier, monkeypatch, name, said):
     monkeypatch.chdir(earlier.parent)
     with pytest.raises(DataError, match=said):
         write_whole(name, b"new")
     assert_untouched(earlier)
 
 
-def test_an_output_is_refused_that_is_an_input_by_any_of_its_names(earlier):
+def test_an_output_that_is_an_input_under_another_name_is_refused(earlier):
     other, link, hard = (earlier.with_name(name) for name in ("other.html", "link.html", "hard.html"))
     link.symlink_to(earlier.name)
     hard.hardlink_to(earlier)
     for name in (earlier, link, hard, earlier.parent / "." / ".." / earlier.parent.name / earlier.name):
-        with pytest.raises(DataError, match="would be written over"):
+        with pytest.raises(DataError, match="would be overwritten"):
             check_writable(name, [other, earlier])
-    with pytest.raises(DataError, match="would be written over"):  # two outputs of one name, neither there yet
+    with pytest.raises(DataError, match="would be overwritten"):  # two outputs with one name, neither written yet
         check_writable(other, [earlier.parent / "." / "other.html"])
     check_writable(other, [earlier])
     check_writable(os.devnull, [os.devnull])
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can try what others may not do")
-def test_a_read_only_file_or_folder_is_not_written_and_that_is_told_before_the_work():
+def test_a_read_only_file_or_folder_is_refused_before_the_work():
     folder = Path(tempfile.mkdtemp())
     file = folder / "scores.json"
     file.write_bytes(b"earlier")

@@ -1,4 +1,4 @@
-"""Progress on a terminal, in a log, and where nobody can read it."""
+"""Progress on a terminal, in a log, and on a broken stderr."""
 import io
 import sys
 
@@ -9,7 +9,7 @@ from npcaption.support.progress import clock, note, progress, say
 
 
 class Broken(io.StringIO):
-    """A stream behind which the terminal went away."""
+    """A stream whose terminal went away."""
     def write(self, text):
         raise OSError(5, "Input/output error")
 
@@ -22,7 +22,7 @@ def closed():
 
 @pytest.fixture
 def passing(monkeypatch):
-    """Seconds that pass between two looks at the clock."""
+    """Seconds that pass between two readings of the clock."""
     now = [0.0]
 
     def look():
@@ -32,15 +32,15 @@ def passing(monkeypatch):
 
 
 @pytest.mark.parametrize("stream", [lambda: None, closed, Broken, io.StringIO], ids=["None", "closed", "lost", "open"])
-def test_work_goes_on_whatever_became_of_stderr(stream, passing, monkeypatch, capsys):
+def test_a_broken_stderr_does_not_stop_the_work(stream, passing, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", stream())
     assert list(progress(range(4), 4, "work", "items")) == [0, 1, 2, 3]
     note("a word")
     say("a line")
-    assert capsys.readouterr().out == "a line\n"             # and nothing of stderr's
+    assert capsys.readouterr().out == "a line\n"             # and nothing from stderr
 
 
-def test_a_log_has_a_line_as_often_as_its_seconds_say_and_one_at_the_end(passing, capsys):
+def test_a_log_has_a_line_every_few_seconds_and_one_at_the_end(passing, capsys):
     assert list(progress(iter("abcde"), 5, "work", "items")) == list("abcde")
     assert capsys.readouterr().err.splitlines() == [
         "work: 2/5 items, 0.33 items/s, 0:09 left", "work: 4/5 items, 0.33 items/s, 0:03 left",
@@ -48,7 +48,7 @@ def test_a_log_has_a_line_as_often_as_its_seconds_say_and_one_at_the_end(passing
 
 
 @pytest.mark.parametrize("items, total", [([], 0), ([1, 2, 3], 0), ([1, 2, 3], 2)])
-def test_a_total_that_is_not_the_number_of_items_is_no_fault(items, total, passing, capsys):
+def test_a_wrong_total_is_harmless(items, total, passing, capsys):
     assert list(progress(items, total, "work", "items")) == items
     assert "-" not in capsys.readouterr().err
 
@@ -62,6 +62,6 @@ def test_a_terminal_has_a_bar(monkeypatch):
     assert "work: 100%" in terminal.getvalue() and terminal.getvalue().endswith("a line\n")
 
 
-def test_seconds_are_told_as_a_clock_does():
+def test_seconds_are_shown_as_minutes_and_hours():
     found = [clock(seconds) for seconds in (0, 59.6, 3599, 3600, 36061)]
     assert found == ["0:00", "1:00", "59:59", "1:00:00", "10:01:01"]

@@ -32,12 +32,12 @@ def checkpoint(config=SMALL, kind="char", training=None, seed=0):
     return Checkpoint(Config(config, training or TrainingConfig()), tokenizer, initialise(config, seed), {}, None)
 
 
-def photo(size=(40, 30), seed=0):
+def noise(size=(40, 30), seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8))
 
 
 def traced(trained, caption="a red dog"):
-    found = subject_of(trained, photo(), caption)
+    found = subject_of(trained, noise(), caption)
     return found, record(trained.config.model, trained.parameters, found.batch, found.objectives)
 
 
@@ -96,7 +96,7 @@ def test_the_gradients_are_those_of_the_captioner_in_float64():
 
 
 @pytest.mark.parametrize("config", [SMALL, TIED, RESIDUAL_STEM])
-def test_the_parts_by_all_paths_add_up_to_the_gradient_of_any_number(config):
+def test_the_parts_of_all_paths_add_up_to_the_gradient_of_any_number(config):
     _, recording = traced(checkpoint(config))
     rng = np.random.default_rng(0)
     arrays = {"image": recording.image_gradient} | recording.gradients.named
@@ -132,18 +132,18 @@ def test_a_bag_of_words_is_a_path_of_its_own(data):
 def test_the_traced_caption_does_not_add_to_the_bag_s_words(data):
     trained = with_bag(data, 7)                              # each caption is that of 6 images
     words = bag_of(trained, "a cat").sum(), bag_of(trained, "blue blue").sum()
-    assert words == (2, 0)                                   # blue is in 6 captions, and would be in 7
+    assert words == (2, 0)                                   # blue is in 6 captions; with this one in 7
 
 
-def test_a_bag_whose_captions_are_gone_is_left_out_with_a_note(data):
+def test_a_bag_whose_captions_are_missing_is_skipped_with_a_note(data):
     trained = with_bag(data)
     (data / "captions.txt").unlink()
     found, recording = traced(trained)
-    assert "bag of words is left out" in found.notes[0] and [o.name for o in found.objectives] == ["likelihood"]
+    assert "Skipped the bag of words" in found.notes[0] and [o.name for o in found.objectives] == ["likelihood"]
     assert all(slope.agrees for slope in slopes(recording).values())
 
 
-def test_who_carried_the_gradient_adds_up():
+def test_the_gradients_of_path_and_branch_add_up():
     _, recording = traced(checkpoint())
     for visit in recording.visits:
         found = carried(visit)
@@ -153,13 +153,13 @@ def test_who_carried_the_gradient_adds_up():
             np.testing.assert_allclose(found.together ** 2, a * a + b * b + 2 * a * b * found.cosine, rtol=1e-9)
 
 
-def test_the_encoder_is_handed_the_sum_of_what_its_readers_send():
+def test_the_encoder_receives_the_sum_of_its_readers_gradients():
     _, recording = traced(checkpoint())
     sent = sum(visit.dsource for visit in recording.visits if visit.dsource is not None)
     np.testing.assert_allclose(recording.visit("encoder.1.mlp").dout, sent, rtol=1e-12)
 
 
-# What is broken, how, and the sublayer that is named: the first whose gradient is wrong on the way back.
+# (module, function, mistake, sublayer named by the trace: the first with a wrong gradient on the way back)
 BROKEN = [
     (mlp, "gelu_backward", lambda right: lambda dout, cache: 1.01 * right(dout, cache), "decoder.1.mlp"),
     (self_attention, "attention_backward", lambda right: lambda dout, cache: right(dout, cache)[::-1],
@@ -181,7 +181,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("module, name, breaking, first", BROKEN,
                          ids=[f"{module.__name__.split('.')[-1]}.{name}" for module, name, *_ in BROKEN])
-def test_a_broken_backward_is_seen_and_its_place_named(monkeypatch, module, name, breaking, first):
+def test_a_broken_backward_is_detected_and_named(monkeypatch, module, name, breaking, first):
     monkeypatch.setattr(module, name, breaking(getattr(module, name)))
     _, recording = traced(checkpoint())
     found = slopes(recording)
@@ -199,7 +199,7 @@ def replacing(g):
 
 
 @pytest.mark.parametrize("spoil", [overwriting, replacing])
-def test_a_backward_that_does_not_add_to_the_gradients_is_seen(monkeypatch, spoil):
+def test_a_backward_that_does_not_add_to_the_gradients_is_detected(monkeypatch, spoil):
     right = mlp.mlp_backward
     monkeypatch.setattr(layers, "mlp_backward", lambda dout, cache, g: (spoil(g), right(dout, cache, g))[1])
     _, recording = traced(checkpoint())
@@ -207,13 +207,13 @@ def test_a_backward_that_does_not_add_to_the_gradients_is_seen(monkeypatch, spoi
     assert wrong == ["encoder.0.mlp", "encoder.1.mlp", "decoder.0.mlp", "decoder.1.mlp"]
 
 
-def test_a_backward_that_returns_nothing_at_all_is_seen(monkeypatch):
+def test_a_backward_that_adds_no_gradient_is_detected(monkeypatch):
     monkeypatch.setattr(layers, "token_embed_backward", lambda dout, cache, g: None)
     _, recording = traced(checkpoint())
     assert [name for name, slope in slopes(recording).items() if not slope.agrees] == ["token_embed"]
 
 
-def test_a_fault_behind_a_tied_matrix_is_not_laid_to_the_output(monkeypatch):
+def test_a_mistake_behind_a_tied_matrix_is_not_attributed_to_the_output(monkeypatch):
     right = mlp.gelu_backward
     monkeypatch.setattr(mlp, "gelu_backward", lambda dout, cache: 1.01 * right(dout, cache))
     _, recording = traced(checkpoint(TIED))
@@ -221,7 +221,7 @@ def test_a_fault_behind_a_tied_matrix_is_not_laid_to_the_output(monkeypatch):
     assert found["output"].agrees and "decoder.1.mlp is the first" in text.verdict(recording, found)
 
 
-def test_a_fault_in_the_output_s_use_of_a_tied_matrix_is_seen(monkeypatch):
+def test_a_mistake_in_the_output_s_use_of_a_tied_matrix_is_detected(monkeypatch):
     right = output.linear_backward
 
     def doubled(dout, cache):
@@ -235,7 +235,7 @@ def test_a_fault_in_the_output_s_use_of_a_tied_matrix_is_seen(monkeypatch):
     assert "Its matrix is the output's too" in text.verdict(recording, found)
 
 
-def test_a_wrong_gradient_of_one_number_is_seen():
+def test_a_wrong_gradient_of_one_number_is_detected():
     _, recording = traced(checkpoint())
     recording.gradients.named["encoder.0.mlp.up.weight"][1, 2] *= 1.001
     found = follow(recording, Entry("encoder.0.mlp.up.weight", (1, 2)))
@@ -269,7 +269,7 @@ def test_rms():
 def test_without_a_caption_the_model_s_own_is_traced():
     trained = checkpoint()
     found, recording = traced(trained, None)
-    own = Captioner(trained.config.model, trained.tokenizer, trained.parameters).captions([photo()])[0]
+    own = Captioner(trained.config.model, trained.tokenizer, trained.parameters).captions([noise()])[0]
     assert found.own and found.caption == own and len(recording.batch.ids[0]) >= 2
 
 
@@ -277,22 +277,22 @@ def test_without_a_caption_the_model_s_own_is_traced():
     ("char", "  ", "--caption is empty"),
     ("char", "a dög, Zebra", "'ö', 'z'"),
     ("word", "a dog-house", "'-'"),
-    ("bpe", "a dog \udce9", "lacks"),
+    ("bpe", "a dog \udce9", "unknown to this model's tokenizer"),
     ("char", "a dog " * 9, "54 tokens; this model takes 22"),
     ("word", "a dog " * 12, "24 tokens; this model takes 22")])
-def test_a_caption_that_the_model_cannot_have_is_refused(kind, caption, said):
+def test_a_caption_that_the_tokenizer_cannot_encode_is_refused(kind, caption, said):
     trained = checkpoint(kind=kind)
     with pytest.raises(DataError, match="--caption") as refused:
-        subject_of(trained, photo(), caption)
+        subject_of(trained, noise(), caption)
     assert said in str(refused.value)
 
 
-def test_the_longest_caption_is_taken():
+def test_a_caption_of_the_maximum_length_is_accepted():
     _, recording = traced(checkpoint(kind="word"), "a dog " * 11)
     assert recording.batch.ids.shape == (1, 24) and recording.batch.tokens == 23
 
 
-def test_unknown_words_are_told():
+def test_a_note_names_unknown_words():
     found, _ = traced(checkpoint(kind="word"), "a zebra runs")
     assert found.caption == "a UNK runs" and found.notes == ["Unknown to the tokenizer, and read as UNK: zebra."]
 
@@ -305,15 +305,15 @@ def test_unknown_words_are_told():
     ("image[]", "such as image[0,0,0]"),
     ("image[a,b,c]", "such as image[0,0,0]"),
     ("image[-1,0,0]", "such as image[0,0,0]"),
-    ("image[0,0]", "2 places; image has shape (24, 24, 3)"),
+    ("image[0,0]", "2 indices; image has shape (24, 24, 3)"),
     ("image[0,24,0]", "image[0,24,0] is outside"),
-    ("patch_embed.proj.bias[16]", "has shape (16,), so"),
+    ("patch_embed.proj.bias[16]", "has shape (16,)"),
     ("", "no parameter ''")])
-def test_a_number_that_the_model_does_not_have_is_refused(number, said):
+def test_a_number_outside_the_model_is_refused(number, said):
     with pytest.raises(ConfigError, match="--number") as refused:
         entry_of(number, checkpoint(TIED).parameters)
     assert said in str(refused.value)
 
 
-def test_spaces_in_a_number_are_fine():
+def test_spaces_in_a_number_are_ignored():
     assert entry_of(" image [ 1, 2,0 ] ", checkpoint().parameters) == Entry("image", (1, 2, 0))

@@ -1,4 +1,4 @@
-"""The trace as a person runs it: printed, and as a page."""
+"""The command `npcaption trace`: text, HTML page, refused arguments."""
 import base64
 import io
 import os
@@ -29,7 +29,7 @@ NUMBER = r"[-+\d.e]+"
 
 
 class Page(HTMLParser):
-    """What stands in a page; its tags must be properly nested."""
+    """The content of a page; its tags must be properly nested."""
 
     def __init__(self, html):
         super().__init__()
@@ -96,10 +96,10 @@ def test_a_broken_backward_is_a_warning_and_exit_status_1(there, capsys, monkeyp
     assert re.search(r"^WARNING: the gradient of decoder\.1\.mlp and \d+ more disagree", out, re.M) and "WRONG" in out
     html = (there / "broken.html").read_text(encoding="utf-8")
     assert 'class="wrong">WARNING: the gradient of decoder.1.mlp' in html and '<article class="wrong">' in html
-    assert '<article class="right">' in html                 # what comes before it on the way back
+    assert '<article class="right">' in html                 # sublayers before it on the way back
 
 
-def test_the_page_needs_nothing_else_and_shows_every_sublayer(there):
+def test_the_page_is_self_contained_and_shows_every_sublayer(there):
     assert cli.main(["dog & cat.png", "--checkpoint", "small.npz", "--caption", "a red dog", "--html", "t.html",
                      "--number", "image[1,2,0]"]) == 0
     html = (there / "t.html").read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def test_a_map_has_the_colour_of_the_sign_and_the_opacity_of_the_size():
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 3)), np.full((2, 3), 1e-300), np.eye(200)])
-def test_a_map_of_hardly_anything_is_drawn_all_the_same(array):
+def test_a_map_of_zeros_or_tiny_values_is_drawn(array):
     image = Image.open(io.BytesIO(base64.b64decode(maps.signed(array).partition(",")[2])))
     assert image.size == array.shape[::-1]
     assert (np.asarray(image.convert("RGBA"))[..., 3].max() > 0) == array.any()
@@ -150,18 +150,18 @@ def test_a_map_of_hardly_anything_is_drawn_all_the_same(array):
 @pytest.mark.parametrize("words, said", [
     (["none.png"], "none.png cannot be read"),
     (["."], "it is a folder"),
-    (["dog & cat.png", "--html", "dog & cat.png"], "would be written over"),
+    (["dog & cat.png", "--html", "dog & cat.png"], "would be overwritten"),
     (["dog & cat.png", "--html", "nowhere/t.html"], "no folder nowhere"),
     (["dog & cat.png", "--html", "."], "is a folder"),
-    (["dog & cat.png", "--html", "small.npz", "--checkpoint", "small.npz"], "would be written over"),
+    (["dog & cat.png", "--html", "small.npz", "--checkpoint", "small.npz"], "would be overwritten"),
     (["dog & cat.png", "--checkpoint", "dog & cat.png"], "is not a checkpoint"),
     (["dog & cat.png", "--number", "imag[0,0,0]"], "did you mean image?"),
     (["dog & cat.png", "--number", "image[0,0,3]"], "is outside"),
     (["dog & cat.png", "--caption", ""], "--caption is empty"),
     (["dog & cat.png", "--caption", "a dog " * 40], "tokens; this model takes 30"),
     (["dog & cat.png", "--htlm", "x"], "did you mean --html?"),
-    ([], "required: PHOTO")])
-def test_what_a_user_got_wrong_is_one_sentence(there, words, said):
+    ([], "required: IMAGE")])
+def test_a_users_error_is_one_sentence(there, words, said):
     before = sorted(there.iterdir()), (there / "dog & cat.png").read_bytes()
     with pytest.raises((ConfigError, DataError, checkpoints.CheckpointError)) as refused:
         cli.main(words)
@@ -177,19 +177,19 @@ def test_the_command_prints_plain_text_and_nothing_on_stderr(there, call):
     assert "All 28 slopes agree" in result.stdout
 
 
-def test_a_wrong_call_ends_with_status_2_and_a_sentence(there):
+def test_a_users_error_exits_with_status_2_and_a_sentence(there):
     result = subprocess.run([sys.executable, "-m", "npcaption.trace", "none.png"], capture_output=True, text=True,
                             env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "none.png" in result.stderr
 
 
-def test_the_model_that_ships_agrees_on_a_real_photograph(flickr8k, capsys):
+def test_the_model_that_ships_agrees_on_a_real_image(flickr8k, capsys):
     photo = sorted((flickr8k / "Images").glob("*.jpg"))[0]
     assert cli.main([str(photo)]) == 0
     assert float(re.search(rf"largest relative difference is ({NUMBER})", capsys.readouterr().out)[1]) < 1e-8
 
 
-def test_the_model_that_ships_agrees_on_a_photograph_of_another_data_set(flickr8k, capsys):
+def test_the_model_that_ships_agrees_on_an_image_of_another_data_set(flickr8k, capsys):
     photos = sorted((flickr8k.parent / "coco_val2017_mini" / "val2017").glob("*.jpg"))
     if not photos:
         pytest.skip("needs coco_val2017_mini beside Flickr8k")

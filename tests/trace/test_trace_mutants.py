@@ -1,4 +1,4 @@
-"""The trace bites: of every small change of a backward that changes a gradient, it says WRONG."""
+"""Mutation testing: the trace detects every small change of a backward that changes a gradient."""
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ def recording():
 
 
 def differs(found, right):
-    """Whether a gradient of any parameter or of the image is another than it should be."""
+    """Whether the gradient of a parameter or of the image is wrong."""
     pairs = [(found.image_gradient, right.image_gradient)]
     pairs += [(found.gradients.named[name], gradient) for name, gradient in right.gradients.named.items()]
     return not all(np.shape(a) == b.shape and np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(b) for a, b in pairs)
@@ -31,14 +31,14 @@ def differs(found, right):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_mutant_that_changes_a_gradient_is_seen(path):
+def test_every_mutant_that_changes_a_gradient_is_detected(path):
     right, judged, missed = recording(), 0, []
     for mutant in mutants(path):
         with in_place(mutant), np.errstate(all="ignore"):
             try:
                 found = recording()
                 seen = not all(measured.agrees for measured in slopes(found).values())
-            except Exception:                                # shapes that do not fit: nobody can miss it
+            except Exception:                                # mismatched shapes: an obvious error
                 continue
         judged += 1
         if seen != differs(found, right):

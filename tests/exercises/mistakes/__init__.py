@@ -1,7 +1,7 @@
-"""Mistakes in backward passes, written as people write them, each with its cause: three sets.
+"""Three sets of realistic mistakes in backward passes, each with its cause.
 
-FIRST was written before any diagnosis existed, SECOND and THIRD when the diagnoses were done for the set before.
-docs/exercises.md says how many were named when a set was first tried, and how many are now.
+FIRST was written before any diagnosis existed, SECOND and THIRD after the diagnoses for the previous set. For each set
+docs/exercises.md gives the number of named causes at the first trial and today.
 """
 from . import attention, cross_entropy, embedding, gelu, layernorm, linear, moves, others, small, sublayers
 from .common import MISTAKES as FIRST

@@ -1,7 +1,7 @@
-"""Mistakes in backward passes, written as people write them, each with its cause.
+"""Realistic mistakes in backward passes, each with its cause.
 
-All were written before the diagnoses that have to name them, and are other ones than those of the first prototype. The
-cause is a sentence for people; `says` is a pattern that a diagnosis must contain to count as having named it.
+All were written before the diagnoses that must name them, and differ from those of the first prototype. The cause is a
+sentence for people; `says` is a pattern that the diagnosis must contain to count as named.
 """
 from typing import NamedTuple
 

@@ -129,7 +129,7 @@ def _(dout, cache):
 
 @mistake("convolution_backward", "the windows' gradient returned for dx", r"(?i)window|shape")
 def _(dout, cache):
-    cut, linear = cache
+    unfold, linear = cache
     return L.linear_backward(dout, linear)
 
 

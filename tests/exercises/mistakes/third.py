@@ -360,7 +360,7 @@ def _(dloss, cache, g):
 
 
 @third("numerical_gradient", "numerical_gradient", "2h forgotten altogether: the difference itself",
-       r"(?i)times what|divi|difference|\bh\b")
+       r"(?i)correct value|divi|difference|\bh\b")
 def _(f, x):
     dx, h = np.zeros_like(x), 1e-4
     for i in np.ndindex(x.shape):
