@@ -1,4 +1,4 @@
-"""Captioner: a trained model with its tokenizer, from images to captions, losses and gradients."""
+"""A trained model, ready to use: pictures in, sentences out."""
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -29,32 +29,32 @@ class Sentence(NamedTuple):
 
 
 class Captioner:
-    """A model that captions images.
+    """A trained model with its tokenizer.
 
         >>> import npcaption
         >>> from npcaption.data.shapes import make_scenes
         >>> scenes, images = make_scenes(seed=0, split="test", count=2, size=128)
         >>> captioner = npcaption.load()
-        >>> captioner.captions(images)                       # two generated scenes, to a model of photographs
+        >>> captioner.captions(images)                   # two generated scenes, to a model of photographs
         ['two people are standing on a mountain .', 'a person in a green jacket is snowboarding down a hill .']
     """
 
     def __init__(self, config, tokenizer, parameters, engine=None, encoder=None):
-        """config ModelConfig, parameters Parameters, tokenizer: the one that the model was trained with.
+        """config ModelConfig, parameters Parameters; the tokenizer is the one that the model was trained with.
 
-        engine: one of npcaption.model.engines over these parameters (default: NumPy).
-        encoder: frozen encoder of a model that reads features; see npcaption.pretrained.
+        encoder: the frozen one whose features the model reads, if it reads features; see npcaption.pretrained.
+        engine: one of npcaption.model.engines that runs these parameters; without it NumPy does.
         """
         self.config, self.tokenizer, self.parameters = config, tokenizer, parameters
         self.engine, self.encoder = engine or NumpyEngine(config, parameters), encoder
 
     @classmethod
     def load(cls, path=None, engine="numpy", threads=0, encoder=None):
-        """Captioner of a checkpoint file; without a path, of the model that ships with the package.
+        """The captioner of a checkpoint's file, or without one of the model that ships with the package.
 
-        engine: "numpy" starts at once; "numba" is several times faster, but compiles its kernels once, for some seconds.
-        threads: as for make_engine. encoder: for a model that reads features, the frozen encoder or the path of its
-        weights. ConfigError if the model was trained with another encoder, CheckpointError if the file is unusable.
+        engine "numpy" is at hand at once; "numba" is several times faster once its kernels are compiled, which takes some
+        seconds, once. threads: as for make_engine. encoder: for a model that reads a frozen encoder's features, that
+        encoder, or the path of its weights. ConfigError if it is not the one that the model was trained with.
 
             >>> captioner = npcaption.load()
             >>> captioner.config.image_size, captioner.parameters.flat.size, captioner.tokenizer.kind
@@ -69,7 +69,7 @@ class Captioner:
 
     @classmethod
     def of(cls, checkpoint, engine="numpy", threads=0, encoder=None):
-        """Captioner of a Checkpoint.
+        """The captioner of a Checkpoint.
 
             >>> from npcaption.model.checkpoint import SHIPPED, load
             >>> Captioner.of(load(SHIPPED)).config.decoder_blocks
@@ -80,7 +80,7 @@ class Captioner:
         return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads), encoder)
 
     def inputs_of(self, images):
-        """Images as the model reads them.  list of images -> (B, A, A, 3) uint8, or features (B, P, D)
+        """Images as the model reads them, a list -> (B, A, A, 3) uint8, or features (B, P, D)
 
         An image may be given by its features, (P, D) as the encoder makes them.  DataError if one cannot be read.
 
@@ -96,7 +96,7 @@ class Captioner:
         return self.encoder.tokens(images)
 
     def caption(self, image):
-        """Caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array.  -> str
+        """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str
 
             >>> captioner.caption(images[0])
             'two people are standing on a mountain .'
@@ -107,7 +107,7 @@ class Captioner:
         return self.captions([image])[0]
 
     def captions(self, images, decode=decoding.greedy):
-        """One caption for each of several images, the first from `decode`.  -> list of str
+        """One caption for each of several images, the first that `decode` finds -> list of str
 
             >>> from functools import partial
             >>> from npcaption import decoding
@@ -117,10 +117,10 @@ class Captioner:
         return [sentences[0].text for sentences in self.sentences(images, decode)]
 
     def sentences(self, images, decode=decoding.greedy):
-        """All captions from `decode`, in its order.  -> for each image a list of Sentences
+        """All captions that `decode` finds, in its order -> for each image a list of Sentences
 
-        images: a list or another ordered iterable of images, (B, H, W, 3) uint8 too.
-        decode: greedy, sample or beam of npcaption.decoding, with settings: partial(beam, width=4).
+        images: a list or anything else that gives images in an order, (B, H, W, 3) uint8 too.
+        decode: greedy, sample or beam of npcaption.captioning.decoding, with settings: partial(beam, width=4).
 
             >>> [found] = captioner.sentences(images[:1], partial(decoding.beam, width=4))
             >>> for sentence in found[1:3]:
@@ -141,9 +141,9 @@ class Captioner:
         return found
 
     def loss(self, images, captions):
-        """Loss of the captions, in nats per token, padding not counted.
+        """How surprised the model is, in nats per token, padding not counted.
 
-        images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they fit neither each other nor the model.
+        images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they do not fit together or the model.
 
             >>> round(captioner.loss(images[:1], ["two people on a mountain ."]), 1)
             1.7
@@ -152,9 +152,9 @@ class Captioner:
         return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)
 
     def loss_and_gradients(self, images, captions):
-        """The loss and its gradients.  -> (float, {parameter's name: array}), with the pixels' gradient under "image"
+        """The loss and its gradients -> (float, {parameter's name: array}), and under "image" that of the pixels.
 
-        Images in floats have a gradient, images in uint8 have none.  DataError as for `loss`.
+        An image has a gradient if it is given in floats, not in uint8; DataError as for `loss`.
 
             >>> loss, gradients = captioner.loss_and_gradients(images[:1].astype("float32"), ["two people ."])
             >>> gradients["image"].shape, gradients["encoder.0.mlp.up.weight"].shape

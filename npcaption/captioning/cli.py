@@ -1,7 +1,7 @@
 """Caption images.
 
     npcaption sample dog.jpg beach.png                          the model that ships with the package, greedily
-    npcaption sample dog.jpg --checkpoint runs/x/best.npz       a model that npcaption train wrote   
+    npcaption sample dog.jpg --checkpoint runs/x/best.npz       a model that npcaption train wrote
     npcaption sample photos/ 'more/*.jpg' --beam 4              folders and patterns; beam search
     npcaption sample dog.jpg --temperature 0.7 --count 5        five sampled captions
     npcaption sample dog.jpg --beam 4 --count 4 --json          the four best with their scores

@@ -22,7 +22,7 @@ class Hypothesis(NamedTuple):
 
 
 def greedy(engine, images):
-    """Greedy decoding: the likeliest next token at every position.  -> for each image a list of one Hypothesis
+    """The likeliest token after the likeliest so far.
 
         >>> [[found]] = greedy(captioner.engine, images[:1])
         >>> captioner.tokenizer.decode(found.ids), round(found.log_probability, 1)
@@ -32,11 +32,11 @@ def greedy(engine, images):
 
 
 def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0):
-    """Sampling: `count` captions of each image, in the order of drawing.  -> for each image a list of Hypotheses
+    """`count` captions of each image, every token drawn by the model's probabilities, in the order of drawing.
 
-    Probabilities are raised to 1 / temperature. Then only the top_k likeliest tokens stay (0: all), and of these the
-    fewest of total probability top_p or more. The captions depend on the seed and the pixels alone, not on the other
-    images of the call or on `count`.
+    Probabilities are raised to 1 / temperature; then only the top_k likeliest tokens stay (0: all), and of these the
+    fewest that together have at least the probability top_p. What is drawn depends on the seed and the pixels, not on the
+    company in which an image is captioned, and the first captions of many are those of few.
 
         >>> [found] = sample(captioner.engine, images[:1], count=2, temperature=0.5, seed=0)
         >>> captioner.tokenizer.decode(found[0].ids)
@@ -112,11 +112,11 @@ def walk(engine, images, count, choose):
 
 
 def beam(engine, images, width=4, length_penalty=1.0):
-    """Beam search: the `width` best captions of each image, best first.  -> for each image a list of Hypotheses
+    """The `width` best captions found by keeping, at every length, the `width` likeliest beginnings.
 
-    At every length the `width` likeliest unfinished captions are kept. Finished captions are ranked by log_probability /
-    tokens ** length_penalty: 0 favours short ones, 1 is the mean over the tokens. An image is done when `width` captions
-    are finished and no unfinished one, at its present length, scores above the worst of them.
+    Ended captions are ranked by log_probability / tokens ** length_penalty: 0 favours short ones, 1 is the mean over the
+    tokens. An image is done when `width` captions have ended and no beginning, at its present length, has a better score
+    than the worst of them.
 
         >>> [found] = beam(captioner.engine, images[:1], width=2)
         >>> [round(hypothesis.log_probability, 1) for hypothesis in found]

@@ -84,19 +84,22 @@ class Vector(NamedTuple):
 
 
 def tokenize(text):
-    """Tokens of COCO's evaluation: Stanford's PTBTokenizer, lower case, without punctuation.  -> list of str
+    """The tokens that COCO's evaluation counts: Stanford's PTBTokenizer, lower case, without punctuation.
+
+    The same as PTBTokenizer 3.4.1 and COCO's list of punctuation on all of Flickr8k's 40,455 captions and on 795 of
+    COCO's, by which the expressions were chosen. So are 23,000 invented ones with abbreviations, initials, addresses,
+    times, prices and fractions, and 99.8 % of 17,000 others on which nothing was tried before. Of COCO val2017 captions,
+    24,998 of 25,014 had equal tokens (99.94 %), and those identical scores; that was measured before the expressions
+    knew abbreviations at a caption's end, U.S.A, hawai'i and fractions. The next caption, by which PTBTokenizer decides
+    whether a last single letter keeps its full stop, is taken to begin with "A". Not followed: web and mail addresses,
+    HTML, telephone numbers with brackets, emoticons, c++.
+
+    What PTBTokenizer does with other scripts is followed where it is right: marks belong to words, and their commas and
+    full stops (STOPS) are dropped. Words are those of npcaption.words: composed letters equal decomposed ones, joiners
+    stay in their words, and an emoji is one token.
 
         >>> tokenize("A dog's running, fast!")
         ['a', 'dog', "'s", 'running', 'fast']
-
-    Equal to PTBTokenizer 3.4.1 and COCO's list of punctuation on all captions of Flickr8k and on 99.94 % of COCO
-    val2017's (docs/verification.md); on 99.8 % of 17,000 invented captions with abbreviations, times and fractions, tried
-    once. A single letter at the end keeps its full stop as if the next caption began with "A". Not followed: web and mail
-    addresses, HTML, telephone numbers with brackets, emoticons, c++.
-
-    Other scripts follow PTBTokenizer where it is right: marks belong to words, their commas and full stops (STOPS) are
-    dropped. Words are those of npcaption.tokenizers.words: composed letters equal decomposed ones, joiners stay in
-    their words, and an emoji is one token.
     """
     text = canonical(text).translate(SPELLINGS)
     return [BRACKETS.get(token, token.lower()) for token in TOKEN(text).findall(text)]
@@ -119,7 +122,7 @@ def bleu(candidates, references):
         >>> candidates = [tokenize("a dog's running, fast!"), tokenize("two people walk")]
         >>> references = [[tokenize("a dog is running fast"), tokenize("the dog runs")],
         ...               [tokenize("two people walk down a street"), tokenize("people walk in a city")]]
-        >>> bleu(candidates, references).corpus.round(3)     # BLEU-1 to BLEU-4
+        >>> bleu(candidates, references).corpus.round(3)  # BLEU-1 to BLEU-4
         array([0.681, 0.595, 0.41 , 0.   ])
     """
     check_references(references)
@@ -231,7 +234,7 @@ def similarity(c, s):
 
 
 def cider_d(candidates, references):
-    """CIDEr-D of one set of candidates.  -> Scores, 0 to 10
+    """CiderD's scores, for a single set of candidates.
 
         >>> cider_d(candidates, references).images.round(3)
         array([1.904, 3.204])

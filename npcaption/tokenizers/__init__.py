@@ -26,9 +26,9 @@ KINDS = {"char": CharTokenizer, "word": WordTokenizer, "space": WordTokenizer, "
 
 
 def build(kind, captions, min_count=2, vocabulary=1024):
-    """Tokenizer of a kind, "char", "word", "space" or "bpe", for the training captions.
+    """The tokenizer of a kind for the training captions.
 
-    min_count: minimum count of a known word ("word", "space"). vocabulary: number of ids, all included ("bpe").
+    min_count: how often a word must be seen, for "word" and "space"; vocabulary: how many ids "bpe" has, all counted.
 
         >>> tokenizer = build("word", ["a dog runs", "a dog swims"])
         >>> tokenizer.encode("a dog flies"), tokenizer.decode([4, 5, 3])
@@ -42,7 +42,7 @@ def build(kind, captions, min_count=2, vocabulary=1024):
 
 
 def caption_ids(tokenizer, text, max_length):
-    """Ids of a caption as the model reads them: lower case, start and end, truncated or padded.  -> (max_length,) int64
+    """A caption as the model has it: lower case, start and end, cut or padded.  -> (max_length,) int64
 
         >>> caption_ids(tokenizer, "A dog", 6)
         array([1, 4, 5, 2, 0, 0])
@@ -51,7 +51,7 @@ def caption_ids(tokenizer, text, max_length):
 
 
 def from_json(values):
-    """Tokenizer of a saved description.  CheckpointError if it describes none.
+    """The tokenizer that to_json described.  CheckpointError if it described none.
 
         >>> from_json(tokenizer.to_json()).words
         ['a', 'dog']

@@ -28,14 +28,14 @@ BYTES = [bytes([i]) for i in range(256)]
 class BytePairTokenizer:
     """A token is a few bytes: ids 3 to 258 are single bytes, 259, 260, ... the merged ones in the order of the merges.
 
+    Upper and lower case are different; white space is text like any other. Half a surrogate pair, which UTF-8 cannot
+    write, is read as "?"; bytes that are no UTF-8, which a model may put together, are written as U+FFFD.
+
         >>> tokenizer = BytePairTokenizer.build(["a dog", "the dog"], vocabulary=262)
         >>> tokenizer.merges
         [(b' ', b'd'), (b' d', b'o'), (b' do', b'g')]
         >>> tokenizer.encode("a dog"), tokenizer.decode([100, 261])
         ([100, 261], 'a dog')
-
-    Upper and lower case are different; white space is text like any other. Half a surrogate pair, which UTF-8 cannot
-    write, is read as "?"; bytes that are no UTF-8, which a model may put together, are written as U+FFFD.
     """
 
     kind = "bpe"
