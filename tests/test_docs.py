@@ -66,7 +66,7 @@ def test_the_readme_is_short_and_begins_with_the_two_commands():
 
 def test_the_readmes_python_prints_what_it_shows():
     [session] = [body for body in blocks(README) if ">>>" in body]
-    assert run(session, "README.md") == (8, 0)
+    assert run(session, "README.md") == (6, 0)
 
 
 def test_the_readmes_gradient_is_the_textbooks():
