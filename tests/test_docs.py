@@ -96,6 +96,14 @@ def test_the_readmes_tree_has_fifteen_places_that_exist():
     assert len(places) == 15 and all((ROOT / place).is_dir() for place in places)
 
 
+def test_the_readmes_scores_are_those_of_the_results():
+    rows = re.findall(r"^\| .+? \| ([\d.]+) \| \[results\]\(docs/results\.md#(.+?)\)", README.text, re.M)
+    results = Page(ROOT / "docs/results.md")
+    sections = {anchor: results.section(heading) for heading in results.headings()
+                for anchor in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")]}
+    assert len(rows) == 4 and [score for score, anchor in rows if not re.search(rf"\b{score}\b", sections[anchor])] == []
+
+
 def test_the_gradient_check_of_the_api_page_prints_what_it_says(capsys):
     bodies = blocks(Page(ROOT / "docs/api.md"))
     [place] = [i for i, body in enumerate(bodies) if "def square_backward" in body]
