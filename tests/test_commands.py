@@ -70,12 +70,14 @@ def test_sample_takes_folders_decodes_as_told_and_goes_on_after_a_bad_image(trai
 
 @pytest.mark.slow
 def test_evaluate_prints_the_scores_and_writes_them_and_a_page(trained):
-    command = [sys.executable, "-m", "npcaption.evaluate", "--limit", "12", "--json", "s.json", "--html", "p.html"]
+    command = [sys.executable, "-m", "npcaption.evaluate", "--limit", "12", "--length-penalty", "0.7", "--json", "s.json",
+               "--html", "p.html"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=trained[0], env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     scores = json.loads((trained[0] / "s.json").read_text())
     assert all(row["name"] in result.stdout for row in scores["scores"]) and len(scores["captions"]) == 12
+    assert "beam 4, length penalty 0.7" in result.stdout and scores["length_penalty"] == 0.7 and scores["max_length"] > 0
     assert (trained[0] / "p.html").read_text().count("<article") == 12
     command[-1] = "nowhere/p.html"
     result = subprocess.run(command, cwd=trained[0], env=environment, capture_output=True, text=True, timeout=300)

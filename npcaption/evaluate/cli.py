@@ -15,14 +15,14 @@ from ..data.dataset import load_dataset
 from ..data.encoders import add_encoder_flags, check_encoder, frozen_encoder
 from ..data.features import with_features
 from ..data.seen import seen_in
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..model import checkpoint
 from ..model.engines import compile_engine
 from ..support.command import arguments, parser_of
 from ..support.files import write_whole
 from ..support.flags import add_flag, add_option
 from ..support.progress import note, progress
-from ..support.settings import setting_of, shown
+from ..support.settings import Range, setting_of, shown
 from . import page, report
 from .gallery import looks, photographs
 from .outputs import check_outputs, inputs_of
@@ -41,11 +41,14 @@ def main(words=None):
     add_option(parser, "limit", int, "maximum images; 0 for all", COUNT_OR_NONE, default=0)
     add_option(parser, "unseen", bool, "skip images that the model was trained on", default=False)
     add_option(parser, "beam", int, "width of the beam search; 0 for none", COUNT_OR_NONE, "K", 4)
+    add_option(parser, "length_penalty", float, "rank beams by log-probability / tokens^X", Range(0, 10), default=1.0)
     add_option(parser, "json", str, "write the scores and all captions", metavar="FILE")
     add_option(parser, "html", str, "write a page of images, captions and attention maps", metavar="FILE")
     for name in ("engine", "threads"):
         add_flag(parser, *setting_of(TrainingConfig, name), getattr(TrainingConfig, name))
     options = arguments(parser, words)
+    if options.length_penalty != 1 and not options.beam:
+        raise ConfigError("--length-penalty ranks the captions of a beam, and --beam is 0. Pass --beam K.")
 
     path = options.checkpoint or captioner_.newest()
     outputs = [file for file in (options.json, options.html) if file]
@@ -73,7 +76,8 @@ def main(words=None):
     result = {"checkpoint": str(path), "data": shown(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),
               "trained_on": None if trained.seen is None else 0 if options.unseen else int(trained_on.sum()),
-              **evaluate(captioner, split, train, options.beam)}
+              "max_length": trained.config.model.max_length, "length_penalty": options.length_penalty if options.beam else None,
+              **evaluate(captioner, split, train, options.beam, options.length_penalty)}
     result["notes"][:0] = [warning] * bool(warning) + dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
         options.split == "train")
     try:

@@ -21,13 +21,17 @@ from . import baselines, metrics
 from .losses import CUT, losses, losses_cut
 
 
-def evaluate(captioner, split, train, beam=4):
+def evaluate(captioner, split, train, beam=4, length_penalty=1.0):
     """Everything that the captions of a split can say of a model.
 
-    split: Split; train: the training images' captions, list of str; beam: its width, or 0 for greedy captions alone.
+    split: Split; train: the training images' captions, list of str; beam: its width, or 0 for greedy captions alone;
+    length_penalty: by which it ranks.
     -> {"losses", "scores", "notes", "captions"}, as JSON would have it; None stands for what is not defined.
     """
-    ways = {"greedy": decoding.greedy} | ({f"beam {beam}": partial(decoding.beam, width=beam)} if beam else {})
+    ways = {"greedy": decoding.greedy}
+    if beam:
+        name = f"beam {beam}" + f", length penalty {length_penalty:g}" * (length_penalty != 1)
+        ways[name] = partial(decoding.beam, width=beam, length_penalty=length_penalty)
     sentences = {name: decode_all(captioner, split.inputs, decode, name) for name, decode in ways.items()}
     references = [[metrics.tokenize(text) for text in texts] for texts in split.captions]
     cider = metrics.CiderD(references)
@@ -37,7 +41,7 @@ def evaluate(captioner, split, train, beam=4):
     return {"losses": loss_rows(captioner, split, train),
             "scores": [row(name, [(candidates[name], scores[name])]) for name in ways]
             + floor_rows(train, references, cider) + ceiling_rows(references),
-            "notes": notes(split, train, captions), "captions": captions}
+            "notes": notes(split, train, captions, length_penalty), "captions": captions}
 
 
 def decode_all(captioner, images, decode, label):
@@ -112,7 +116,7 @@ def ceiling_rows(references):
     return [row("a person, against the others", turns)] if turns else []
 
 
-def notes(split, train, captions):
+def notes(split, train, captions, length_penalty=1.0):
     """Sentences on what is not defined, and on what should not be compared."""
     found, images = [], len(split.captions)
     single = sum(len(texts) < 2 for texts in split.captions)
@@ -132,19 +136,21 @@ def notes(split, train, captions):
     if captions[0]["beam"]:
         means = [np.mean([row[way]["score"] for row in captions]) for way in ("greedy", "beam")]
         below = sum(row["beam"]["score"] < row["greedy"]["score"] - 1e-6 for row in captions)
+        why = ("it had dropped the beginning of the greedy caption for likelier ones" if length_penalty == 1 else
+               f"it had dropped the beginning of the greedy caption, or ranks by the length penalty {length_penalty:g}")
         found.append(f"Log-probability per token: {means[0]:.3f} for greedy captions, {means[1]:.3f} for the beam's."
-                     + (f" On {below:,} images the beam's is the lower one: it had dropped the beginning of the greedy caption "
-                        f"for likelier ones." if below else ""))
+                     + (f" On {below:,} images the beam's is the lower one: {why}." if below else ""))
     return found
 
 
 def caption_rows(split, greedy, beam=None):
     """greedy and beam: (for each image a Sentence, {metric: Scores})"""
     def of(found, i):
-        (sentence, scores) = found[0][i], found[1]
+        ((text, hypothesis), scores) = found[0][i], found[1]
         cider = float(scores["cider_d"].images[i])
-        return {"caption": sentence.text, "log_probability": sentence.hypothesis.log_probability,
-                "score": sentence.hypothesis.score,
+        tokens = len(hypothesis.ids) - 1                     # the end among them
+        return {"caption": text, "tokens": tokens, "log_probability": hypothesis.log_probability,
+                "score": hypothesis.log_probability / tokens,  # whatever the beam ranked by
                 "bleu_4": float(scores["bleu"].images[i, 3]), "rouge_l": float(scores["rouge_l"].images[i]),
                 "cider_d": cider if math.isfinite(cider) else None}
     return [{"image": name, "references": list(texts), "greedy": of(greedy, i), "beam": of(beam, i) if beam else None}

@@ -1,7 +1,7 @@
 """The catalogue: every exercise in the order of the lessons, with what is to be written and how long it may take.
 
-Most exercises are a file of the textbook whose backward passes are to be written anew. numerical_gradient and
-decode_backward come from other files.
+Most exercises are a file of the textbook whose backward passes are to be written anew. numerical_gradient,
+decode_backward and advantages come from other files.
 """
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +72,9 @@ EXERCISES = {exercise.name: exercise for exercise in [
         source="model/wiring.py", kept=("decode_forward",), needed=("from npcaption.model.wiring import part_of",)),
     Exercise("binary_cross_entropy", {"binary_cross_entropy_backward": "dloss scalar -> dlogits (..., W)"}, 15, "c"),
     Exercise("bag_loss", {"bag_loss_backward": "dloss scalar -> dsource (..., P, C)" + INTO_G}, 20, "c"),
+    Exercise("advantages", {
+        "advantages": "rewards (B, K) of K samples an image -> each less the mean of the image's other samples, (B, K)"},
+        10, "e", source="training/self_critical.py", kept=()),
 ]}
 LAST = "train"                  # the last exercise has no file: it trains with all the others
 

@@ -98,6 +98,10 @@ HINTS = {
         "Only some of the convolutions have a way around them. Which, and what does that change for dx?",
         "The last convolution first. With stride 1, x goes around the block too, and dx is a sum.",
         "In each turn of the loop: gelu, norm, convolution; their parameters' names begin with conv."),
+    "advantages": (
+        "Of how many rewards is the mean that a sample is compared with? Which one is not among them?",
+        "The sum of the others is the sum of all less the sample's own reward. Keep the axis of samples.",
+        "You can go through the mean of all: how many times as far is a reward from the mean of the others?"),
     "decode_backward": (
         "Every block looked at the same source. What does the source get back?",
         "A sum over the blocks. dx goes from block to block, the last block first, the last sublayer of it first.",

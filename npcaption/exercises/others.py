@@ -1,4 +1,4 @@
-"""Checks of the two exercises that are no pair: numerical_gradient and decode_backward."""
+"""Checks of the exercises that are no pair: numerical_gradient, decode_backward and advantages."""
 import numpy as np
 
 from .. import layers
@@ -145,4 +145,43 @@ def check_decode_backward(written, called):
         raise Failed("the gradients are wrong", rows, found)
 
 
-CHECKS = {"numerical_gradient": check_numerical_gradient, "decode_backward": check_decode_backward}
+def check_advantages(written, called):
+    for images, samples in ((3, 5), (1, 2)):
+        rewards = np.random.default_rng(images).uniform(1, 3, (images, samples))
+        guard = Guard({"rewards": rewards})
+        found = called(written, rewards)
+        if wrote := guard.changed():
+            said = f"it writes to {', '.join(wrote)}, which others still need; write to a copy"
+            raise Failed(said, (), [said])
+        if not isinstance(found, np.ndarray):
+            said = f"it returns a {type(found).__name__}; return an array"
+            raise Failed(said, (), [said])
+        if found.shape != rewards.shape:
+            said = f"its shape is {found.shape}, it must be {rewards.shape}: one advantage for each sample"
+            raise Failed(said, (), [said])
+        others = np.array([[np.delete(row, k).mean() for k in range(samples)] for row in rewards])  # (B, K)
+        if not relative_error(rewards - others, found) < TOLERANCE:  # nor nan
+            said = causes(found, known_of_advantages(rewards, others))
+            rows = [f"    rewards {np.round(rewards[0], 4).tolist()}, yours {np.round(found[0], 4).tolist()}, "
+                    f"right {np.round((rewards - others)[0], 4).tolist()}", *(f"        {capital(s)}." for s in said)]
+            raise Failed("the advantages are wrong", rows, said)
+
+
+def known_of_advantages(rewards, others):
+    mean, samples = rewards.mean(1, keepdims=True), rewards.shape[1]
+    wrong = {
+        f"the sample itself is in the mean: on average the gradient is {samples - 1}/{samples} of the right one":
+            rewards - mean,
+        "the mean is that of all images; each image has its own": rewards - rewards.mean(),
+        "the mean is that of the other images' samples; it must be that of the image's other samples":
+            rewards - rewards.mean(0),
+        "it is divided by the rewards' standard deviation, which depends on the sample itself":
+            (rewards - mean) / rewards.std(1, keepdims=True),
+        "the best sample stands in the place of the mean of the others": rewards - rewards.max(1, keepdims=True)}
+    terms = {"the sample's reward": rewards, "the mean of the other samples' rewards": -others}
+    return Knowledge(rewards - others, lambda: [terms], lambda: {(s,): {"": value} for s, value in wrong.items()},
+                     {"the rewards": rewards}, dict(zip("BK", rewards.shape)), {}, {})
+
+
+CHECKS = {"numerical_gradient": check_numerical_gradient, "decode_backward": check_decode_backward,
+          "advantages": check_advantages}

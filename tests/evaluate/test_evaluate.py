@@ -80,9 +80,9 @@ def split_of(texts):
     return Split(images, texts, [f"{i}.jpg" for i in range(len(texts))])
 
 
-def evaluated(texts, beam=2):
+def evaluated(texts, beam=2, **settings):
     c = random_captioner([TRAIN, *texts])
-    return c, evaluate.evaluate(c, split_of(texts), TRAIN, beam)
+    return c, evaluate.evaluate(c, split_of(texts), TRAIN, beam, **settings)
 
 
 def rows(result, part):
@@ -127,6 +127,18 @@ def test_without_a_beam_there_are_greedy_captions_alone():
     _, result = evaluated(TEXTS, beam=0)
     assert "greedy" in rows(result, "scores") and len(result["scores"]) == 5
     assert all(row["beam"] is None for row in result["captions"])
+
+
+def test_the_beam_ranks_by_the_length_penalty_and_its_row_says_so():
+    c, result = evaluated(TEXTS, beam=12, length_penalty=0.0)
+    images = list(split_of(TEXTS).images)
+    captions = [row["beam"]["caption"] for row in result["captions"]]
+    assert captions == c.captions(images, partial(decoding.beam, width=12, length_penalty=0.0))
+    assert captions != c.captions(images, partial(decoding.beam, width=12))
+    assert result["scores"][1]["name"] == "beam 12, length penalty 0"
+    for row, [best, *_] in zip(result["captions"], c.sentences(images, partial(decoding.beam, width=12, length_penalty=0.0))):
+        assert row["beam"]["tokens"] == len(best.hypothesis.ids) - 1 == len(best.text) + 1
+        assert row["beam"]["score"] == pytest.approx(best.hypothesis.log_probability / row["beam"]["tokens"])
 
 
 def test_what_is_not_defined_for_one_image_is_none_and_said_not_zero():

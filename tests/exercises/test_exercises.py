@@ -20,6 +20,7 @@ from npcaption.exercises.examine import examine
 from npcaption.exercises.hints import HINTS
 from npcaption.exercises.knowledge import knowledge
 from npcaption.exercises.terms import FORMULAS, changed, right
+from npcaption.exercises.train import NOT_USED
 from npcaption.exercises.ways import gradients
 from npcaption.exercises.words import WORDS
 from npcaption.gradcheck import whole_model
@@ -36,7 +37,7 @@ PAIRS = [name.removesuffix("_backward") for e in EXERCISES.values() for name in 
 def test_every_backward_of_the_textbook_is_an_exercise():
     written = [function for exercise in EXERCISES.values() for function in exercise.functions]
     offered = {name for name in dir(layers) if name.endswith("_backward")}
-    assert offered | {"numerical_gradient", "decode_backward"} == set(written) and len(written) == len(set(written))
+    assert offered | {"numerical_gradient", "decode_backward", "advantages"} == set(written) and len(written) == len(set(written))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +73,7 @@ def verdict_on(name, mutant):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "numerical_gradient"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in NOT_USED])
 def test_every_verified_mutant_is_wrong(name):
     assert mutants_of(name)
     for mutant in mutants_of(name):
@@ -86,6 +87,22 @@ def test_every_verified_mutant_is_wrong(name):
 def test_a_few_mutants_are_wrong(name):
     wrong = [mutant for mutant in mutants_of(name)[::9] if judge(mutant) == "wrong"]
     assert wrong and all(verdict_on(name, mutant).state == "wrong" for mutant in wrong)
+
+
+@pytest.mark.parametrize("body, said", [
+    ("rewards - rewards.mean(1, keepdims=True)", "on average the gradient is 4/5 of the right one"),
+    ("rewards", "The mean of the other samples' rewards is missing"),
+    ("rewards - rewards.mean()", "each image has its own"),
+    ("rewards.mean(1, keepdims=True) - rewards", "wrong sign"),
+    ("rewards - rewards.max(1, keepdims=True)", "The best sample stands in the place"),
+    ("(rewards - rewards.mean(1, keepdims=True)) / rewards.std(1, keepdims=True)", "divided by the rewards' standard deviation"),
+    ("rewards - (rewards.sum(1, keepdims=True) - rewards)", "is 4 times too large"),
+    ("rewards - rewards.mean(1)", "it raises ValueError"), ("rewards.mean(1)", "its shape is (3,), it must be (3, 5)"),
+    ("(rewards - rewards.mean(1, keepdims=True)).tolist()", "it returns a list"), ("0 * rewards", "It is zero everywhere"),
+    ("np.log(-rewards)", "the advantages are wrong"), ("np.subtract(rewards, 1, out=rewards)", "it writes to rewards")])
+def test_a_wrong_advantage_is_told_what_it_is(body, said):
+    verdict = examine(EXERCISES["advantages"], {"advantages": lambda rewards: eval(body, {"np": np, "rewards": rewards})})
+    assert verdict.state == "wrong" and said in "\n".join(verdict.lines)
 
 
 def test_there_are_three_hints_each_and_none_holds_a_line_of_the_answer():
