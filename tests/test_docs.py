@@ -81,12 +81,12 @@ def test_the_readmes_gradcheck_is_the_commands(capsys):
     assert without_errors(capsys.readouterr().out).startswith(without_errors(shown))
 
 
-def test_the_readmes_caption_and_picture_are_the_models():
-    picture, caption = street.drawn()
+def test_the_readmes_caption_and_figure_are_the_models():
+    figure, caption = street.drawn()
     assert f"docs/images/street.jpg: {caption}\n" in README.text and f'"{caption}"' in README.text
-    kept = np.asarray(Image.open(street.PICTURE).convert("RGB"), float)
-    assert kept.shape[:2] == picture.size[::-1] and np.abs(kept - np.asarray(picture)).mean() < 3  # JPEG's loss
-    assert street.PICTURE.stat().st_size <= 250_000
+    kept = np.asarray(Image.open(street.FIGURE).convert("RGB"), float)
+    assert kept.shape[:2] == figure.size[::-1] and np.abs(kept - np.asarray(figure)).mean() < 3  # JPEG's loss
+    assert street.FIGURE.stat().st_size <= 250_000
     assert "CC BY 2.0" in README.text and "5159956078" in README.text
 
 
