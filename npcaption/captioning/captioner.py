@@ -29,6 +29,16 @@ class Sentence(NamedTuple):
 
 
 class Captioner:
+    """A trained model with its tokenizer.
+
+        >>> import npcaption
+        >>> from npcaption.data.shapes import make_scenes
+        >>> scenes, images = make_scenes(seed=0, split="test", count=2, size=128)
+        >>> captioner = npcaption.load()
+        >>> captioner.captions(images)                   # two generated scenes, to a model of photographs
+        ['two people are standing on a mountain .', 'a person in a green jacket is snowboarding down a hill .']
+    """
+
     def __init__(self, config, tokenizer, parameters, engine=None, encoder=None):
         """config ModelConfig, tokenizer the model's own, parameters Parameters.
 
@@ -45,6 +55,13 @@ class Captioner:
         engine: "numpy" starts at once; "numba" is several times faster, after its kernels have been compiled once, for
         some seconds. threads: as for make_engine. encoder: the frozen encoder, or the path of its weights, of a model
         that reads features. ConfigError if the model was trained with another encoder.
+
+            >>> captioner = npcaption.load()
+            >>> captioner.config.image_size, captioner.parameters.flat.size, captioner.tokenizer.kind
+            (128, 861568, 'bpe')
+            >>> npcaption.load("no.npz")
+            Traceback (most recent call last):
+            npcaption.errors.CheckpointError: ...
         """
         if isinstance(encoder, (str, os.PathLike)):
             encoder = frozen_encoder(os.fspath(encoder))
@@ -52,7 +69,12 @@ class Captioner:
 
     @classmethod
     def of(cls, checkpoint, engine="numpy", threads=0, encoder=None):
-        """The captioner of a Checkpoint."""
+        """The captioner of a Checkpoint.
+
+            >>> from npcaption.model.checkpoint import SHIPPED, load
+            >>> Captioner.of(load(SHIPPED)).config.decoder_blocks
+            2
+        """
         config, parameters = checkpoint.config.model, checkpoint.parameters
         check_encoder(config, encoder)
         return cls(config, checkpoint.tokenizer, parameters, make_engine(engine, config, parameters, threads), encoder)
@@ -61,6 +83,9 @@ class Captioner:
         """A list of images -> the model's inputs, (B, A, A, 3) uint8 or features (B, P, D)
 
         An image may be given by its features (P, D), the encoder's output.  DataError if an image cannot be read.
+
+            >>> captioner.inputs_of([images[0], images[1][:90]]).shape
+            (2, 128, 128, 3)
         """
         if not self.config.encoder_name:
             return np.stack([load_image(image, self.config.image_size) for image in images])
@@ -71,14 +96,24 @@ class Captioner:
         return self.encoder.tokens(images)
 
     def caption(self, image):
-        """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str"""
+        """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str
+
+            >>> captioner.caption(images[0])
+            'two people are standing on a mountain .'
+        """
         if not is_one(image):
             raise DataError(f"caption() takes one image, such as a path, but got {kind(image)}. "
                             "Pass several images to captions().")
         return self.captions([image])[0]
 
     def captions(self, images, decode=decoding.greedy):
-        """The first caption that `decode` finds for each of several images -> list of str"""
+        """The first caption that `decode` finds for each of several images -> list of str
+
+            >>> from functools import partial
+            >>> from npcaption import decoding
+            >>> captioner.captions(images, partial(decoding.beam, width=2))[0]
+            'two people are standing in the snow with a mountain in the background .'
+        """
         return [sentences[0].text for sentences in self.sentences(images, decode)]
 
     def sentences(self, images, decode=decoding.greedy):
@@ -86,6 +121,12 @@ class Captioner:
 
         images: a list or another ordered iterable of images, or an array (B, H, W, 3) uint8.
         decode: greedy, sample or beam of npcaption.captioning.decoding, with settings: partial(beam, width=4).
+
+            >>> [found] = captioner.sentences(images[:1], partial(decoding.beam, width=4))
+            >>> for sentence in found[1:3]:
+            ...     print(sentence.text, round(sentence.hypothesis.score, 2))
+            two people are standing on a snowy mountain . -0.91
+            two people are standing in the snow with a mountain range . -0.92
         """
         if is_one(images) or not isinstance(images, Iterable) or isinstance(images, (Mapping, set, frozenset)):
             raise DataError(f"captions() and sentences() take a list of images, but got {kind(images)}. "
@@ -105,6 +146,9 @@ class Captioner:
 
         images (B, A, A, 3), 0 to 255, captions B strings -> float.  DataError if they match neither each other nor the
         model.
+
+            >>> round(captioner.loss(images[:1], ["two people on a mountain ."]), 1)
+            1.7
         """
         images, ids = self._batch(images, captions)
         return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)
@@ -113,6 +157,10 @@ class Captioner:
         """The loss and its gradients -> (float, {parameter's name: array}), with the pixels' gradient under "image".
 
         Float images have a gradient, uint8 images have none.  DataError as for `loss`.
+
+            >>> loss, gradients = captioner.loss_and_gradients(images[:1].astype("float32"), ["two people ."])
+            >>> gradients["image"].shape, gradients["encoder.0.mlp.up.weight"].shape
+            ((1, 128, 128, 3), (128, 256))
         """
         images, ids = self._batch(images, captions)
         gradients = Parameters(self.config, self.parameters.flat.dtype)

@@ -23,7 +23,12 @@ class Hypothesis(NamedTuple):
 
 
 def greedy(engine, images):
-    """The likeliest token at each position."""
+    """The likeliest token at each position.
+
+        >>> [[found]] = greedy(captioner.engine, images[:1])
+        >>> captioner.tokenizer.decode(found.ids), round(found.log_probability, 1)
+        ('two people are standing on a mountain .', -8.6)
+    """
     return decode_loop(engine, images, 1, lambda scores, rows, place: scores.argmax(-1))
 
 
@@ -33,6 +38,10 @@ def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0)
     Probabilities are raised to 1 / temperature. Then the top_k likeliest tokens are kept (0: all), and among them the
     smallest set with a total probability of at least top_p. The samples of an image depend on the seed and its pixels,
     not on the other images. A larger count extends the samples of a smaller one.
+
+        >>> [found] = sample(captioner.engine, images[:1], count=2, temperature=0.5, seed=0)
+        >>> captioner.tokenizer.decode(found[0].ids)
+        'two people are standing on a path in the snow .'
     """
     check_kinds(Integral, "whole number", count=count, top_k=top_k, seed=seed)
     check_kinds(Real, "number", temperature=temperature, top_p=top_p)
@@ -110,6 +119,10 @@ def beam(engine, images, width=4, length_penalty=1.0):
     Ended captions are ranked by log_probability / tokens ** length_penalty: 0 favours short captions, 1 is the mean
     over the tokens. An image is done when `width` captions have ended and no prefix, at its present length, scores
     above the worst of them.
+
+        >>> [found] = beam(captioner.engine, images[:1], width=2)
+        >>> [round(hypothesis.log_probability, 1) for hypothesis in found]
+        [-12.8, -13.8]
     """
     check_kinds(Integral, "whole number", width=width)
     check_kinds(Real, "number", length_penalty=length_penalty)

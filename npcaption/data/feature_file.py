@@ -9,7 +9,6 @@ from ..errors import DataError, PretrainedError, printable, why
 from ..pretrained.encoders import sha256_of
 from ..pretrained.tensors import read_tensors
 
-
 ELSEWHERE = "features of "                                   # how its name begins
 
 

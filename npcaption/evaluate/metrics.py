@@ -97,6 +97,9 @@ def tokenize(text):
     Other scripts follow PTBTokenizer where it is right: marks belong to words, and commas and full stops (STOPS) are
     dropped. Words follow npcaption.words: composed letters equal decomposed ones, joiners stay in their words, and an
     emoji is one token.
+
+        >>> tokenize("A dog's running, fast!")
+        ['a', 'dog', "'s", 'running', 'fast']
     """
     text = canonical(text).translate(SPELLINGS)
     return [BRACKETS.get(token, token.lower()) for token in TOKEN(text).findall(text)]
@@ -115,6 +118,12 @@ def bleu(candidates, references):
     All are sums over the corpus, so its score is not the images' mean. COCO departs from the paper: it gives a score
     for each image too, and adds 1e-15 to numerators and 1e-9 to denominators, so that a caption without a matching
     4-gram has a small score, not 0.
+
+        >>> candidates = [tokenize("a dog's running, fast!"), tokenize("two people walk")]
+        >>> references = [[tokenize("a dog is running fast"), tokenize("the dog runs")],
+        ...               [tokenize("two people walk down a street"), tokenize("people walk in a city")]]
+        >>> bleu(candidates, references).corpus.round(3)  # BLEU-1 to BLEU-4
+        array([0.681, 0.595, 0.41 , 0.   ])
     """
     check_references(references)
     check_candidates(candidates, references)
@@ -141,6 +150,9 @@ def rouge_l(candidates, references):
     P is the longest common subsequence's share of the candidate, R its share of the reference. The paper leaves b open
     and takes the reference with the best score; in COCO the best P and the best R may come from different references.
     An empty caption counts as one empty token, so that two empty captions match.
+
+        >>> rouge_l(candidates, references).images.round(3)
+        array([0.8  , 0.629])
     """
     check_references(references)
     check_candidates(candidates, references)
@@ -180,6 +192,10 @@ class CiderD:
 
     Built once for a set of references, it scores any number of sets of candidates. Attributes: idf {n-gram: float}, and
     vectors, the list of the references' Vectors for each image.
+
+        >>> cider = CiderD(references)
+        >>> round(cider.score(candidates).corpus, 3)
+        2.554
     """
 
     def __init__(self, references):
@@ -218,7 +234,11 @@ def similarity(c, s):
 
 
 def cider_d(candidates, references):
-    """Scores by CiderD of a single set of candidates."""
+    """Scores by CiderD of a single set of candidates.
+
+        >>> cider_d(candidates, references).images.round(3)
+        array([1.904, 3.204])
+    """
     return CiderD(references).score(candidates)
 
 

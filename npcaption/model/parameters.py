@@ -119,7 +119,7 @@ def decay_of(parameters, weight_decay, which):
 
 
 def components(config):
-    """{component: number of parameters} as the tables of the README have them; they add up to the total."""
+    """{component: number of parameters} as the tables of docs/layers.md have them; they add up to the total."""
     first = {"feature embedding": "feature_embed."} if config.encoder_name else {"patch embedding": "patch_embed."}
     groups = first | {"encoder": "encoder.", "token embedding": ("token_embed.weight", "token_embed.proj"),
                       "position": "token_embed.position", "decoder": "decoder.", "output": "output."}

@@ -29,6 +29,10 @@ def build(kind, captions, min_count=2, vocabulary=1024):
     """The tokenizer of a kind for the training captions.
 
     min_count: how often a word must be seen, for "word" and "space"; vocabulary: how many ids "bpe" has, all counted.
+
+        >>> tokenizer = build("word", ["a dog runs", "a dog swims"])
+        >>> tokenizer.encode("a dog flies"), tokenizer.decode([4, 5, 3])
+        ([4, 5, 3], 'a dog UNK')
     """
     if kind == "char":
         return CharTokenizer.build(captions)
@@ -38,12 +42,20 @@ def build(kind, captions, min_count=2, vocabulary=1024):
 
 
 def caption_ids(tokenizer, text, max_length):
-    """A caption as the model has it: lower case, start and end, cut or padded.  -> (max_length,) int64"""
+    """A caption as the model has it: lower case, start and end, cut or padded.  -> (max_length,) int64
+
+        >>> caption_ids(tokenizer, "A dog", 6)
+        array([1, 4, 5, 2, 0, 0])
+    """
     return sequence(tokenizer.encode(text.lower()), max_length)
 
 
 def from_json(values):
-    """The tokenizer that to_json described.  CheckpointError if it described none."""
+    """The tokenizer that to_json described.  CheckpointError if it described none.
+
+        >>> from_json(tokenizer.to_json()).words
+        ['a', 'dog']
+    """
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(f"The tokenizer of the checkpoint is not one of this version's ({', '.join(KINDS)}).")

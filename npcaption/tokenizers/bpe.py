@@ -30,6 +30,12 @@ class BytePairTokenizer:
 
     Upper and lower case are different; white space is text like any other. Half a surrogate pair, which UTF-8 cannot
     write, is read as "?"; bytes that are no UTF-8, which a model may put together, are written as U+FFFD.
+
+        >>> tokenizer = BytePairTokenizer.build(["a dog", "the dog"], vocabulary=262)
+        >>> tokenizer.merges
+        [(b' ', b'd'), (b' d', b'o'), (b' do', b'g')]
+        >>> tokenizer.encode("a dog"), tokenizer.decode([100, 261])
+        ([100, 261], 'a dog')
     """
 
     kind = "bpe"

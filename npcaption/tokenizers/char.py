@@ -4,7 +4,12 @@ from .ids import SPECIAL, of_text, writable
 
 
 class CharTokenizer:
-    """A token is a character of the lower-cased text: ids 3, 4, ... are the known characters in sorted order."""
+    """A token is a character of the lower-cased text: ids 3, 4, ... are the known characters in sorted order.
+
+        >>> tokenizer = CharTokenizer.build(["a dog"])
+        >>> tokenizer.encode("a god"), tokenizer.decode([4, 3, 6, 7, 5])
+        ([4, 3, 6, 7, 5], 'a god')
+    """
 
     kind = "char"
     unknown = 0                                              # no id: see ModelConfig

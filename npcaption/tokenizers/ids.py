@@ -16,6 +16,9 @@ def sequence(ids, max_length):
     """start + ids + end, cut to max_length with its last id replaced by end, padded with 0.  -> (max_length,) int64
 
     Example: ids=[7, 8], max_length=6 -> [1, 7, 8, 2, 0, 0];  ids=[7, 8, 9, 7, 8], max_length=4 -> [1, 7, 8, 2]
+
+        >>> sequence([7, 8], 6), sequence([7, 8, 9, 7, 8], 4)
+        (array([1, 7, 8, 2, 0, 0]), array([1, 7, 8, 2]))
     """
     full = [START, *ids[:max_length - 2], END]
     return np.array(full + [PADDING] * (max_length - len(full)), np.int64)

@@ -24,7 +24,14 @@ def cut(text, kind, rule=RULE):
 
 
 class WordTokenizer:
-    """A token is a word of the lower-cased text: id 3 is every unknown word, 4, 5, ... are the known in sorted order."""
+    """A token is a word of the lower-cased text: id 3 is every unknown word, 4, 5, ... are the known in sorted order.
+
+        >>> tokenizer = WordTokenizer.build("word", ["A dog's ball.", "a dog's tail"])
+        >>> tokenizer.words
+        ["'", 'a', 'dog', 's']
+        >>> tokenizer.decode(tokenizer.encode("a dog's nose"))
+        "a dog's UNK"
+    """
 
     def __init__(self, kind, words, rule=RULE):
         """kind "word" or "space" and rule say how text is cut into words."""

@@ -11,7 +11,6 @@ from ..model.engines import make_engine
 from ..model.objectives import LIKELIHOOD, chosen
 from ..model.parameters import Parameters, decay_of
 
-
 FROZEN = ("token_embed.weight",)                             # with freeze_word_vectors
 
 

@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from npcaption.data.image_store import contents, open_images
-from npcaption.data.store import open_if_whole
 from npcaption.data.images import load_image
 from npcaption.data.records import SPLIT_LISTS, load_records
+from npcaption.data.store import open_if_whole
 from npcaption.errors import DataError
 from npcaption.support.progress import progress
 from tests.campaigns.damage import mutate, mutations

@@ -16,8 +16,8 @@ import npcaption.support.progress
 from npcaption.data import image_store, store_parts
 from npcaption.data import store as store_module
 from npcaption.data.image_store import open_images
-from npcaption.data.store import release
 from npcaption.data.images import load_image
+from npcaption.data.store import release
 from npcaption.errors import DataError
 
 ROOT = Path(__file__).parents[2]
