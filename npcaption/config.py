@@ -124,19 +124,19 @@ class TrainingConfig:
     warmup_steps: int = setting("optimiser", 0, "steps of linear warm-up, at most a tenth of all steps", COUNT_OR_NONE)
     beta1: float = setting("optimiser", 0.9, "AdamW's decay rate of the first moment", DECAYING)
     beta2: float = setting("optimiser", 0.999, "AdamW's decay rate of the second moment", DECAYING)
-    epsilon: float = setting("optimiser", 1e-8, "AdamW's term in the denominator", NOT_0)
+    epsilon: float = setting("optimiser", 1e-8, "AdamW's epsilon, added to the denominator", NOT_0)
     weight_decay: float = setting("optimiser", 0.01, "AdamW's weight decay", NOT_NEGATIVE)
     decay: str = setting("optimiser", "all", "parameters with weight decay: all, or the matrices except embeddings",
                          ("all", "matrices"))
-    clip_norm: float = setting("optimiser", inf, "maximum norm of all gradients together; inf to never clip",
+    clip_norm: float = setting("optimiser", inf, "maximum global norm of the gradients; inf for no clipping",
                                Range(0, inf, (0,)))
-    average: int = setting("optimiser", 0, "steps over which to average the weights exponentially; 0 for no average",
+    average: int = setting("optimiser", 0, "length in steps of the exponential average of the weights; 0 for none",
                            COUNT_OR_NONE)
     begin: str = setting("run", "", "checkpoint for the initial weights, the model's settings and the tokenizer",
                          metavar="FILE")
     engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
     threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
-    seed: int = setting("run", 0, "seed of everything random", Range(0, 2 ** 32 - 1))
+    seed: int = setting("run", 0, "seed of all random numbers", Range(0, 2 ** 32 - 1))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def read_captions(file):
     A header, recognised by its caption column, can name the columns in any order, with other columns between them,
     several captions (`caption_0`, `caption_1`) and a split. Flickr8k's caption number is dropped, as a suffix #k of the
     name or as a column. A field ["one", "two"] is two captions. A caption in the last column can contain unquoted
-    separators. With tabs or bars, quotes enclose fields only if most quotes of the file do. Other lines become entries
+    separators. With tabs or bars, has_quoted_fields decides whether quotes enclose fields. Other lines become entries
     with a skip reason.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
