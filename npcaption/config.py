@@ -263,8 +263,8 @@ def check(config):
     patch = m.patch_pixels
     if m.image_size % patch:
         times = f" times {patch // m.patch_size}, the convolutions' stride" if m.convolutions else ""
-        raise ConfigError(f"image_size is {m.image_size}; it must be a multiple of patch_size {m.patch_size}{times}. "
-                          f"Pass, for example, --image-size {max(1, m.image_size // patch) * patch}.")
+        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}. Pass, "
+                          f"for example, --image-size {max(1, m.image_size // patch) * patch}.")
     if m.channels % m.heads:
         raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads; it must be a multiple of heads. "
                           "Change --channels or --heads.")
