@@ -46,6 +46,6 @@ def from_json(values):
     """Restore a tokenizer from to_json's values.  CheckpointError if they are not a tokenizer's."""
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise CheckpointError(f"The tokenizer of the checkpoint is of kind {ascii(kind)[:40]}; this version reads "
-                              f"{', '.join(KINDS)}. Update npcaption.")
+        raise CheckpointError(f"The tokenizer of the checkpoint is not one of this version's ({', '.join(KINDS)}). "
+                              "Update npcaption.")
     return KINDS[kind].from_json(values)
