@@ -1,6 +1,7 @@
-"""Every setting once: its type, default, help text, and range or choices; and the presets.
+"""Settings: type, default, help text, and range or choices of each; and the presets.
 
-Flags, help texts and checks are made from these fields (support/settings.py, support/flags.py): a new one is one line.
+Flags, help texts and checks are made from these fields (support/settings.py, support/flags.py): a new setting is one
+line.
 """
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
@@ -17,7 +18,7 @@ PIXELS, WIDTH, BLOCKS, LENGTH = Range(1, 65535), Range(1, 10 ** 7), Range(1, 100
 WIDTH_OR_NONE, BLOCKS_OR_NONE = Range(0, 10 ** 7), Range(0, 1000)
 COUNT, COUNT_OR_NONE = Range(1), Range(0)
 BELOW_1, NOT_NEGATIVE, POSITIVE = Range(0, 1, (1,)), Range(0, inf, (inf,)), Range(0, inf, (0, inf))
-DECAYING, NOT_0 = Range(0, 0.999999), Range(1e-30, inf, (inf,))  # in float32: more is 1, less is 0
+DECAYING, NOT_0 = Range(0, 0.999999), Range(1e-30, inf, (inf,))  # beyond these, float32 rounds to 1 and to 0
 
 
 OF_FEATURES = "feature_norm", "feature_position", "feature_dropout"  # settings of models that read features
@@ -28,8 +29,8 @@ class ModelConfig:
     image_size: int = setting("model", 128, "pixels along a side of the image", PIXELS)
     patch_size: int = setting("model", 8, "pixels along a side of a patch, after the convolutions", PIXELS)
     convolutions: tuple[int, ...] = setting(
-        "model", (), "output channels of each convolution before the patches; where they change, the sides are halved; "
-        "where they stay, there is a residual connection", Range(1, 9999), most=10)
+        "model", (), "output channels of each convolution before the patches; a change of channels halves the sides, "
+        "equal channels give a residual connection", Range(1, 9999), most=10)
     channels: int = setting("model", 128, "width of the residual stream", WIDTH)                            # C
     heads: int = setting("model", 4, "heads of every attention; they share the channels", WIDTH)            # H
     hidden: int = setting("model", 512, "hidden units of every MLP", WIDTH)                                 # F
@@ -42,31 +43,33 @@ class ModelConfig:
     tied: bool = setting("model", False, "share the output matrix with the token embedding")
     bag: int = derived("size of the bag-of-words head (training only); 0 for no head", COUNT_OR_NONE)       # W
     regression: int = derived("size of the feature-regression head (training only); 0 for no head", WIDTH_OR_NONE)  # Z
-    encoder_name: str = derived("name of the frozen encoder whose features are read; empty if the model reads pixels", default="")
+    encoder_name: str = derived("name of the frozen encoder; empty if the model reads pixels", default="")
     encoder_sha256: str = derived("hash of the frozen encoder's file", default="")
     feature_tokens: int = derived("tokens of a frozen encoder's features", COUNT_OR_NONE)                   # P
     feature_width: int = derived("channels of a frozen encoder's features", WIDTH_OR_NONE)                  # I
-    class_token: bool = derived("whether the first feature token is a class token, which has no place", default=False)
+    class_token: bool = derived("whether the first feature token is a class token, without a position", default=False)
     feature_norm: bool = setting("model", False, "layer norm on frozen features")
     feature_position: bool = setting("model", False, "learned positions added to frozen features")
     feature_dropout: float = setting("model", 0.0, "dropout rate on frozen features", BELOW_1)
-    word_width: int = derived("width of the word vectors; 0 if it is the model's own", WIDTH_OR_NONE)       # E
+    word_width: int = derived("width of the word vectors; 0 for the model's own width", WIDTH_OR_NONE)      # E
 
     @property
     def stem(self):
-        """(inputs, outputs, stride) of each convolution: stride 1, and a residual path, if the channels stay the same."""
+        """(inputs, outputs, stride) of each convolution: stride 1 and a residual connection if inputs == outputs."""
         pairs = pairwise([3, *self.convolutions])
         return tuple((inputs, outputs, 1 if inputs == outputs else 2) for inputs, outputs in pairs)
 
     @property
     def patch_pixels(self):
-        """Pixels of the image along a side of a patch, the convolutions of stride 2 counted in."""
+        """Image pixels along a side of a patch, the strides of the convolutions included."""
         return self.patch_size * prod(stride for _, _, stride in self.stem)
 
     @property
     def patches_a_side(self):
-        """Rows and columns of the tokens that have a place in the image."""
-        return isqrt(self.feature_tokens - self.class_token) if self.encoder_name else self.image_size // self.patch_pixels
+        """Rows, and columns, of the grid of patches."""
+        if self.encoder_name:
+            return isqrt(self.feature_tokens - self.class_token)
+        return self.image_size // self.patch_pixels
 
     @property
     def patches(self):
@@ -74,7 +77,7 @@ class ModelConfig:
 
     @property
     def input_shape(self):
-        """Shape of one image as the model reads it: its pixels, or a frozen encoder's features."""
+        """Shape of one input: the image's pixels, or a frozen encoder's features."""
         size = self.image_size
         return (self.feature_tokens, self.feature_width) if self.encoder_name else (size, size, 3)
 
@@ -82,7 +85,7 @@ class ModelConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     data: tuple[str, ...] = setting(
-        "data", SHAPES, "generated scenes (shapes), or folders or files of captioned images, all of them together",
+        "data", SHAPES, "generated scenes (shapes), or folders or files of captioned images, combined",
         metavar="shapes|PATH")
     scenes: int = setting("data", 20000, "training scenes to generate for shapes", COUNT)
     limit: int = setting("data", 0, "maximum images of each split; 0 for all", COUNT_OR_NONE)
@@ -91,34 +94,36 @@ class TrainingConfig:
     flip: bool = setting("data", False, "mirror every second image, unless its caption says left or right")
     crop: float = setting("data", 0.0, "largest fraction of the height and width to crop at random", BELOW_1)
     colour: float = setting("data", 0.0, "largest relative change of brightness, contrast and saturation", Range(0, 1))
-    encoder: str = setting("data", "", "weights of a frozen encoder (CLIP, EfficientNet-Lite), whose features the model reads "
-                           "instead of pixels", metavar="FILE")
-    activation: str = setting("data", "auto", "activation of a CLIP whose configuration is not beside its weights",
+    encoder: str = setting("data", "", "weights of a frozen encoder (CLIP, EfficientNet-Lite); its features replace "
+                           "the pixels as input", metavar="FILE")
+    activation: str = setting("data", "auto", "activation of a CLIP without a configuration file beside its weights",
                               ("auto", "quick_gelu", "gelu"))
-    features: str = setting("data", "", "features computed elsewhere, .npy or .safetensors, with the images' names in a .txt "
-                            "beside", metavar="FILE")
-    word_vectors: str = setting("tokenizer", "", "text file of word vectors (GloVe) for the token embedding", metavar="FILE")
-    freeze_word_vectors: bool = setting("tokenizer", False, "do not train the word vectors")
+    features: str = setting("data", "", "precomputed features, .npy or .safetensors, with image names in a .txt file "
+                            "of the same name", metavar="FILE")
+    word_vectors: str = setting("tokenizer", "", "text file of word vectors (GloVe) for the token embedding",
+                                metavar="FILE")
+    freeze_word_vectors: bool = setting("tokenizer", False, "freeze the word vectors")
     tokenizer: str = setting("tokenizer", "char", "token unit: characters, words, white-space words or byte pairs",
                              ("char", "word", "space", "bpe"))
     min_count: int = setting("tokenizer", 2, "minimum count for a word to enter the vocabulary", COUNT)
     vocabulary_size: int = setting("tokenizer", 1024, "ids of the bpe tokenizer: 256 bytes, 3 special ids, and merges",
                                    Range(259), also=("--vocab-size",))
     frequencies: bool = setting("model", False, "initialise the output bias with the tokens' log frequencies")
-    objective: str = setting("objectives", "likelihood", "likelihood of people's captions, or the reward of sampled ones, "
-                             "CIDEr-D", ("likelihood", "self-critical"))
+    objective: str = setting("objectives", "likelihood", "likelihood of the reference captions, or CIDEr-D reward of "
+                             "sampled captions", ("likelihood", "self-critical"))
     samples: int = setting("objectives", 5, "captions sampled per image in self-critical training", Range(2, 1000))
-    mix: float = setting("objectives", 0.0, "share of the cross-entropy of people's captions in self-critical training", Range(0, 1))
-    self_critical_epochs: int = setting("objectives", 0, "epochs of self-critical training after the others, in the folder "
-                                        "self-critical of the run directory", COUNT_OR_NONE)
-    self_critical_rate: float = setting("objectives", 1e-4, "peak learning rate of these epochs", POSITIVE)
+    mix: float = setting("objectives", 0.0, "weight of the reference captions' cross-entropy in self-critical training",
+                         Range(0, 1))
+    self_critical_epochs: int = setting("objectives", 0, "self-critical epochs after the ordinary ones, saved in the "
+                                        "folder self-critical of the run directory", COUNT_OR_NONE)
+    self_critical_rate: float = setting("objectives", 1e-4, "peak learning rate of the self-critical epochs", POSITIVE)
     bag_weight: float = setting("objectives", 0.0, "weight of the auxiliary bag-of-words loss; 0 for none",
                                 NOT_NEGATIVE)
-    bag_least: int = setting("objectives", 20, "minimum images with a word in a caption for it to enter the bag", COUNT)
-    teacher: str = setting("objectives", "", "checkpoint to be distilled; --encoder and --features are its own, and the student's "
-                           "if that has no encoder blocks", metavar="FILE")
-    soft_weight: float = setting("objectives", 0.0, "share of the cross-entropy to the teacher's soft targets; the captions' own "
-                                 "has the rest", Range(0, 1))
+    bag_least: int = setting("objectives", 20, "minimum document frequency (images) for a word to enter the bag", COUNT)
+    teacher: str = setting("objectives", "", "checkpoint to distil; --encoder and --features are the teacher's, and the "
+                           "student's too if it has no encoder blocks", metavar="FILE")
+    soft_weight: float = setting("objectives", 0.0, "share of the cross-entropy to the teacher's soft targets; the "
+                                 "captions' own has the rest", Range(0, 1))
     feature_weight: float = setting("objectives", 0.0, "weight of the regression of the teacher's features; 0 for none",
                                     NOT_NEGATIVE)
     epochs: int = setting("optimiser", 30, "passes over the training images", COUNT)
@@ -129,28 +134,28 @@ class TrainingConfig:
     warmup_steps: int = setting("optimiser", 0, "steps of linear warm-up, at most a tenth of all steps", COUNT_OR_NONE)
     beta1: float = setting("optimiser", 0.9, "AdamW's decay rate of the first moment", DECAYING)
     beta2: float = setting("optimiser", 0.999, "AdamW's decay rate of the second moment", DECAYING)
-    epsilon: float = setting("optimiser", 1e-8, "AdamW's term in the denominator", NOT_0)
+    epsilon: float = setting("optimiser", 1e-8, "AdamW's epsilon, added to the denominator", NOT_0)
     weight_decay: float = setting("optimiser", 0.01, "AdamW's weight decay", NOT_NEGATIVE)
-    decay: str = setting("optimiser", "all", "weight decay of all parameters, or of all matrices but embeddings",
+    decay: str = setting("optimiser", "all", "parameters with weight decay: all, or the matrices except embeddings",
                          ("all", "matrices"))
-    clip_norm: float = setting("optimiser", inf, "maximum norm of all gradients together; inf to never clip",
+    clip_norm: float = setting("optimiser", inf, "maximum global norm of the gradients; inf for no clipping",
                                Range(0, inf, (0,)))
-    average: int = setting("optimiser", 0, "steps over which to average the weights exponentially; 0 for no average",
+    average: int = setting("optimiser", 0, "length in steps of the exponential average of the weights; 0 for none",
                            COUNT_OR_NONE)
-    begin: str = setting("run", "", "checkpoint with whose weights, settings of the model and tokenizer training begins",
+    begin: str = setting("run", "", "checkpoint for the initial weights, the model's settings and the tokenizer",
                          metavar="FILE")
     engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
     threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
-    seed: int = setting("run", 0, "seed of everything random", Range(0, 2 ** 32 - 1))
+    seed: int = setting("run", 0, "seed of all random numbers", Range(0, 2 ** 32 - 1))
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a training is run. Not in its checkpoints, as the result does not depend on it."""
+    """Options of a run, without effect on its result and so not in its checkpoints."""
     strict: bool = setting("data", False, "fail instead of skipping unusable images and captions")
     resume: bool = setting("run", False, "resume from last.npz in the run directory, with the flags of the first run")
     save_minutes: float = setting("run", 5.0, "minutes between checkpoints within an epoch", NOT_NEGATIVE)
-    debug_nan: bool = setting("run", False, "check the numbers of every sublayer in every step (slow)")
+    debug_nan: bool = setting("run", False, "check every sublayer in every step for NaN and infinity (slow)")
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ class Config:
 
     @staticmethod
     def from_json(values):
-        """JSON knows lists only, where settings are tuples."""
+        """Restore a Config; JSON's lists become tuples."""
         return Config(*(part(**{name: tuple(value) if isinstance(value, list) else value
                                 for name, value in {**values[name_of_part]}.items()})
                         for name_of_part, part in (("model", ModelConfig), ("training", TrainingConfig))))
@@ -182,29 +187,29 @@ OURS = dict(learning_rate=1e-3, schedule="cosine", warmup_steps=500, beta2=0.98,
 DECODER_OF_CLIP = dict(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=6)
 
 PRESETS = {
-    # Coloured shapes, drawn when training starts: minutes on a laptop.
+    # Coloured shapes, generated at the start of training: minutes on a laptop.
     "shapes": Config(
         ModelConfig(image_size=64, channels=64, hidden=256, max_length=64),
         TrainingConfig(**{**OURS, "learning_rate": 3e-3}, epochs=12)),
-    # The post's exact settings: AdamW as PyTorch sets it, a constant rate.
+    # The post's exact settings: AdamW with PyTorch's defaults, a constant learning rate.
     "seed-64": Config(ModelConfig(image_size=64)),
     "seed-128": Config(ModelConfig(image_size=128)),
-    # The post's other runs: words, and always the first of an image's captions.
+    # The post's other runs: words, and only the first caption of each image.
     "word": Config(ModelConfig(max_length=20), TrainingConfig(tokenizer="word")),
     "word-space": Config(ModelConfig(max_length=20), TrainingConfig(tokenizer="space")),
     "first-64": Config(ModelConfig(image_size=64), TrainingConfig(captions="first")),
     "first-128": Config(ModelConfig(image_size=128), TrainingConfig(captions="first")),
-    # Subwords: 32 tokens cut 2 % of Flickr8k's captions short.
+    # Subwords: 32 tokens truncate 2 % of Flickr8k's captions.
     "bpe": Config(ModelConfig(max_length=32), TrainingConfig(tokenizer="bpe", **OURS)),
-    # The post's frozen encoder, and word vectors; their files are flags: --encoder, --word-vectors.
+    # The post's frozen encoder and word vectors; --encoder and --word-vectors name their files.
     "clip": Config(ModelConfig(**DECODER_OF_CLIP), TrainingConfig()),
     "clip-glove": Config(ModelConfig(**DECODER_OF_CLIP, max_length=20), TrainingConfig(tokenizer="space")),
-    # Ours for a frozen encoder: docs/log.md has the experiments behind it.
+    # Our settings for a frozen encoder: docs/log.md has the experiments.
     "frozen": Config(
         ModelConfig(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=3, max_length=32, dropout=0.3,
                     tied=True, feature_norm=True, feature_position=True, feature_dropout=0.2),
         TrainingConfig(**OURS, epochs=8, batch_size=32, captions="all", tokenizer="bpe", flip=True, average=400)),
-    # Ours for photographs: docs/log.md has the experiments behind it. The model that ships was trained by it.
+    # Our settings for pixels: docs/log.md has the experiments. The shipped model was trained with them.
     "flickr8k": Config(
         ModelConfig(patch_size=2, convolutions=(16, 32, 64), hidden=256, max_length=32, dropout=0.1, tied=True),
         TrainingConfig(**{**OURS, "learning_rate": 1.5e-3}, epochs=100, tokenizer="bpe", flip=True, crop=0.3,
@@ -222,9 +227,9 @@ def preset(name):
 
 
 def override(config, **settings):
-    """The config with some settings changed, each found by its name in the model's or the training's part.
+    """Change settings of a Config by their names.
 
-    For a setting that is a tuple, such as data, a list or a single value will do.
+    A setting that is a tuple, such as data, also takes a list or a single value.
     """
     parts = {"model": {}, "training": {}}
     for name, value in settings.items():
@@ -236,10 +241,11 @@ def override(config, **settings):
 
 
 def second_stage(config, begin):
-    """The Config of the self-critical epochs that follow a training.  begin: path of its checkpoint"""
+    """Config of the self-critical epochs after a training.  begin: path of the training's checkpoint"""
     t = config.training
     return replace(config, training=replace(t, objective="self-critical", begin=begin, epochs=t.self_critical_epochs,
-                                            learning_rate=t.self_critical_rate, schedule="cosine", self_critical_epochs=0))
+                                            learning_rate=t.self_critical_rate, schedule="cosine",
+                                            self_critical_epochs=0))
 
 
 def without_teacher(config):
@@ -249,47 +255,49 @@ def without_teacher(config):
 
 
 def check_setting(name, value):
-    """Refuse a value that the setting of this name cannot have."""
+    """Check a single setting's value.  ConfigError if it is not allowed"""
     [found] = [found for part in (ModelConfig, TrainingConfig, RunOptions) for found in settings_of(part)
                if found[0] == name]
     check_value(name, value, *found[1:])
 
 
 def check(config):
-    """Refuse settings that cannot work, alone or together, before any work is done."""
+    """Check all settings, alone and together, before any work.  ConfigError"""
     m, t = config.model, config.training
     for part in (m, t):
         for name, kind, allowed in settings_of(part):
             check_value(name, getattr(part, name), kind, allowed)
     if not t.data or not all(t.data):
-        raise ConfigError("data is empty; it must be shapes, or the paths of captioned images.")
+        raise ConfigError("data is empty; it must be shapes, or the paths of captioned images. Pass --data.")
     if t.objective == "self-critical" and not t.begin:
-        raise ConfigError("Self-critical training begins with a trained model. Give --begin CHECKPOINT, or train with "
+        raise ConfigError("Self-critical training needs a trained model. Pass --begin CHECKPOINT, or train with "
                           "--self-critical-epochs N.")
     check_teacher(t)
     reads_features, with_vectors = config.reads_features, bool(t.word_vectors)
     check_features(m, reads_features)
     if t.encoder and t.features:
-        raise ConfigError("encoder and features are both given. Give one of them.")
+        raise ConfigError("encoder and features are both set. Pass only one of --encoder and --features.")
     if reads_features and (t.crop or t.colour):
-        raise ConfigError("crop and colour change pixels, and the model reads features. Set both to 0; flip works.")
+        raise ConfigError("crop and colour change pixels, but the model reads features. Set both to 0; flip works.")
     if reads_features and t.data == SHAPES:
-        raise ConfigError("A frozen encoder needs photographs: name their folder with --data.")
+        raise ConfigError("data is shapes; a frozen encoder needs image files. Pass their folder with --data.")
     if with_vectors and t.tokenizer not in ("word", "space"):
-        raise ConfigError(f"word_vectors needs words, and the tokenizer is {t.tokenizer}. Choose --tokenizer word or space.")
+        raise ConfigError(f"tokenizer is {t.tokenizer}; word_vectors needs words. Pass --tokenizer word or space.")
     if with_vectors and m.tied:
-        raise ConfigError("tied needs a token embedding of the model's own width; word_vectors has another. Omit one.")
+        raise ConfigError("tied needs a token embedding of the model's width, but word_vectors has its own. Omit one.")
     if t.freeze_word_vectors and not with_vectors:
-        raise ConfigError("freeze_word_vectors has nothing to freeze. Give --word-vectors FILE.")
+        raise ConfigError("freeze_word_vectors is set without word vectors. Pass --word-vectors FILE.")
     patch = m.patch_pixels
     if m.image_size % patch:
-        times = f" times {patch // m.patch_size}, for the convolutions that halve the sides" if m.convolutions else ""
-        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}: choose, "
-                          f"say, {max(1, m.image_size // patch) * patch}.")
+        times = f" times {patch // m.patch_size}, the convolutions' stride" if m.convolutions else ""
+        raise ConfigError(f"image_size {m.image_size} is not a multiple of patch_size {m.patch_size}{times}. Pass, "
+                          f"for example, --image-size {max(1, m.image_size // patch) * patch}.")
     if m.channels % m.heads:
-        raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads: it must be a multiple of heads.")
+        raise ConfigError(f"channels {m.channels} cannot be shared by {m.heads} heads; it must be a multiple of heads. "
+                          "Change --channels or --heads.")
     if m.unknown > max(0, m.vocabulary - 1):
-        raise ConfigError(f"unknown is {m.unknown}; it must be the id of a token, and there are {m.vocabulary}.")
+        raise ConfigError(f"unknown is {m.unknown}; it must be a token id below {m.vocabulary}. Use another "
+                          "checkpoint.")
 
 
 def check_teacher(t):
@@ -303,15 +311,15 @@ def check_teacher(t):
 
 
 def check_features(m, reads_features):
-    """Refuse settings of features without a frozen encoder.  m ModelConfig"""
+    """Check the settings of features against the encoder.  m: ModelConfig.  ConfigError"""
     if not reads_features:
         for name in ("encoder_name", "encoder_sha256", "feature_tokens", "feature_width", "class_token", *OF_FEATURES):
             if getattr(m, name):
-                raise ConfigError(f"{name} is {shown(getattr(m, name))}, and the model reads pixels. Pass a frozen encoder with "
-                                  f"--encoder FILE.")
+                raise ConfigError(f"{name} is {shown(getattr(m, name))}, but the model reads pixels. Pass a frozen "
+                                  f"encoder with --encoder FILE.")
         if not m.encoder_blocks:
-            raise ConfigError("encoder_blocks is 0, and the model reads pixels. Pass a frozen encoder with --encoder FILE, or "
-                              "choose encoder blocks.")
+            raise ConfigError("encoder_blocks is 0, but the model reads pixels. Pass a frozen encoder with --encoder "
+                              "FILE, or more --encoder-blocks.")
     elif m.encoder_name and not (m.feature_tokens and m.feature_width):
-        raise ConfigError(f"The features of {m.encoder_name} are {m.feature_tokens} tokens of {m.feature_width} channels. "
-                          f"There must be some.")
+        raise ConfigError(f"The features of {m.encoder_name} are {m.feature_tokens} tokens of {m.feature_width} "
+                          f"channels; both must be positive. Use another checkpoint or encoder.")

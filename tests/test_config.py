@@ -1,4 +1,4 @@
-"""Presets, overrides, and settings that cannot work."""
+"""Settings: flags, presets, overrides and checks."""
 import argparse
 import inspect
 import json
@@ -25,12 +25,14 @@ from npcaption.support.command import arguments
 from npcaption.support.flags import add_flags, given
 from npcaption.support.settings import Range, element, setting, settings_of
 from npcaption.training import cli, loop
+from tests.helpers.messages import assert_says
+from tests.helpers.refusals import refused
 
 PARTS = ModelConfig, TrainingConfig, RunOptions
 SETTINGS = [found for part in PARTS for found in settings_of(part)]
 FREE = "data", "begin", "teacher", "encoder", "features", "word_vectors", "encoder_name", "encoder_sha256"  # any text
-FROM_DATA = ("vocabulary", "unknown", "bag", "regression", "encoder_name", "encoder_sha256", "feature_tokens", "feature_width",
-             "class_token", "word_width")                    # known when the data are read, so without a flag
+FROM_DATA = ("vocabulary", "unknown", "bag", "regression", "encoder_name", "encoder_sha256", "feature_tokens",
+             "feature_width", "class_token", "word_width")   # set from the data, so without a flag
 
 
 # ---------------------------------------------------------------------------------------------------------- the table
@@ -51,7 +53,7 @@ def test_every_default_is_allowed_and_no_name_is_used_twice():
     assert len({name for name, *_ in SETTINGS}) == len(SETTINGS)
 
 
-def test_options_of_a_run_are_those_of_the_function_that_trains():
+def test_run_options_are_arguments_of_the_training_function():
     found = {name: parameter.default for name, parameter in inspect.signature(loop.train).parameters.items()}
     assert {f.name: f.default for f in fields(RunOptions)}.items() <= found.items()
 
@@ -64,12 +66,12 @@ def flags(*words, parts=(TrainingConfig(), ModelConfig(), RunOptions())):
     return {name: value for part in parts for name, value in given(arguments(parser, words), type(part)).items()}
 
 
-OTHERS = {int: "300", float: "0.5", str: "x"}               # values that every setting of a type takes
+OTHERS = {int: "300", float: "0.5", str: "x"}               # a value for any setting of the type
 
 
 @pytest.mark.parametrize("name, kind, setting", [found for found in SETTINGS if found[0] not in FROM_DATA],
                          ids=[name for name, *_ in SETTINGS if name not in FROM_DATA])
-def test_every_setting_has_a_flag_and_a_flag_that_is_not_given_changes_nothing(name, kind, setting):
+def test_every_setting_has_a_flag_and_omitted_flags_change_nothing(name, kind, setting):
     flag = f"--{name.replace('_', '-')}"
     if kind is bool:
         assert flags(flag) == {name: True} and flags(f"--no{flag[1:]}") == {name: False}
@@ -121,7 +123,7 @@ def test_flags_give_the_settings_values(words, found):
     (["--data"], "Argument --data: expected at least one argument."),
     (["--bag", "9"], "Unrecognised argument '--bag'"), (["--unknown", "9"], "Unrecognised argument '--unknown'"),
     (["--vocabulary", "9"], "Unrecognised argument '--vocabulary'")])
-def test_a_flag_that_is_wrong_is_one_sentence_with_the_nearest_right_one(words, said):
+def test_a_wrong_flag_is_one_sentence_with_the_closest_valid_one(words, said):
     with pytest.raises(ConfigError) as error:
         flags(*words)
     assert str(error.value).startswith(said) or said in str(error.value)
@@ -139,16 +141,16 @@ def test_flags_override_a_preset_both_ways(monkeypatch):
                        (preset("shapes"), "here", {"resume": True})]
 
 
-def test_help_gives_the_values_of_the_preset_that_is_named(capsys):
-    def told(*words):
+def test_help_gives_the_values_of_the_named_preset(capsys):
+    def help_text(*words):
         with pytest.raises(SystemExit):
             cli.main([*words, "--help"])
         return " ".join(capsys.readouterr().out.split())
-    assert "token embedding (default: no)" in told() and "connection (each from 1 to 9999; default: none)" in told()
-    told = told("--preset", "flickr8k")
-    assert "token embedding (default: yes)" in told and "connection (each from 1 to 9999; default: 16 32 64)" in told
-    assert "learning rate (above 0 and finite; default: 0.0015)" in told and "(at least 1; default: 100)" in told
-    assert all(f" {subject}: " in told for subject in SUBJECTS)
+    assert_says(help_text(), "token embedding (default: no)", "connection (each from 1 to 9999; default: none)")
+    found = help_text("--preset", "flickr8k")
+    assert_says(found, "token embedding (default: yes)", "connection (each from 1 to 9999; default: 16 32 64)",
+                "learning rate (above 0 and finite; default: 0.0015)", "(at least 1; default: 100)",
+                *(f" {subject}: " for subject in SUBJECTS))
 
 
 # --------------------------------------------------------------------------------------------------------- the presets
@@ -161,7 +163,7 @@ def test_every_preset_is_valid_and_survives_json(name):
         with pytest.raises(ConfigError, match="soft_weight is 0.5, and there is no teacher. Pass --teacher CHECKPOINT"):
             check(preset(name))
     if reads_features:
-        with pytest.raises(ConfigError, match="Pass a frozen encoder with --encoder FILE"):
+        with refused(ConfigError, "Pass a frozen encoder with --encoder FILE"):
             check(preset(name))
     files = dict(encoder="weights.pth", data="photos") if reads_features else dict(teacher="best.npz") if taught else {}
     check(override(preset(name), **files))
@@ -169,16 +171,19 @@ def test_every_preset_is_valid_and_survives_json(name):
 
 
 @pytest.mark.parametrize("name, tokens, sizes, total", [
-    ("clip", 53, {}, 6_548_277), ("clip-glove", 4_521, {"word_width": 100}, 8_153_773), ("clip-glove", 4_521, {"word_width": 50}, 7_914_923)])
-def test_the_posts_models_on_clips_tokens_have_its_numbers_of_parameters(name, tokens, sizes, total):
-    model = replace(preset(name).model, encoder_name="CLIP", feature_tokens=50, feature_width=768, vocabulary=tokens, **sizes)
+    ("clip", 53, {}, 6_548_277), ("clip-glove", 4_521, {"word_width": 100}, 8_153_773),
+    ("clip-glove", 4_521, {"word_width": 50}, 7_914_923)])
+def test_clip_presets_have_the_posts_numbers_of_parameters(name, tokens, sizes, total):
+    model = replace(preset(name).model, encoder_name="CLIP", feature_tokens=50, feature_width=768, vocabulary=tokens,
+                    **sizes)
     assert Parameters(model).flat.size == total
 
 
 def test_the_seed_preset_is_the_originals():
     model, training = preset("seed-128").model, preset("seed-128").training
     assert (model.image_size, model.max_length, model.channels, model.heads) == (128, 48, 128, 4)
-    assert (training.batch_size, training.learning_rate, training.schedule, training.epochs) == (16, 3e-4, "constant", 30)
+    assert (training.batch_size, training.learning_rate, training.epochs) == (16, 3e-4, 30)
+    assert training.schedule == "constant"
     assert (training.beta1, training.beta2, training.epsilon, training.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
     assert (training.decay, training.captions) == ("all", "random")
 
@@ -206,8 +211,8 @@ def test_settings_of_distillation_that_cannot_work_are_refused(settings, said):
         check(override(preset("seed-128"), **settings))
 
 
-def test_an_unknown_preset_is_told_its_nearest_name():
-    with pytest.raises(ConfigError, match="Unknown preset 'seed128'; did you mean seed-128"):
+def test_an_unknown_preset_is_refused_with_the_closest_name():
+    with refused(ConfigError, "Unknown preset 'seed128'", "did you mean seed-128"):
         preset("seed128")
 
 
@@ -224,13 +229,13 @@ def test_an_override_of_a_tuple_takes_a_list_or_a_single_value():
 
 @pytest.mark.parametrize("settings, said", [
     (dict(image_size=100), "multiple of patch_size"), (dict(channels=130), "heads"), (dict(batch_size=0), "batch_size"),
-    (dict(epochs=-1), "epochs"), (dict(max_length=2), "max_length"), (dict(learning_rate=float("nan")), "learning_rate"),
-    (dict(learning_rate=-1.0), "learning_rate"), (dict(dropout=1.0), "dropout"), (dict(captions="every"), "random, first, all"),
-    (dict(tokenizer="letters"), "char"), (dict(engine="cuda"), "numpy"), (dict(schedule="linear"), "cosine"),
-    (dict(limit=-1), "limit"), (dict(data=["a", 5]), "data is a, 5; it must be a tuple of texts"),
+    (dict(epochs=-1), "epochs"), (dict(max_length=2), "max_length"), (dict(dropout=1.0), "dropout"),
+    (dict(learning_rate=float("nan")), "learning_rate"), (dict(learning_rate=-1.0), "learning_rate"),
+    (dict(captions="every"), "random, first, all"), (dict(tokenizer="letters"), "char"), (dict(engine="cuda"), "numpy"),
+    (dict(schedule="linear"), "cosine"), (dict(limit=-1), "limit"), (dict(data=["a", 5]), "data is a, 5"),
     (dict(data=[]), "data is empty"),
     (dict(flip="yes"), "flip is 'yes'; it must be True or False"), (dict(captions="fist"), "did you mean first")])
-def test_settings_that_cannot_work_are_refused_with_their_name(settings, said):
+def test_invalid_settings_are_refused_by_name(settings, said):
     with pytest.raises(ConfigError, match=said):
         check(override(preset("seed-128"), **settings))
 
@@ -246,7 +251,7 @@ def test_no_number_is_nan_true_text_or_negative(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if name != "clip_norm"])
-def test_no_number_is_infinite_but_a_norm_that_is_never_clipped(name):
+def test_only_the_clipping_norm_may_be_infinite(name):
     with pytest.raises(ConfigError, match=f"{name} is"):
         check(override(preset("seed-128"), **{name: float("inf")}))
     check(override(preset("seed-128"), clip_norm=float("inf")))
@@ -254,7 +259,7 @@ def test_no_number_is_infinite_but_a_norm_that_is_never_clipped(name):
 
 @pytest.mark.parametrize("name", [field.name for part in (ModelConfig, TrainingConfig) for field in fields(part)
                                   if field.type is int])
-def test_no_count_is_beyond_all_memory(name):
+def test_huge_counts_are_refused(name):
     with pytest.raises(ConfigError, match=f"{name} is"):
         check(override(preset("seed-128"), **{name: 10 ** 30}))
 
@@ -263,12 +268,12 @@ def test_no_count_is_beyond_all_memory(name):
     dict(clip_norm=0.0), dict(epsilon=0.0), dict(epsilon=1e-46), dict(beta1=1.0), dict(beta2=0.99999999),
     dict(scenes=0), dict(learning_rate=0.0), dict(crop=1.0), dict(colour=1.5), dict(seed=2 ** 32), dict(threads=5000),
     dict(min_count=0), dict(data="")])
-def test_numbers_with_which_training_would_do_nothing_or_break_are_refused(settings):
+def test_numbers_that_would_break_training_are_refused(settings):
     with pytest.raises(ConfigError, match=f"{next(iter(settings))} is"):
         check(override(preset("seed-128"), **settings))
 
 
-def test_numbers_outside_of_the_configuration_are_checked_alike():
+def test_run_options_are_checked_like_other_settings():
     for value in (float("nan"), float("inf"), -1.0, True, "5"):
         with pytest.raises(ConfigError, match="save_minutes is"):
             check_setting("save_minutes", value)
@@ -279,7 +284,7 @@ def test_the_word_preset_has_the_posts_number_of_parameters():
     assert sum(components(override(preset("word"), vocabulary=4453).model).values()) == 2_128_101
 
 
-def test_our_preset_has_at_most_1_050_000_parameters_while_it_trains():
+def test_our_preset_has_at_most_1_050_000_parameters_in_training():
     assert sum(components(override(preset("flickr8k"), vocabulary=1024, bag=890).model).values()) <= 1_050_000
 
 
@@ -291,12 +296,12 @@ def test_our_preset_has_at_most_1_050_000_parameters_while_it_trains():
     (dict(bag=-1), "bag"), (dict(bag_weight=-1.0), "bag_weight"), (dict(bag_weight=float("inf")), "bag_weight"),
     (dict(bag_least=0), "bag_least"),
     (dict(weight_decay=-0.1), "weight_decay"), (dict(weight_decay=float("nan")), "weight_decay")])
-def test_settings_of_convolutions_and_the_words_loss_that_cannot_work_are_refused(settings, said):
+def test_invalid_settings_of_convolutions_and_the_bag_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         check(override(preset("seed-128"), **settings))
 
 
-def test_convolutions_to_other_channels_halve_the_image_before_it_is_cut_into_patches():
+def test_a_convolution_to_other_channels_halves_the_sides():
     model = override(preset("seed-128"), convolutions=(16, 32, 32, 64), patch_size=2).model
     assert (model.patch_pixels, model.patches_a_side, model.patches) == (16, 8, 64)
     assert model.stem == ((3, 16, 2), (16, 32, 2), (32, 32, 1), (32, 64, 2)) and ModelConfig().stem == ()

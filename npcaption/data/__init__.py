@@ -1,2 +1,1 @@
-"""From files to batches: caption formats (records), decoding (images), the image store, generated scenes (shapes),
-splits and batches (dataset)."""
+"""Data sets: caption formats, records, splits, images and their store, features, generated scenes, batches."""

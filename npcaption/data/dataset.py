@@ -1,4 +1,4 @@
-"""Data sets: images with their captions, photographs or generated scenes, in three splits."""
+"""Data sets: images, from files or generated, with captions, in three splits."""
 import hashlib
 import json
 import os
@@ -19,12 +19,12 @@ HELD_OUT_SCENES = 400
 
 
 class Split(NamedTuple):
-    images: np.ndarray | None   # (N, A, A, 3) uint8, perhaps on disk; None if nobody looks at them
+    images: np.ndarray | None   # (N, A, A, 3) uint8, memory-mapped for files; None if not requested
     captions: list              # N tuples of strings
-    names: list                 # N names of images, to tell a person which one is meant
-    files: list | None = None   # N paths or Cells of the images, if they are files
-    features: np.ndarray | None = None  # (N, P, D), on disk, if the model reads those of a frozen encoder
-    mirrored: np.ndarray | None = None  # (N, P, D), those of the mirrored images, if they are wanted
+    names: list                 # N names of images, for messages
+    files: list | None = None   # N paths or ParquetImages; None if generated
+    features: np.ndarray | None = None  # (N, P, D), on disk; None if the model reads pixels
+    mirrored: np.ndarray | None = None  # (N, P, D), features of the mirrored images, if requested
 
     @property
     def inputs(self):
@@ -32,11 +32,11 @@ class Split(NamedTuple):
         return self.images if self.features is None else self.features
 
     def first(self, count):
-        """Its first images, or all for 0"""
+        """The first `count` images; all for 0"""
         return Split(*(part if part is None else part[:count or None] for part in self))
 
     def only(self, keep):
-        """The images of these numbers, an array"""
+        """The images of these indices.  keep: an array"""
         def chosen(part):
             return [part[i] for i in keep] if isinstance(part, list) else part if part is None else part[keep]
         return Split(*map(chosen, self))
@@ -46,17 +46,18 @@ class Dataset(NamedTuple):
     train: Split
     val: Split
     test: Split
-    notes: list                 # sentences on what was read and what was skipped
-    scenes: list | None         # the test scenes, if generated: they can judge a caption exactly
+    notes: list                 # sentences about the data read and skipped
+    scenes: list | None         # test scenes for judging captions, if generated
 
 
 def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", "val", "test"), strict=False,
                  say=lambda note: None):
-    """data "shapes", or one path or several that load_all_records knows; limit: at most so many images of each split.
+    """Load a data set -> Dataset.  data: "shapes", or one or several paths for load_all_records
 
-    looked_at: the splits whose images are wanted; those of files in other splits are not decoded, and None.
-    What cannot be used is skipped and told in the notes; strict: it is a DataError instead. DataError, too, where no
-    image is left.  say: a function that is given each note as soon as it is known; decoding the images can take hours.
+    limit: maximum images of each split; 0 for all. looked_at: splits with images; image files of other splits are not
+    decoded, and their `images` are None. Unusable images and captions are skipped and counted in the notes; with strict
+    they raise DataError. say: function for each note, called at once, because decoding can take hours.
+    DataError if no image is left.
     """
     data = paths_of(data)
     if data == SHAPES:
@@ -68,15 +69,16 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
     splits = {name: getattr(records, name)[:limit or None] for name in ("train", "val", "test")}
     paths = [record.image for name in looked_at for record in splits[name]]
     if not paths:
-        raise DataError(" ".join([f"{shown(data)} has no images to look at ({', '.join(looked_at)}).", *records.notes]))
+        raise DataError(" ".join([f"{shown(data)} has no images in the splits needed ({', '.join(looked_at)}). Check "
+                                  "the splits.", *records.notes]))
     store = open_images(paths, image_size)
     unreadable = _unreadable(paths, store.unreadable)
     say("\n".join(unreadable))
-    left_out = records.left_out + unreadable
-    if strict and left_out:
-        raise DataError(" ".join([*left_out, "Fix the data, or run without --strict to skip them."]))
+    skipped = records.skipped + unreadable
+    if strict and skipped:
+        raise DataError(" ".join([*skipped, "Fix the data, or run without --strict to skip them."]))
 
-    images, number, start = dict.fromkeys(splits), 0, 0      # number: of the paths; start: in the store
+    images, number, start = dict.fromkeys(splits), 0, 0      # number: index into paths; start: row of the store
     for name in looked_at:
         numbers = range(number, number + len(splits[name]))
         splits[name] = [record for i, record in zip(numbers, splits[name]) if i not in store.unreadable]
@@ -88,21 +90,21 @@ def load_dataset(data, image_size, seed, scenes=0, limit=0, looked_at=("train", 
 
 
 def _unreadable(paths, why):
-    """A sentence on the images that cannot be read, or none.  why: {number of a path: reason}"""
+    """Note about unreadable images, a list of at most one.  why: {index of a path: reason}"""
     if not why:
         return []
     first, kinds = min(why), Counter(text.partition(" (")[0] for text in why.values())
     listed = "; ".join(f"{number:,} x {kind}" for kind, number in kinds.most_common())
-    return [f"Left out {count(len(why), 'image')} that cannot be read, the first {printable(paths[first])} ({why[first]})"
+    return [f"Skipped {count(len(why), 'unreadable image')}, first {printable(paths[first])} ({why[first]})"
             + (f"; reasons: {listed}" if len(kinds) > 1 else "") + "."]
 
 
 def fingerprint(dataset):
-    """Identity of the training data, checked when resuming: a hash of the names, captions and files' sizes of train and val.
+    """Identity of the training data, checked on resuming -> str
 
-    Of generated scenes the shape of the images stands for the files. It is the same wherever the folder lies and
-    whenever the files were written. It does not notice a photograph exchanged for one of the same name and size, nor
-    the test split.  -> str
+    A hash of names, captions and file sizes of train and val; generated scenes have the shape of their images instead
+    of sizes. It does not depend on the folder's place or on file times. It misses changes of the test split, and an
+    image replaced by another of the same name and size.
     """
     digest = hashlib.sha256()
     for split in (dataset.train, dataset.val):
@@ -112,7 +114,7 @@ def fingerprint(dataset):
 
 
 def _size(file):
-    """In bytes, or None of a file that is gone: then these are other data."""
+    """Size of a file in bytes, or None if it is gone"""
     try:
         return os.path.getsize(file)
     except OSError:
@@ -126,9 +128,9 @@ def _generated(image_size, seed, number):
             scenes, images = shapes.make_scenes(seed, name, n, image_size)
         except MemoryError as error:
             raise DataError(f"{n} scenes of {image_size} x {image_size} pixels do not fit into memory. "
-                            f"Choose a smaller --image-size or --limit.") from error
+                            f"Pass a smaller --image-size or --limit.") from error
         captions = [shapes.describe(scene) for scene in scenes]
         splits.append(Split(images, captions, [f"{name} scene {i}" for i in range(n)]))
-    notes = [f"Generated {number} scenes of coloured shapes. Every second test scene has a thing of a colour that its "
-             f"shape never has in training."]
+    notes = [f"Generated {number} scenes of coloured shapes. Every second test scene has a combination of colour and "
+             f"shape absent from training."]
     return Dataset(*splits, notes, scenes)

@@ -1,4 +1,4 @@
-"""The frozen encoder of a model: found by the settings, and checked against what the model was trained on."""
+"""The frozen encoder of a model: loaded by the settings, and checked against the model's."""
 from dataclasses import replace
 
 from ..config import TrainingConfig
@@ -10,34 +10,34 @@ from .feature_file import ELSEWHERE, FeatureFile
 
 
 def frozen_encoder(weights=None, features=None, activation=None):
-    """The encoder in a file of weights, or features that were computed elsewhere; None without either.
+    """Load an encoder from a weight file, or precomputed features; None without either.
 
-    ConfigError if both are given, PretrainedError or DataError if the file cannot be used.
+    ConfigError if both are given, PretrainedError or DataError if the file is unusable.
     """
     if weights and features:
-        raise ConfigError("--encoder and --features are both given. Give one of them.")
+        raise ConfigError("--encoder and --features are both given. Pass only one of them.")
     if features:
         return FeatureFile(features)
     return load_encoder(weights, None if activation in (None, "auto") else activation) if weights else None
 
 
 def add_encoder_flags(parser):
-    """The flags that name a model's frozen encoder, of a command that is given a model."""
+    """Add the flags of a model's frozen encoder to a command's parser."""
     for name in ("encoder", "features", "activation"):
         add_flag(parser, *setting_of(TrainingConfig, name))
 
 
 def reading(config, encoder):
-    """The ModelConfig of a model that reads this encoder's features; as it is for None."""
+    """ModelConfig for this encoder's features; unchanged for None."""
     if encoder is None:
         return config
     tokens, width = encoder.shape
-    return replace(config, encoder_name=encoder.name, encoder_sha256=encoder.sha256, feature_tokens=tokens, feature_width=width,
-                   class_token=encoder.class_token)
+    return replace(config, encoder_name=encoder.name, encoder_sha256=encoder.sha256, feature_tokens=tokens,
+                   feature_width=width, class_token=encoder.class_token)
 
 
 def check_encoder(config, encoder, who="The model"):
-    """ConfigError if a model cannot read this encoder's features.  config ModelConfig, encoder or None"""
+    """Check that a model reads this encoder's features.  config: ModelConfig, encoder: or None.  ConfigError"""
     if not config.encoder_name:
         if encoder is not None:
             raise ConfigError(f"{who} reads pixels, not the features of {encoder.name}. Omit --encoder and --features.")
@@ -48,5 +48,5 @@ def check_encoder(config, encoder, who="The model"):
                   "the encoder's weights with --encoder FILE")
         raise ConfigError(f"{who} reads features of a frozen encoder ({wanted}). Pass {remedy}.")
     if (encoder.name, encoder.sha256) != (config.encoder_name, config.encoder_sha256):
-        raise ConfigError(f"{who} reads features of another encoder ({wanted}), and this is {encoder.name}, SHA-256 "
-                          f"{encoder.sha256[:12]}... Pass the one that it was trained with.")
+        raise ConfigError(f"{who} needs another encoder ({wanted}) than {encoder.name}, SHA-256 "
+                          f"{encoder.sha256[:12]}... Pass its own encoder.")

@@ -1,4 +1,4 @@
-"""The feature store: the tokens of a frozen encoder, computed once for every image, in float16."""
+"""The feature store: a frozen encoder's tokens, computed once per image, in float16."""
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -12,14 +12,14 @@ from ..support.images import max_pixels, open_image
 from ..support.progress import note
 from . import store
 
-VERSION = 1         # raise it when the same encoder gives other features here
-GROUP = 16          # images that are opened together
+VERSION = 1         # increment when the features of an encoder change
+GROUP = 16          # images opened together
 
 
 def open_features(paths, encoder, mirrored=False, folder=None):
-    """The features of the images at paths -> store.Store, rows (N, P, D) float16
+    """Features of the images at paths -> store.Store, rows (N, P, D) float16
 
-    encoder: a frozen encoder, see npcaption.pretrained. mirrored: those of the mirrored images, a store of their own.
+    encoder: see pretrained.encoders.Encoder. mirrored: whether to mirror the images first; a separate store.
     folder and errors: see store.open_store.
     """
     return store.open_store(paths, contents(encoder, mirrored), folder)
@@ -34,14 +34,14 @@ def contents(encoder, mirrored):
     def make(paths):
         paths = list(paths)
         if paths:
-            note(f"{encoder.name}: {len(paths):,} images give {len(paths) * tokens * width * 2:,} bytes of features"
+            note(f"{encoder.name}: {len(paths) * tokens * width * 2:,} bytes of features for {len(paths):,} images"
                  f"{', mirrored' * mirrored}.")
         return encode_all(paths, encoder, mirrored)
     return store.Contents(noun, f"features-{tokens}x{width}", key, encoder.shape, np.float16, make)
 
 
 def encode_all(paths, encoder, mirrored):
-    """For each path its features (P, D) float16, or the error that reading it gave"""
+    """Yield the features (P, D) float16 of each path, or the error on reading it."""
     paths = iter(paths)
     with ThreadPoolExecutor(usable_cores()) as pool:
         while group := list(islice(paths, GROUP)):
@@ -51,7 +51,7 @@ def encode_all(paths, encoder, mirrored):
 
 
 def attempt(path, mirrored):
-    """The image at path, or the error that reading it gave"""
+    """The image at path, or the error on reading it"""
     try:
         return ImageOps.mirror(open_image(path)) if mirrored else open_image(path)
     except DataError as error:
@@ -59,10 +59,10 @@ def attempt(path, mirrored):
 
 
 def stored(tokens):
-    """Features as they are stored.  tokens (B, P, D) float32 -> float16"""
+    """Convert features for the store.  tokens (B, P, D) float32 -> float16.  DataError beyond its range"""
     with np.errstate(over="ignore"):
         found = tokens.astype(np.float16)
     if not np.isfinite(found).all():
-        raise DataError(f"The encoder gives features of up to {np.abs(tokens).max():g}, more than float16 can hold. Check "
-                        "that its file is right.")
+        raise DataError(f"The encoder gives features up to {np.abs(tokens).max():g}, beyond float16's range. Check its "
+                        "file.")
     return found

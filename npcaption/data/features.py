@@ -1,4 +1,4 @@
-"""Features of a frozen encoder beside the images of a data set."""
+"""Features of a frozen encoder for the images of a data set."""
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from .formats.text import count
 
 
 class Rows:
-    """Some rows of an array on disk, by their numbers, read when they are asked for."""
+    """Selected rows of an array on disk, read on access."""
 
     def __init__(self, array, numbers):
         self.array, self.numbers = array, numbers
@@ -19,7 +19,7 @@ class Rows:
         return len(self.numbers)
 
     def __getitem__(self, chosen):
-        """An array for a number or an array of numbers, Rows for a slice"""
+        """An array for an index or an array of indices; Rows for a slice"""
         return Rows(self.array, self.numbers[chosen]) if isinstance(chosen, slice) else self.array[self.numbers[chosen]]
 
     def __iter__(self):
@@ -27,16 +27,17 @@ class Rows:
 
 
 def with_features(dataset, encoder, flip=False, looked_at=("train", "val", "test")):
-    """The Dataset with an encoder's features of the images that are looked at; as it is for no encoder.
+    """Add an encoder's features to the splits `looked_at` -> Dataset; unchanged without an encoder
 
-    flip: those of the mirrored training images, too. An image that the encoder cannot read is skipped, which a note says.
-    DataError if the images are not files, or features are missing.
+    flip: add features of the mirrored training images. Images unreadable for the encoder are skipped and counted in a
+    note. DataError if the images are not files, or features are missing.
     """
     if encoder is None:
         return dataset
     splits = {name: getattr(dataset, name) for name in looked_at}
     if any(split.files is None for split in splits.values()):
-        raise DataError("A frozen encoder needs photographs: name their folder with --data.")
+        raise DataError("The data are generated scenes; a frozen encoder needs image files. Pass their folder with "
+                        "--data.")
     find = found_in_file if isinstance(encoder, FeatureFile) else computed
     features, unreadable = find(encoder, splits, False)
     mirrored = find(encoder, {"train": splits["train"]}, True)[0] if flip else {}
@@ -45,7 +46,7 @@ def with_features(dataset, encoder, flip=False, looked_at=("train", "val", "test
         split = split._replace(features=features[name], mirrored=mirrored.get(name))
         if why := unreadable.get(name):
             keep = np.array([i for i in range(len(split.names)) if i not in why], int)
-            notes.append(f"Skipped {count(len(why), f'{name} image')} that {encoder.name} cannot read, the first "
+            notes.append(f"Skipped {count(len(why), f'{name} image')} unreadable for {encoder.name}, first "
                          f"{printable(split.names[min(why)])} ({why[min(why)]}).")
             split = split._replace(features=None, mirrored=None).only(keep)._replace(
                 features=split.features, mirrored=split.mirrored)
@@ -67,11 +68,12 @@ def features_of(split, encoder):
 
 
 def computed(encoder, splits, mirrored):
-    """{split's name: features (N, P, D)} from the feature store, and {name: {number of an unreadable image: why}}"""
+    """Features from the store -> {split's name: (N, P, D)}, {split's name: {index of an unreadable image: reason}}"""
     paths = [path for split in splits.values() for path in split.files]
     store, found, unreadable, first, row = open_features(paths, encoder, mirrored), {}, {}, 0, 0
     for name, split in splits.items():
-        why = {number - first: why for number, why in store.unreadable.items() if first <= number < first + len(split.files)}
+        why = {number - first: why for number, why in store.unreadable.items()
+               if first <= number < first + len(split.files)}
         rows = len(split.files) - len(why)
         found[name], unreadable[name] = store.rows[row:row + rows], why
         first, row = first + len(split.files), row + rows
@@ -79,9 +81,9 @@ def computed(encoder, splits, mirrored):
 
 
 def found_in_file(file, splits, mirrored):
-    """The same from a FeatureFile.  DataError if it lacks an image"""
+    """Features from a FeatureFile, in the form of `computed`.  DataError if an image is missing"""
     rows = file.mirrored if mirrored else file.rows
     if rows is None:
-        raise DataError(f"flip needs the features of the mirrored images, and {file.name} come without them. Add "
-                        f"{Path(file.path).stem}-mirrored.npy beside, or train with --no-flip.")
+        raise DataError(f"flip needs features of mirrored images; {file.name} has none. Add "
+                        f"{Path(file.path).stem}-mirrored.npy beside it, or train with --no-flip.")
     return {name: Rows(rows, file.numbers_of(split.names)) for name, split in splits.items()}, {}

@@ -1,4 +1,4 @@
-"""Image files: which one a name in a caption file means, and under which name the data set knows it."""
+"""Image files: lookup of a caption file's names, and unique names of images in the data set."""
 import errno
 import os
 import unicodedata
@@ -6,23 +6,23 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from ..errors import DataError, printable, why
-from .formats.entries import Cell, Fault
+from .formats.entries import ParquetImage, SkipReason
 
 IMAGE_FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k_images",
                  "flickr30k-images", ".")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2",
             ".jfif")
-DEEPEST = 20                                        # folders in a name; deeper ones are only looked for exactly
+MAX_DEPTH = 20                                      # folders in a name; deeper names are matched only exactly
 
-MISSING = Fault("image", "whose file is missing")
-OUTSIDE = Fault("image", "whose path is absolute or has `..` in it")
-AMBIGUOUS = Fault("image", "whose name matches several files, none of them exactly")
+MISSING = SkipReason("image", "missing file")
+OUTSIDE = SkipReason("image", "absolute path, or `..` in it")
+AMBIGUOUS = SkipReason("image", "name matches several files, none exactly")
 
 
-class Respelt(NamedTuple):
-    """A file that a name means though it is not spelt like it."""
+class InexactMatch(NamedTuple):
+    """A file found for a name spelt differently."""
     image: Path
-    how: str                                        # in what the two differ
+    difference: str
 
 
 class Listing(NamedTuple):
@@ -30,29 +30,29 @@ class Listing(NamedTuple):
     files: set
     folders: dict                                   # {folded name: [names]}
     folded: dict                                    # {folded name: [names of files]}
-    stems: dict                                     # the same of images without their suffixes
+    stems: dict                                     # {folded stem: [names of image files]}
 
 
 class Finder:
-    """The images below a folder. Each folder is listed once: a stat for each image takes minutes on a network drive."""
+    """Lookup of images below a folder, listing each folder once: a stat per image takes minutes on a network drive."""
 
     def __init__(self, root):
         self.root = root
         self.tops = [name for name in IMAGE_FOLDERS if os.path.isdir(root / name)]
         self.files = {}                             # {folder: names of its files}
         self.listings = {}
-        self.resolved = {(): [root]}                # {names of folders: those in any case and Unicode form}
+        self.resolved = {(): [root]}                # {names of folders: folders of these names, see _resolved}
         self.exact = {}                             # {sub-folder: its existing folders below each image folder}
-        self.rough = {}                             # {parts of a sub-folder: [(what differs, folders)]}
-        self.found = {}                             # {(name, below): what find returned}
+        self.variants = {}                          # {parts of a sub-folder: [(difference, folders)]}
+        self.found = {}                             # {(name, below): result of find}
 
     def find(self, name, below=""):
-        """A name, which may begin with sub-folders -> the path of its file, a Respelt, or the Fault that there is none
+        """Find the file of a name, sub-folders included -> its path, an InexactMatch, or a SkipReason
 
-        below: the folder to which it may be relative. A name that leads elsewhere is refused: who reads a foreign data
-        set does not mean to show their own files. An image in a Parquet file is its own path.
+        below: folder of relative names, tried first. A name that leads outside the root is refused: a downloaded data
+        set must not expose the user's own files. A ParquetImage is returned unchanged.
         """
-        if isinstance(name, Cell):
+        if isinstance(name, ParquetImage):
             return name
         if (name, below) not in self.found:
             self.found[name, below] = self._find(name, below)
@@ -70,15 +70,15 @@ class Finder:
                 if file in self.files[place]:
                     return place / file
         parts = [part for part in plain.split("/") if part not in ("", ".")]
-        if not 0 < len(parts) <= DEEPEST:
+        if not 0 < len(parts) <= MAX_DEPTH:
             return MISSING
         for start in starts:
-            if found := self._find_roughly(name, (*filter(None, [start]), *parts[:-1]), parts[-1]):
+            if found := self._find_inexactly(name, (*filter(None, [start]), *parts[:-1]), parts[-1]):
                 return found
         return MISSING
 
     def _places(self, below):
-        """The existing folders `below` each image folder, listed"""
+        """Existing folders `below` each image folder, listed"""
         if below not in self.exact:
             self.exact[below] = []
             for image_folder in self.tops:
@@ -89,31 +89,32 @@ class Finder:
                     self.exact[below].append(place)
         return self.exact[below]
 
-    def _find_roughly(self, name, below, file):
-        """A Respelt, AMBIGUOUS, or None"""
+    def _find_inexactly(self, name, below, file):
+        """An InexactMatch, AMBIGUOUS, or None"""
         key, (stem, suffix) = folded(file), os.path.splitext(file)
-        for elsewhere, folders in self._variants(below):
-            for cut in False, True:                 # with the suffix, and if the name or the file has none
+        for folder_difference, folders in self._variants(below):
+            for no_suffix in False, True:           # True: the name or the file lacks its suffix
                 matches = {}
                 for folder in folders:
                     listing = self._listing(folder)
-                    names = listing.stems.get(key, []) if cut else listing.folded.get(key, [])
-                    if cut and suffix.lower() in SUFFIXES:
+                    names = listing.stems.get(key, []) if no_suffix else listing.folded.get(key, [])
+                    if no_suffix and suffix.lower() in SUFFIXES:
                         names = names + listing.folded.get(folded(stem), [])
                     matches |= {folder / name: None for name in names}
                 if len(different := distinct(matches)) > 1:
                     return AMBIGUOUS
                 if different:
-                    return Respelt(different[0], difference(name, different[0], elsewhere, cut))
+                    found = different[0]
+                    return InexactMatch(found, difference(name, found, folder_difference, no_suffix))
         return None
 
     def _variants(self, below):
-        """The folders where an image of the folders `below` may be, the nearest first -> [(what differs, folders)]
+        """Candidate folders for the folders `below`, closest first -> [(difference, folders)]
 
-        The same folders in another case or Unicode form; one of them doubled, as archives unpack; and without leading
-        ones that are not there.
+        The same folders in another case or Unicode form; with one doubled, as archives unpack; without missing leading
+        folders.
         """
-        if below not in self.rough:
+        if below not in self.variants:
             tops = [top for top in [(), *((name,) for name in IMAGE_FOLDERS[:-1])] if self._resolved(top)]
             variants = [("", [top + below for top in tops]),
                         ("a doubled folder", [one + (two,) + below for one in tops[1:] for two in IMAGE_FOLDERS[:-1]]
@@ -121,14 +122,14 @@ class Finder:
             rest = below
             while rest and not any(self._resolved(top + rest[:1]) for top in tops):
                 rest = rest[1:]
-                variants.append(("folders that are not there", [top + rest for top in tops]))
-            self.rough[below] = [
-                (what, list(dict.fromkeys(folder for parts in each for folder in self._resolved(parts))))
-                for what, each in variants]
-        return self.rough[below]
+                variants.append(("missing folders", [top + rest for top in tops]))
+            self.variants[below] = [
+                (label, list(dict.fromkeys(folder for parts in each for folder in self._resolved(parts))))
+                for label, each in variants]
+        return self.variants[below]
 
     def _resolved(self, parts):
-        """The folders of these names below the root, in any case and Unicode form"""
+        """Existing folders of these names below the root, in any case and Unicode form"""
         if parts not in self.resolved:
             above = self._resolved(parts[:-1])
             key = folded(parts[-1]) if above else ""
@@ -145,29 +146,29 @@ class Finder:
         return self.listings[folder]
 
     def example(self):
-        """The first image that lies where images are looked for, or None"""
+        """The first image in the image folders, or None"""
         return next((place / name for place in self._places("") for name in sorted(self.files[place])
                      if name.lower().endswith(SUFFIXES)), None)
 
     def elsewhere(self, name):
-        """A folder in which there is a file of this name, though images are not looked for in it, or None"""
+        """Another folder with a file of this name, or None"""
         folders = [self.root / folder for names in self._listing(self.root).folders.values() for folder in names]
         return next((inside for folder in folders for inside in (folder, *(folder / top for top in IMAGE_FOLDERS[:-1]))
                      if os.path.basename(name) in self._listing(inside).files), None)
 
     def unnamed(self, named):
-        """The path of each file beside the named images, and of their kinds, that is not among them."""
+        """Yield the other files in the named images' folders that have one of their suffixes."""
         named = {path for path in named if isinstance(path, Path)}
-        kinds = {path.suffix.lower() for path in named}
+        suffixes = {path.suffix.lower() for path in named}
         for folder in sorted({path.parent for path in named}):
             for name in sorted(self.files.get(folder) or self._listing(folder).files):
                 path = folder / name
-                if path.suffix.lower() in kinds and path not in named and not name.startswith("."):
+                if path.suffix.lower() in suffixes and path not in named and not name.startswith("."):
                     yield path
 
 
 def folded(name):
-    """A name without what file systems, and people, take for the same: case, and how an accented letter is composed."""
+    """A name without differences of case and Unicode composition, ignored by file systems and people."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -179,7 +180,7 @@ def grouped(names, key=folded):
 
 
 def distinct(paths):
-    """The paths, without those that are the same file as one before, as Images/ and images/ can be"""
+    """Paths of distinct files: on some file systems Images/ and images/ are the same."""
     different = []
     for path in paths:
         if not any(os.path.samefile(path, other) for other in different):
@@ -187,22 +188,22 @@ def distinct(paths):
     return different
 
 
-def difference(name, path, elsewhere, cut):
-    """In what a name and its file's path differ, in words."""
-    ours = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    theirs = path.parts[-1:] if elsewhere else path.parts[-len(ours):]
-    ours, theirs = "/".join(ours[-len(theirs):]), "/".join(theirs)
-    if cut:
-        ours, theirs = (os.path.splitext(text)[0] if text.lower().endswith(SUFFIXES) else text
-                        for text in (ours, theirs))
-    composed = unicodedata.normalize("NFC", ours) == unicodedata.normalize("NFC", theirs)
-    return " and ".join(filter(None, [elsewhere, "backslashes" * ("\\" in name), "the suffix" * cut,
-                                      "" if ours == theirs else "Unicode form" if composed else "upper and lower case"])
-                        ) or "upper and lower case"             # in the folder of images
+def difference(name, path, folder_difference, no_suffix):
+    """Description of the difference between a name and its file's path"""
+    given = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    actual = path.parts[-1:] if folder_difference else path.parts[-len(given):]
+    given, actual = "/".join(given[-len(actual):]), "/".join(actual)
+    if no_suffix:
+        given, actual = (os.path.splitext(text)[0] if text.lower().endswith(SUFFIXES) else text
+                         for text in (given, actual))
+    composed = unicodedata.normalize("NFC", given) == unicodedata.normalize("NFC", actual)
+    spelling_difference = "" if given == actual else "Unicode form" if composed else "upper and lower case"
+    return " and ".join(filter(None, [folder_difference, "backslashes" * ("\\" in name), "the suffix" * no_suffix,
+                                      spelling_difference])) or "upper and lower case"  # in the image folder's name
 
 
 def list_folder(folder):
-    """The names of the files in a folder and of its folders, links followed; none if there is no such folder."""
+    """Names of the files and of the folders in a folder, links followed; both empty if it does not exist."""
     files, folders = set(), set()
     try:
         with os.scandir(folder) as entries:
@@ -213,23 +214,21 @@ def list_folder(folder):
                     folders.add(entry.name)
     except (OSError, ValueError) as error:          # ValueError: a null character in its name
         if getattr(error, "errno", None) not in (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-            raise DataError(f"The folder {printable(folder)} cannot be listed: {why(error)}.") from error
+            raise DataError(f"The folder {printable(folder)} cannot be listed: {why(error)}. Make it readable."
+                            ) from error
     return files, folders
 
 
 # ---------------------------------------------------------------------------------------------------------- identities
 
 def identities(images, root):
-    """The name of each image in the data set, its path below the folder of images -> {image: name}
-
-    Two that this would give one name have names of their own in `unique_names`.
-    """
-    return {image: "/".join(within(parts_inside(image) if isinstance(image, Cell) else image.relative_to(root).parts)
-                            ) or full_name(image, root) for image in images}
+    """Names of images, their paths below the image folder -> {image: name}; `unique_names` resolves duplicates"""
+    return {image: "/".join(within(stored_parts(image) if isinstance(image, ParquetImage)
+                                   else image.relative_to(root).parts)) or full_name(image, root) for image in images}
 
 
 def unique_names(names, root):
-    """The same, but for images of one name: their paths below the root, or their Parquet files with their rows"""
+    """Replace duplicate names by full names: paths below the root, or Parquet files with rows -> {image: name}"""
     once, twice = set(), set()
     for name in names.values():
         (twice if name in once else once).add(name)
@@ -237,14 +236,14 @@ def unique_names(names, root):
 
 
 def spelling(name):
-    """A name without that in which no two images differ: the folder of images, how slashes and accents are written."""
+    """A name in canonical spelling: no image folder, forward slashes, accents composed."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return unicodedata.normalize("NFC", "/".join(within(parts)))
 
 
-def parts_inside(cell):
-    """The path that a Parquet file gives an image; of one on its maker's disk, the part below the folder of images"""
-    path = cell.inside.replace("\\", "/")
+def stored_parts(image):
+    """Parts of the path stored for a ParquetImage; an absolute path is reduced to the part below the image folder"""
+    path = image.path.replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     if not PurePosixPath(path).anchor and not PureWindowsPath(path).anchor:
         return parts
@@ -253,7 +252,7 @@ def parts_inside(cell):
 
 
 def within(parts):
-    """A path without the folders of images in front, nor one that is doubled"""
+    """A path without leading image folders and without a doubled folder"""
     parts = list(parts)
     tops = set(map(folded, IMAGE_FOLDERS))
     while len(parts) > 1 and (folded(parts[0]) in tops or parts[0] == parts[1] and len(parts) > 2):
@@ -262,7 +261,7 @@ def within(parts):
 
 
 def full_name(image, root):
-    """The path of an image below the root, or that of its Parquet file with its row"""
-    if isinstance(image, Cell):
+    """Path of an image below the root, or of its Parquet file with its row"""
+    if isinstance(image, ParquetImage):
         return f"{Path(image.file).relative_to(root).as_posix()}:{image.number}"
     return image.relative_to(root).as_posix()

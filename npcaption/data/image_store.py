@@ -1,4 +1,4 @@
-"""The image store: every image decoded once."""
+"""The image store: images, each decoded once."""
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,13 +11,13 @@ from ..support.images import max_pixels
 from . import store
 from .images import load_image as decode
 
-VERSION = 3         # raise it when `decode` changes what it returns, or the store its layout
+VERSION = 3         # increment when decoded pixels or the store's layout change
 
 
 def open_images(paths, size, folder=None, workers=None):
-    """The images at paths, as load_image returns them -> store.Store, rows (N, size, size, 3) uint8
+    """Images at paths, equal to load_image's -> store.Store, rows (N, size, size, 3) uint8
 
-    workers: threads that decode, one per usable core if None. folder and errors: see store.open_store.
+    workers: decoding threads; one per usable core if None. folder and errors: see store.open_store.
     """
     return store.open_store(paths, contents(size, workers or usable_cores()), folder)
 
@@ -34,7 +34,7 @@ def decode_all(paths, size, workers):
 
 
 def decode_in_order(pool, paths, size, ahead):
-    """The images of paths one after another; the pool runs no more than `ahead` ahead, to bound memory."""
+    """Yield the images of paths in order; the pool runs at most `ahead` images ahead, to bound memory."""
     waiting = deque()
     for path in paths:
         waiting.append(pool.submit(attempt, path, size))
@@ -45,7 +45,7 @@ def decode_in_order(pool, paths, size, ahead):
 
 
 def attempt(path, size):
-    """The image at path, (size, size, 3) uint8, or the error that reading it gave"""
+    """The image at path, (size, size, 3) uint8, or the error on reading it"""
     try:
         return decode(path, size)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Splits: the words that state one, and the drawing of what is not stated by a hash of each image's name."""
+"""Splits: words that state a split, and hash-based drawing of splits that are not stated."""
 import hashlib
 import re
 import unicodedata
@@ -12,21 +12,21 @@ WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")            # captions_val2017, dev-0000
 
 
 def split_named(name):
-    """The split that the name of a file or a folder states, or None if it states none or several."""
+    """Split stated by the name of a file or folder; None if none or several"""
     found = {WORDS[word.lower()] for word in WORD.findall(name) if word.lower() in WORDS}
     return found.pop() if len(found) == 1 else None
 
 
 def fraction(name, purpose=""):
-    """A hash of a name, in [0, 1); the same in both spellings of an accented letter. Another purpose, another hash."""
+    """Hash of a name in [0, 1), independent of Unicode composition.  purpose: makes independent hashes"""
     text = purpose + unicodedata.normalize("NFC", name)
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2 ** 64
 
 
 def divide(names, bounds, purpose=""):
-    """Names -> a list of those below each bound of their hashes, one of the rest; and whether any had to be filled
+    """Divide names by bounds of their hashes -> one list per bound and one of the rest; whether any was filled
 
-    A list that would be empty gets the name with the next hash, so that there must be a name for each.
+    An otherwise empty list gets the name of the next hash. names: at least as many as lists.
     """
     order = sorted((fraction(name, purpose), name) for name in set(names))
     lists, start, filled = [], 0, False
@@ -40,10 +40,10 @@ def divide(names, bounds, purpose=""):
 
 
 def completed(split, names):
-    """{image: split}, with the parts that its owner does not state drawn from those that they do; and a sentence, or ""
+    """Draw missing splits from the stated ones -> {image: split}, a sentence or ""
 
-    Train alone gives an eighth each to val and test, train without val an eighth to val, and val without test a half to
-    test. names: {image: name}. An image's part is a function of its name alone.
+    Only train: an eighth each to val and test. Train without val: an eighth to val. Val without test: half to test.
+    names: {image: name}. The split of an image depends only on its name.
     """
     stated = set(split.values())
     if stated == {"train"}:
@@ -61,4 +61,4 @@ def completed(split, names):
     drawn = {name: taker for taker, part in zip(takers, lists) for name in part}
     return ({image: drawn.get(names[image], part) if part == givers else part for image, part in split.items()},
             f"{share} {'is' if len(takers) == 1 else 'are'} drawn by a hash of each image's name." + filled * (
-                " Where so few images leave a part empty, those with the smallest hashes fill it."))
+                " Empty splits get the images with the smallest hashes."))

@@ -1,7 +1,7 @@
-"""Stores: an array of equal shape and type for each image, computed once, in one file that is mapped into memory.
+"""Stores: one array per image, of equal shape and type, computed once, in a memory-mapped file.
 
-The image store holds decoded images, the feature store the features of a frozen encoder, the stores of soft targets and of
-pooled features what a teacher says of captions and images.
+The image store holds decoded images, the feature store a frozen encoder's features, the stores of soft targets and of
+pooled features a teacher's.
 """
 import hashlib
 import json
@@ -24,69 +24,69 @@ from ..support.progress import note, progress
 from ..support.unreadable import reason
 from .store_parts import claim, own_name, remove_abandoned
 
-NOTE_EVERY = 15     # seconds of work that a killed process can lose
-SAMPLES = 64        # images of which some bytes are part of a store's name
-SAMPLE = 4096       # bytes of each
-ADVICE = "Make room there, or set NPCAPTION_CACHE to another folder."
+SAVE_EVERY = 15     # seconds between saved states: the most work lost with a killed process
+SAMPLES = 64        # images with sampled bytes in the fingerprint
+SAMPLE = 4096       # bytes of each sample
+REMEDY = "Free disk space there, or set NPCAPTION_CACHE to another folder."
 
 
 class Contents(NamedTuple):
-    """Contents of a store: an array for each image, or for each of other items."""
+    """Description of a store's arrays, one per image or other item."""
     noun: str                   # "image store"
-    prefix: str                 # of the file's name: "images-128"
-    key: str                    # all that the arrays depend on beside the images
-    shape: tuple                # of an image's array
+    prefix: str                 # prefix of the file's name: "images-128"
+    key: str                    # settings that the arrays depend on, besides the images
+    shape: tuple                # shape of one array
     dtype: np.dtype
     make: Callable              # function: paths, or items -> an iterator of their arrays, or errors, in order
     items: str = "images"
 
 
 class Store(NamedTuple):
-    rows: np.memmap             # (N, ...), read-only: of the images that can be read, in their order
-    unreadable: dict            # {number of a path: why its image is not among them}
+    rows: np.memmap             # (N, ...), read-only: arrays of the readable images, in order
+    unreadable: dict            # {index of a path: reason}
 
 
 def open_store(paths, contents, folder=None):
-    """The arrays of the images at paths -> Store
+    """Open the arrays of the images at paths -> Store
 
-    It is built at the first call, and found again as long as `fingerprint` gives the same name. If that is interrupted, the
-    next call resumes where it stopped. An image that cannot be read is skipped, and that is remembered too, unless the fault
-    was the machine's (no permission, no memory): then all are read again.
-    folder is by default the first of caches.folders() that has the store, or that can be written to.
-    DataError if no image can be read or no folder can hold the store.
+    The first call builds the store; later calls reuse it while `fingerprint` gives the same name. An interrupted build
+    is resumed by the next call. Unreadable images are skipped, and remembered; after a temporary error (no permission,
+    no memory) the store is built again.
+    folder: by default the first of caches.folders() that has the store, or that is writable.
+    DataError if no image is readable or no folder can hold the store.
     """
     if not len(paths):
-        raise DataError(f"There are no images to put into the {contents.noun}.")
+        raise DataError(f"There are no images for the {contents.noun}. Check the data.")
     return open_named(fingerprint(paths, contents.key), paths, contents, folder)
 
 
 def open_named(digest, paths, contents, folder=None):
-    """As open_store, but the name, 20 hexadecimal digits for the items and all that their arrays depend on, is the caller's.
+    """Like open_store, under the caller's digest: 20 hexadecimal digits of the items and all that their arrays depend on.
 
-    paths: the items that `contents.make` is given, of any kind
+    paths: the items for `contents.make`, of any kind
     """
     name = f"{contents.prefix}-{digest}.npy"
     for place in caches.folders() if folder is None else [Path(folder)]:
-        store, lasting = open_if_whole(place / name, len(paths), contents)
-        if lasting:
+        store, final = open_if_complete(place / name, len(paths), contents)
+        if final:
             return store
     folder = Path(folder or caches.folder_to_write() or caches.folders()[0])
     remove_abandoned(folder)
     file = own_name(folder / name)
-    store, lasting = open_if_whole(file, len(paths), contents)
-    if not lasting:
+    store, final = open_if_complete(file, len(paths), contents)
+    if not final:
         build(file, paths, contents)
-        store, _ = open_if_whole(file, len(paths), contents)
+        store, _ = open_if_complete(file, len(paths), contents)
     if store is None:
-        raise DataError(f"The {contents.noun} {file} was written but cannot be mapped into memory. Set NPCAPTION_CACHE "
-                        "to a folder on a local disk.")
+        raise DataError(f"The {contents.noun} {file} cannot be mapped into memory. Set NPCAPTION_CACHE to a folder on "
+                        "a local disk.")
     return store
 
 
 def release(images):
-    """Let the process forget the pages of a store, or of a part of one, that it has looked at; the system keeps them.
+    """Release the process's mapped pages of a store, or of a part of it; the system's cache keeps them.
 
-    Otherwise its resident memory grows to the size of the store in an epoch.
+    Without this, resident memory grows to the size of the store within an epoch.
     """
     mapped = getattr(getattr(images, "array", images), "_mmap", None)
     if hasattr(mapped, "madvise") and hasattr(mmap, "MADV_DONTNEED"):        # not on Windows
@@ -94,10 +94,10 @@ def release(images):
 
 
 def fingerprint(paths, key):
-    """A name for these images and what is kept of them; a photograph that changed makes another.
+    """Identity of images and contents, for the store's name; a changed image changes it.
 
-    Times alone do not tell: archives and container images set them all alike. So each image counts with its folder, name,
-    size and times, that of its last change included, which nobody can set; and some with a part of their content.
+    Modification times alone are not enough: archives and container images set them. So the hash has the folder, name,
+    size, modification time and change time (cannot be set) of each image, and some bytes of a sample of images.
     """
     digest, place = hashlib.sha256(key.encode()), cache(os.path.realpath)
     for number, path in enumerate(paths):
@@ -107,13 +107,13 @@ def fingerprint(paths, key):
         except (OSError, ValueError):
             state = "absent"
         digest.update(f"\0{state} {os.path.basename(str(path))}".encode(errors="surrogatepass"))
-        if number * SAMPLES // len(paths) < (number + 1) * SAMPLES // len(paths):  # SAMPLES of them, or all
-            digest.update(some_bytes(path))
+        if number * SAMPLES // len(paths) < (number + 1) * SAMPLES // len(paths):  # for SAMPLES paths, or all
+            digest.update(sample_bytes(path))
     return digest.hexdigest()[:20]
 
 
-def some_bytes(path):
-    """A few from the middle of a file, where those of images differ; none if it cannot be read."""
+def sample_bytes(path):
+    """Bytes from the middle of a file, because images differ there; none if it is unreadable."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - SAMPLE) // 2)
@@ -122,11 +122,11 @@ def some_bytes(path):
         return b""
 
 
-def open_if_whole(file, count, contents):
-    """The store of `count` images in file -> (Store, whether its faults last), or (None, False) if it is damaged.
+def open_if_complete(file, count, contents):
+    """Open a store of `count` images -> (Store, whether all its errors are permanent), or (None, False) if damaged.
 
-    The file is an .npy with JSON behind its numbers: a list of [number of a path, why it is unreadable, if for good].
-    One that another user could have written counts as damaged.
+    The file is an .npy with JSON after its numbers: a list of [index of a path, reason, whether permanent]. A file
+    writable for another user counts as damaged.
     """
     stored = caches.open_own(file)
     if stored is None:
@@ -138,18 +138,20 @@ def open_if_whole(file, count, contents):
             rows = np.memmap(stored, contents.dtype, "r", stored.tell(), shape)
             stored.seek(rows.offset + rows.nbytes)
             unreadable = json.loads(stored.read())
-        whole = shape == (count - len(unreadable), *contents.shape) and dtype == contents.dtype and not fortran_order
-        return ((Store(rows, {number: why for number, why, _ in unreadable}), all(lasts for *_, lasts in unreadable))
-                if whole else (None, False))
-    except Exception:                       # a damaged header can raise nearly anything inside NumPy
+        expected = count - len(unreadable), *contents.shape
+        if shape != expected or dtype != contents.dtype or fortran_order:
+            return None, False
+        return (Store(rows, {number: why for number, why, _ in unreadable}),
+                all(permanent for *_, permanent in unreadable))
+    except Exception:                       # a damaged header can raise nearly any exception in NumPy
         return None, False
 
 
 def build(file, paths, contents):
-    """Write the store under another name and rename it at the end: a crash leaves no half store.
+    """Write the store under a temporary name and rename it at the end: a crash leaves no incomplete store.
 
-    A part that an interrupted process left is resumed; one that a living process writes is not touched, so of two
-    processes that build the same store both succeed.
+    An interrupted process's part is resumed; a running process's part is not touched, so two processes can build the
+    same store.
     """
     needed = len(paths) * row_bytes(contents)
     try:
@@ -159,56 +161,56 @@ def build(file, paths, contents):
                 with open(part, "r+b") as out:
                     write(out, paths, contents)
                 os.replace(part, file)
-            except Exception:               # an interrupt is none: then the part stays
+            except Exception:               # not after an interrupt: that part is resumed
                 part.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise DataError(f"The {contents.noun} {file} of {needed:,} bytes cannot be written: "
-                        f"{why(error)}. {ADVICE}") from error
+                        f"{why(error)}. {REMEDY}") from error
 
 
 def write(out, paths, contents):
-    """Header, arrays and faults into the file `out`, which may hold the first of them already.
+    """Write header, arrays and errors into the file `out`, after any arrays from an interrupted build.
 
-    Until the end a note of how far it is lies where the faults would be if there were none, behind all arrays.
+    During the build a saved state follows the space of all arrays; at the end the list of errors replaces it.
     """
     out.seek(0)
     write_header(out, len(paths), contents)
     start, length = out.tell(), row_bytes(contents)
     end = start + len(paths) * length
-    done, unreadable = read_note(out, end, len(paths))
-    check_room(out.name, (len(paths) - done) * length, contents.noun)
+    done, unreadable = read_state(out, end, len(paths))
+    check_disk_space(out.name, (len(paths) - done) * length, contents.noun)
     if done:
-        note(f"Resuming the {contents.noun}: {done:,} of {len(paths):,} {contents.items} are in it.")
-    noted = time.monotonic()
+        note(f"Resuming the {contents.noun}: {done:,} of {len(paths):,} {contents.items} already in it.")
+    saved = time.monotonic()
     out.seek(start + (done - len(unreadable)) * length)
     try:
         for row in progress(contents.make(islice(paths, done, None)), len(paths) - done, contents.noun, contents.items):
             if isinstance(row, Exception):
-                unreadable.append((done, reason(row), not of_the_machine(row)))
+                unreadable.append((done, reason(row), not is_temporary(row)))
             else:
-                out.write(row)              # not through a memory map, where a full disk kills the process
+                out.write(row)              # not through a memory map: there a full disk kills the process
             done += 1
-            if time.monotonic() - noted > NOTE_EVERY:
-                write_note(out, end, done, unreadable)
+            if time.monotonic() - saved > SAVE_EVERY:
+                write_state(out, end, done, unreadable)
                 out.seek(start + (done - len(unreadable)) * length)
-                noted = time.monotonic()
+                saved = time.monotonic()
     except (KeyboardInterrupt, SystemExit):
-        write_note(out, end, done, unreadable)
+        write_state(out, end, done, unreadable)
         raise
     if len(unreadable) == len(paths):
-        raise DataError(f"None of {len(paths):,} images can be read, the first {printable(paths[0])}: "
-                        f"{unreadable[0][1]}. Give JPEGs, PNGs or other images that Pillow reads.")
+        raise DataError(f"All {len(paths):,} images are unreadable, first {printable(paths[0])}: {unreadable[0][1]}. "
+                        "Use JPEGs, PNGs or other formats that Pillow reads.")
     out.write(json.dumps(unreadable).encode())
     out.truncate()
     out.seek(0)
     write_header(out, len(paths) - len(unreadable), contents)
     out.flush()
-    os.fsync(out.fileno())                  # or a power failure may leave the name without the bytes
+    os.fsync(out.fileno())                  # or a power failure can leave the name without the bytes
 
 
-def write_note(out, end, done, unreadable):
-    """Say behind the arrays that those of `done` images are there, once they are on the disk."""
+def write_state(out, end, done, unreadable):
+    """Save the state after the arrays, once the arrays are on disk.  done: number of images"""
     out.flush()
     os.fsync(out.fileno())
     out.seek(end)
@@ -217,8 +219,8 @@ def write_note(out, end, done, unreadable):
     out.flush()
 
 
-def read_note(out, end, count):
-    """How many of `count` images are done, and which of them are unreadable; none if the note is not there or torn."""
+def read_state(out, end, count):
+    """Saved state -> number of images done, list of errors; (0, []) if it is missing or damaged"""
     out.seek(end)
     try:
         done, unreadable = json.loads(out.read())
@@ -227,16 +229,16 @@ def read_note(out, end, count):
         return 0, []
 
 
-def check_room(file, needed, noun):
-    """DataError if the disk cannot hold so many bytes more."""
+def check_disk_space(file, needed, noun):
+    """DataError if the disk has fewer free bytes than needed"""
     folder = os.path.dirname(file)
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DataError(f"The {noun} needs {needed:,} bytes in {folder}, where {free:,} are free. {ADVICE}")
+        raise DataError(f"The {noun} needs {needed:,} bytes in {folder}, but {free:,} are free. {REMEDY}")
 
 
 def write_header(out, count, contents):
-    """Of an .npy file; NumPy pads it to the same length for every number of images."""
+    """Write the header of an .npy file; NumPy pads it to the same length for every number of images."""
     np.lib.format.write_array_header_1_0(out, {"descr": np.dtype(contents.dtype).str, "fortran_order": False,
                                                "shape": (count, *contents.shape)})
 
@@ -245,6 +247,6 @@ def row_bytes(contents):
     return math.prod(contents.shape) * np.dtype(contents.dtype).itemsize
 
 
-def of_the_machine(error):
-    """Whether an image may be read at another time, though its file stays as it is."""
+def is_temporary(error):
+    """Whether an unchanged image can become readable later: the error is the machine's, not the file's."""
     return isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno is not None

@@ -1,25 +1,26 @@
-"""CLIP's image encoder, frozen: images -> a class token and a token for each patch."""
+"""CLIP's image encoder, frozen: images -> a class token and one token per patch."""
 import numpy as np
 
 from . import clip_config, clip_weights
 from .preprocessing import batches, cropped_square
 from .vision_transformer import ACTIVATIONS, tokens_of
 
-SIZES = {(768, 12): "B", (1024, 24): "L", (1280, 32): "H"}  # (channels, blocks): the letter of the model
+SIZES = {(768, 12): "B", (1024, 24): "L", (1280, 32): "H"}  # {(channels, blocks): letter of the model}
 TITLES = {"quick_gelu": "QuickGELU", "gelu": "GELU"}
-USUAL = 224         # pixels along a side
+USUAL = 224         # pixels along a side, omitted from the name
 
 
 def recognises(tensors):
-    """Whether these names are those of a CLIP, with or without its text encoder.  tensors: {name: array}"""
+    """Whether the tensors are a CLIP's, with or without its text encoder.  tensors: {name: array}"""
     return bool(clip_weights.find(tensors))
 
 
 class Clip:
-    """A frozen encoder from the tensors of its file: see encoders.Encoder.
+    """CLIP's image encoder as a frozen encoder: see encoders.Encoder.
 
-    tensors: {name: array}; path: the file, beside which a JSON file may state activation and heads; sha256: the file's,
-    hexadecimal; activation: "quick_gelu", "gelu" or None.  PretrainedError if the model is unknown, damaged or unclear.
+    tensors: {name: array} of the weight file; path: the file; a JSON file beside it can state activation and heads;
+    sha256: the file's, hexadecimal; activation: "quick_gelu", "gelu" or None.
+    PretrainedError if the model is unsupported, damaged or ambiguous.
     """
     class_token = True
 
@@ -28,7 +29,7 @@ class Clip:
         patch_pixels, channels = self._weights.embedding["patch.weight"].shape
         patches = len(self._weights.embedding["position"]) - 1
         side, patch_size = round(patches ** 0.5), round((patch_pixels / 3) ** 0.5)
-        activation, self._heads = clip_config.facts(path, tensors, channels, activation)
+        activation, self._heads = clip_config.activation_and_heads(path, tensors, channels, activation)
         self._activation = ACTIVATIONS[activation]
         self.sha256, self.image_size = sha256, side * patch_size
         self.grid, self.shape = (side, side), (patches + 1, channels)
@@ -37,7 +38,7 @@ class Clip:
                               f"(x / 255 - {clip_config.MEAN}) / {clip_config.STD}")
 
     def preprocess(self, image):
-        """A path, a PIL image or what else open_image takes -> (S, S, 3) float32"""
+        """A path, a PIL image or another source for open_image -> (S, S, 3) float32"""
         return cropped_square(image, self.image_size, clip_config.MEAN, clip_config.STD)
 
     def forward(self, pixels):
@@ -45,17 +46,16 @@ class Clip:
         return tokens_of(pixels, self._weights, self._heads, self._activation)
 
     def tokens(self, images):
-        """An iterable of B images, each as `preprocess` takes it -> (B, P, D) float32
+        """Iterable of B images, as for `preprocess` -> (B, P, D) float32: the class token, then the patches row by row
 
-        The class token is the first, then come the patches row by row.
-        DataError for an image that cannot be read.
+        DataError for an unreadable image.
         """
         found = [self.forward(pixels) for pixels in batches(images, self.preprocess)]
         return np.concatenate(found) if found else np.empty((0, *self.shape), np.float32)
 
 
 def name_of(channels, blocks, patch_size, image_size, activation):
-    """Such as "CLIP ViT-B/32 (QuickGELU)" """
+    """Name of a model, such as "CLIP ViT-B/32 (QuickGELU)" """
     size = SIZES.get((channels, blocks), f"{channels}x{blocks}")
     resolution = f"@{image_size}" if image_size != USUAL else ""
     return f"CLIP ViT-{size}/{patch_size}{resolution} ({TITLES[activation]})"

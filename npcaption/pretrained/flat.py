@@ -1,25 +1,25 @@
-"""Flat arrays over a mapped file: views, but copies of bfloat16 and of the other byte order."""
+"""Flat arrays over a mapped file: views, except copies of bfloat16 and foreign byte order."""
 import mmap
 
 import numpy as np
 
 from .opening import Unreadable
 
-BFLOAT16 = "bfloat16"                       # NumPy has no such type: its numbers come as float32, exactly
+BFLOAT16 = "bfloat16"                       # NumPy lacks the type; converted to float32 exactly
 
 
 def mapped(file):
-    """An open file as a read-only buffer. The arrays made of it keep it; pages are read when they are used."""
+    """Map an open file as a read-only buffer. Its arrays keep it alive; pages are read on use."""
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def itemsize(kind):
-    """Bytes of a number of a kind: NumPy's code, such as "f4", or BFLOAT16"""
+    """Bytes per number.  kind: NumPy's code, such as "f4", or BFLOAT16"""
     return 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
 
 
 def flat_array(buffer, start, count, kind, order="<"):
-    """`count` numbers of a kind from byte `start` on -> (count,) read-only, in native byte order
+    """`count` numbers from byte `start` -> (count,) read-only, in native byte order
 
     order: "<" little-endian, ">" big-endian.  ValueError if the buffer is too short.
     """

@@ -1,7 +1,7 @@
-"""From an image to the pixels of a frozen encoder, exactly as torchvision's transforms have it.
+"""Preprocessing of images for a frozen encoder, bit for bit as torchvision's transforms.
 
-The resize is Pillow's: other libraries' bicubic filters give other pixels, and so other features. Pillow 13 resizes the
-height of tall images first, earlier ones the width, which may change a pixel by one step of 255.
+The resize is Pillow's; other bicubic filters give other pixels and features. Pillow 13 resizes the height of tall
+images first, earlier versions the width; a pixel can change by one of 255 levels.
 """
 from itertools import islice
 
@@ -10,27 +10,28 @@ from PIL import Image
 
 from ..support.images import open_image
 
-BATCH = 16          # images at a time: enough for fast matrix products
-LONGEST = 100       # times as long as wide; resized by its shorter side, a longer image could take any memory
+BATCH = 16          # images per batch: enough for fast matrix products
+LONGEST = 100       # maximum aspect ratio: an unbounded one would need unbounded memory after the resize
 
 
 def resize_shorter_side(image, size):
     """Antialiased bicubic resize to `size` pixels along the shorter side; the longer is rounded down.
 
-    Of an image more than LONGEST times as long as wide only the middle is kept.
+    An image of an aspect ratio above LONGEST is cropped to its middle first.
     """
     short, long = sorted(image.size)
     if long > LONGEST * short:
-        cut = (long - LONGEST * short) // 2                  # the same at both ends: the middle stays where it is
-        image = image.crop((cut, 0, long - cut, short) if image.width > short else (0, cut, short, long - cut))
-        long -= 2 * cut
+        margin = (long - LONGEST * short) // 2
+        box = (margin, 0, long - margin, short) if image.width > short else (0, margin, short, long - margin)
+        image = image.crop(box)
+        long -= 2 * margin
     scaled = int(size * long / short)
     size = (size, scaled) if image.width <= image.height else (scaled, size)
     return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def center_crop(image, size):
-    """The square of `size` pixels in the middle; of an odd margin's halves the even one is before it."""
+    """Central square of `size` pixels; an odd margin is split with the even part on the left or top."""
     left, top = (round((length - size) / 2) for length in image.size)
     return image.crop((left, top, left + size, top + size))
 
@@ -44,15 +45,15 @@ def normalise(image, mean, std):
 
 
 def cropped_square(source, size, mean, std):
-    """An image as CLIP's image encoders take it.  source: see support.images.open_image -> (size, size, 3) float32
+    """Pixels for CLIP's image encoders.  source: see support.images.open_image -> (size, size, 3) float32
 
-    DataError if it cannot be read, or is too large.
+    DataError if it is unreadable or too large.
     """
     return normalise(center_crop(resize_shorter_side(open_image(source), size), size), mean, std)
 
 
 def batches(images, preprocess):
-    """Any iterable of images -> arrays of at most BATCH preprocessed ones, (B, ...) each, made when asked for"""
+    """Lazily yield arrays (B, ...) of at most BATCH preprocessed images."""
     images = iter(images)
     while batch := [preprocess(image) for image in islice(images, BATCH)]:
         yield np.stack(batch)

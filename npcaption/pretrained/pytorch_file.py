@@ -1,11 +1,11 @@
 """Reader of .pt and .pth files without PyTorch: zip archives, TorchScript archives and the legacy stream.
 
-    zip           ROOT/data.pkl, a pickle that describes the tensors, and ROOT/data/KEY, the numbers of a storage each
-    TorchScript   the same beside ROOT/code/, which is not read
+    zip           ROOT/data.pkl, a pickle that describes the tensors; ROOT/data/KEY, the numbers of one storage each
+    TorchScript   the same, and ROOT/code/, which is not read
     legacy        five pickles (magic number, version, system, object, keys), then length and numbers of each storage
 
-Nothing in a file is run (see restricted_pickle). Storages of archives are mapped, not copied. Members must be stored,
-as PyTorch writes them, and not compressed, so a file cannot unpack to more than its own size.
+Nothing in a file is executed (see restricted_pickle). Storages of archives are mapped, not copied. Members must be
+uncompressed, as PyTorch writes them, so a file cannot unpack to more than its own size.
 Source: torch/serialization.py and torch/csrc/jit/serialization of PyTorch 2.
 """
 import io
@@ -20,11 +20,11 @@ from .restricted_pickle import CONVERT, Module, Tensor, read_pickle
 
 ZIP = b"PK\x03\x04"
 MAGIC, VERSION = 0x1950a86a20f9469cfc6c, 1001
-LEGACY = MAGIC.to_bytes(10, "little")       # from the fifth byte on, in every protocol
-LOCAL_HEADER = 30                           # bytes of a zip member's header in front of its name
+LEGACY = MAGIC.to_bytes(10, "little")       # at byte 4, in every protocol
+LOCAL_HEADER = 30                           # bytes of a zip member's header before its name
 ORDERS = {b"little": "<", b"big": ">"}
-WRAPPERS = "state_dict", "model_state_dict", "model"  # keys under which training scripts put a state dict
-DEEPEST, MOST_ENTRIES, LONGEST_NAME = 64, 20_000, 300  # of nested dicts
+WRAPPERS = "state_dict", "model_state_dict", "model"  # training scripts' usual keys for a state dict
+MAX_DEPTH, MAX_ENTRIES, MAX_NAME = 64, 20_000, 300  # limits of nested dicts
 
 
 def is_legacy(head):
@@ -33,7 +33,7 @@ def is_legacy(head):
 
 
 def read_archive(file, buffer):
-    """{name: array, read-only} of an open zip archive and its mapped bytes"""
+    """Read an open zip archive and its mapped bytes -> {name: array, read-only}"""
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
     members = {info.filename: info for info in infos}
@@ -41,7 +41,7 @@ def read_archive(file, buffer):
     if len(roots) != 1:
         raise foreign(buffer[:len(ZIP)])
     if len(members) < len(infos):
-        raise Unreadable("its archive holds a name twice")
+        raise Unreadable("its archive has a duplicate name")
     root, storages = roots[0], {}
 
     def member(name):
@@ -58,7 +58,7 @@ def read_archive(file, buffer):
     if order not in ORDERS:
         raise Unreadable("its byte order is neither little nor big")
     if sum(storage.count * itemsize(storage.kind) for storage in storages.values()) > len(buffer):
-        raise Unreadable("its storages claim to be larger than the file")
+        raise Unreadable("its storages are stated larger than the file")
     flats = {}
     for key, storage in storages.items():
         info = member(f"data/{key}")
@@ -69,9 +69,9 @@ def read_archive(file, buffer):
 
 
 def stored(buffer, info):
-    """Where the bytes of a zip member are -> start, stop.  Unreadable unless it is stored and its checksum is right"""
+    """Bounds of a zip member's bytes -> start, stop.  Unreadable if it is compressed or its checksum is wrong"""
     if info.compress_type != zipfile.ZIP_STORED:
-        raise Unreadable(f"{info.filename} in its archive is compressed, which PyTorch never does", CONVERT)
+        raise Unreadable(f"{info.filename} in its archive is compressed, unlike PyTorch's", CONVERT)
     at = info.header_offset
     name = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
     header = buffer[at:at + LOCAL_HEADER]
@@ -79,46 +79,46 @@ def stored(buffer, info):
     start = at + LOCAL_HEADER + name_length + extra_length
     stop = start + info.file_size
     if header[:4] != ZIP or buffer[at + LOCAL_HEADER:at + LOCAL_HEADER + name_length] != name or stop > len(buffer):
-        raise Unreadable(f"{info.filename} is not where its archive says")
+        raise Unreadable(f"{info.filename} is not at its offset in the archive")
     if zlib.crc32(memoryview(buffer)[start:stop]) != info.CRC:
         raise Unreadable(f"{info.filename} in its archive has a wrong checksum")
     return start, stop
 
 
 def read_legacy(buffer):
-    """{name: array, read-only} of a mapped file of the stream that torch.save wrote up to version 1.5"""
+    """Read a mapped file of torch.save's legacy stream, up to version 1.5 -> {name: array, read-only}"""
     storages, flats = {}, {}
     buffer.seek(0)
     magic, version, _, described, keys = (read_pickle(buffer, storages) for _ in range(5))
     if magic != MAGIC or version != VERSION or type(keys) is not list:
-        raise Unreadable("its beginning is not one that torch.save writes")
+        raise Unreadable("its first bytes are not torch.save's")
     at = buffer.tell()
     for key in keys:
         if type(key) is not str or key not in storages or key in flats:
-            raise Unreadable("its list of storages does not fit its tensors")
+            raise Unreadable("its list of storages does not match its tensors")
         storage = storages[key]
         check_length(storage, int.from_bytes(buffer[at:at + 8], "little", signed=True))
         flats[key] = flat_array(buffer, at + 8, storage.count, storage.kind).copy()  # aligned; always little-endian
         at += 8 + storage.count * itemsize(storage.kind)
     if flats.keys() != storages.keys():
-        raise Unreadable("its list of storages does not fit its tensors")
+        raise Unreadable("its list of storages does not match its tensors")
     if at != len(buffer):
-        raise Unreadable(f"its storages end at byte {at:,}, and the file has {len(buffer):,}")
+        raise Unreadable(f"its storages end at byte {at:,}, but the file has {len(buffer):,} bytes")
     return views(described, flats)
 
 
 def check_length(storage, found):
-    """Unreadable unless a storage has as many numbers as its tensors were told."""
+    """Unreadable unless a storage has the length stated in the pickle."""
     if found != storage.count:
-        raise Unreadable(f"storage {storage.key!r} should have {storage.count:,} numbers and has {found:,.10g}")
+        raise Unreadable(f"storage {storage.key!r} must have {storage.count:,} numbers but has {found:,.10g}")
 
 
 def views(described, flats):
-    """The tensors that a pickle described -> {dotted name: array} of the tensors in it.  flats: {key of a storage: (N,) array}"""
+    """Arrays of all tensors in a pickle's object -> {dotted name: array}.  flats: {key of a storage: (N,) array}"""
     found = {}
     for name, tensor in named_tensors(unwrapped(described)):
         if name in found:
-            raise Unreadable(f"it holds tensor {name!r} twice")
+            raise Unreadable(f"it has tensor {name!r} twice")
         flat = flats[tensor.storage.key]
         strides = [stride * flat.itemsize for stride in tensor.strides]
         found[name] = as_strided(flat[tensor.offset:], tensor.shape, strides, writeable=False)
@@ -126,8 +126,8 @@ def views(described, flats):
 
 
 def unwrapped(described):
-    """The state dict in what a training script saved around it."""
-    for _ in range(DEEPEST):
+    """State dict inside a training script's checkpoint."""
+    for _ in range(MAX_DEPTH):
         inner = described if type(described) is dict else {}
         wrapped = [inner[key] for key in WRAPPERS if key in inner and holds_tensors(inner[key])]
         if not wrapped:
@@ -137,7 +137,7 @@ def unwrapped(described):
 
 
 def holds_tensors(value):
-    """Whether it is a module, or a dict that directly holds tensors or, by such a key, a state dict."""
+    """Whether value is a module, or a dict of tensors, or a dict with a state dict under a key of WRAPPERS."""
     if type(value) is Module:
         return True
     return type(value) is dict and (any(type(entry) in (Tensor, Module) for entry in value.values())
@@ -145,13 +145,13 @@ def holds_tensors(value):
 
 
 def named_tensors(described):
-    """(dotted name, Tensor) of all tensors in nested dicts and modules, in their order; all else is ignored"""
+    """Yield (dotted name, Tensor) of all tensors in nested dicts and modules, in order; other values are ignored."""
     waiting, entries = [("", described)], 0
     while waiting:
         name, value = waiting.pop()
         inner = value if type(value) is dict else value.attributes if type(value) is Module else {}
         entries += len(inner)
-        if entries > MOST_ENTRIES or name.count(".") > DEEPEST or len(name) > LONGEST_NAME:
+        if entries > MAX_ENTRIES or name.count(".") > MAX_DEPTH or len(name) > MAX_NAME:
             raise Unreadable("its dicts are nested without end, or have more names than any encoder", CONVERT)
         if type(value) is Tensor and name:
             yield name, value

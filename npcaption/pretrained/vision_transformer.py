@@ -1,6 +1,6 @@
-"""The vision transformer of CLIP (Radford et al. 2021, arXiv:2103.00020), forward only, of the textbook's primitives.
+"""CLIP's vision transformer (Radford et al. 2021, arXiv:2103.00020), forward only, from the textbook's primitives.
 
-It differs from npcaption's own encoder: a class token before the patches, a layernorm behind the positions, biases on
+Differences from npcaption's own encoder: a class token before the patches, a layernorm after the positions, biases on
 queries, keys and values, and, in OpenAI's models, QuickGELU.
 """
 from typing import NamedTuple
@@ -22,13 +22,13 @@ from ..layers import (
 class Weights(NamedTuple):
     """All float32; matrices are (in, out)."""
     embedding: dict     # patch.weight (3*size*size, C), class_token (C,), position (P, C), norm.weight, norm.bias (C,)
-    blocks: list        # a dict for each block: attention.{norm,qkv,proj}.*, mlp.{norm,up,down}.*
+    blocks: list        # one dict per block: attention.{norm,qkv,proj}.*, mlp.{norm,up,down}.*
 
 
 def quick_gelu(x):
     """out = x sigmoid(1.702 x), OpenAI's approximation of the GELU.  x (...)
 
-    sigmoid(z) = (1 + tanh(z / 2)) / 2, which unlike exp cannot overflow.
+    sigmoid(z) = (1 + tanh(z / 2)) / 2; unlike exp, tanh cannot overflow.
     """
     gate = np.tanh(x * np.float32(0.851))                    # (...)
     gate += 1
@@ -46,9 +46,9 @@ ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": gelu}
 
 
 def tokens_of(pixels, weights, heads, activation):
-    """Tokens after the last block.  pixels (B, A, A, 3), preprocessed -> (B, P, C), class token first, patches by rows
+    """Tokens after the last block.  pixels (B, A, A, 3), preprocessed -> (B, P, C): class token, then patches by rows
 
-    activation: a function of an array, one of ACTIVATIONS.
+    activation: a function of ACTIVATIONS.
     """
     x = embed(pixels, weights.embedding)                     # (B, P, C)
     for p in weights.blocks:

@@ -1,17 +1,17 @@
-"""Captions to token ids and back, in four ways:
+"""Tokenizers: captions to token ids and back, of four kinds.
 
-    char     a token is a character                                         d o g ' s
-    word     a word or a mark, if seen often enough                         dog ' s
-    space    what stands between white space, if seen often enough          dog's
-    bpe      byte pairs: frequent words whole, rare ones in pieces          dog 's
+    char     one character a token                                           d o g ' s
+    word     words and punctuation marks of a minimum count                  dog ' s
+    space    words between white space, of a minimum count                   dog's
+    bpe      byte pairs: frequent words whole, rare words in pieces          dog 's
 
-The first three lower the case, leave out the characters or call unknown the words that training did not show, and write
-naturally what was spaced apart; byte pairs bring back any text as it was. What a word is, npcaption.words says; a saved
-tokenizer keeps the `rule` that it was made by.
+The first three kinds lower-case the text. "char" drops unknown characters; "word" and "space" encode unknown words as
+one id and decode with natural spacing; "bpe" restores any text exactly. npcaption.tokenizers.words defines a word; a
+saved tokenizer keeps the version of that definition, its `rule`.
 
-All have `kind`, `size` (how many ids), `unknown` (the id of what is not known, or 0), `encode` (text to ids without start
-and end), `decode` (ids to the text up to the first end) and `to_json`; `from_json` makes the same tokenizer again. To
-decode is to append: a token never changes the text of those before it, so what the decoded text grows by is its own.
+Every tokenizer has `kind`, `size` (number of ids), `unknown` (id of the unknown-word token, or 0), `encode` (text to
+ids without start and end), `decode` (ids to text up to the first end) and `to_json`; `from_json` restores it. Decoding
+only appends: a token never changes the text of the tokens before it.
 """
 from ..errors import CheckpointError
 from .bpe import BytePairTokenizer
@@ -19,16 +19,16 @@ from .char import CharTokenizer
 from .ids import END, PADDING, SPECIAL, START, sequence
 from .word import WordTokenizer
 
-__all__ = ["KINDS", "build", "caption_ids", "from_json", "sequence", "PADDING", "START", "END", "SPECIAL", "CharTokenizer",
-           "WordTokenizer", "BytePairTokenizer"]
+__all__ = ["KINDS", "build", "caption_ids", "from_json", "sequence", "PADDING", "START", "END", "SPECIAL",
+           "CharTokenizer", "WordTokenizer", "BytePairTokenizer"]
 
 KINDS = {"char": CharTokenizer, "word": WordTokenizer, "space": WordTokenizer, "bpe": BytePairTokenizer}
 
 
 def build(kind, captions, min_count=2, vocabulary=1024):
-    """The tokenizer of a kind for the training captions.
+    """Build a tokenizer of a kind from the training captions.
 
-    min_count: how often a word must be seen, for "word" and "space"; vocabulary: how many ids "bpe" has, all counted.
+    min_count: minimum count of a word ("word" and "space"); vocabulary: number of ids, special ones included ("bpe").
 
         >>> tokenizer = build("word", ["a dog runs", "a dog swims"])
         >>> tokenizer.encode("a dog flies"), tokenizer.decode([4, 5, 3])
@@ -42,7 +42,7 @@ def build(kind, captions, min_count=2, vocabulary=1024):
 
 
 def caption_ids(tokenizer, text, max_length):
-    """A caption as the model has it: lower case, start and end, cut or padded.  -> (max_length,) int64
+    """A caption as the model reads it: lower case, start and end added, truncated or padded.  -> (max_length,) int64
 
         >>> caption_ids(tokenizer, "A dog", 6)
         array([1, 4, 5, 2, 0, 0])
@@ -51,12 +51,13 @@ def caption_ids(tokenizer, text, max_length):
 
 
 def from_json(values):
-    """The tokenizer that to_json described.  CheckpointError if it described none.
+    """Restore a tokenizer from to_json's values.  CheckpointError if they are not a tokenizer's.
 
         >>> from_json(tokenizer.to_json()).words
         ['a', 'dog']
     """
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise CheckpointError(f"The tokenizer of the checkpoint is not one of this version's ({', '.join(KINDS)}).")
+        raise CheckpointError(f"The tokenizer of the checkpoint is not one of this version's ({', '.join(KINDS)}). "
+                              "Update npcaption.")
     return KINDS[kind].from_json(values)

@@ -1,13 +1,13 @@
-"""Byte-pair encoding: a frequent word is one token, a rare one several, and any text comes back exactly.
+"""Byte-pair encoding: one token for a frequent word, several for a rare one; any text is restored exactly.
 
-Sennrich et al. 2016 (arXiv:1508.07909), on bytes as in GPT-2: at first the tokens are the 256 bytes of UTF-8; then the
-two that stand side by side most often are merged into a new token, again and again. The list of merges is all that is
-learnt, and text is encoded by making the same merges in the same order.
+Sennrich et al. 2016 (arXiv:1508.07909), on bytes as in GPT-2. The first tokens are the 256 byte values; then the most
+frequent adjacent pair is merged into a new token, repeatedly. The list of merges is all that is learnt; encoding
+applies the same merges in the same order.
 
-Merges stay within a *piece*: a word with its apostrophes, or a run of punctuation, each with one space before it, or
-white space. So " dog" is the same token all through a caption, no token belongs to two words, and there is little to
-count: Flickr8k's 30,000 training captions have 8,000 distinct pieces, of at most 17 characters. A longer word than 64
-characters is several pieces, so that time is proportional to the text.
+Merges stay within a *piece*: a word with its apostrophes or a run of punctuation, each with one space before it, or
+white space. So " dog" is the same token anywhere in a caption, no token spans two words, and counting is cheap:
+Flickr8k's 30,000 training captions have 8,000 distinct pieces of at most 17 characters. A word of more than 64
+characters is several pieces, so time is proportional to the text.
 """
 import heapq
 import math
@@ -20,16 +20,17 @@ from ..support.progress import progress
 from .ids import SPECIAL, of_text
 from .words import RULE, checked_rule, pattern
 
-PIECES = {1: lambda text: re.compile(r" ?[\w']{1,64}| ?[^\w\s']{1,64}|\s{1,64}"),  # of npcaption.words' rules
-          2: pattern(r" ?[\w'][LETTER']{0,63}| ?[^\w\s']{1,64}|\s{1,64}")}  # together the pieces are the whole text
+# {rule, see words.RULE: function: text -> expression of its pieces}; the pieces together are the whole text
+PIECES = {1: lambda text: re.compile(r" ?[\w']{1,64}| ?[^\w\s']{1,64}|\s{1,64}"),
+          2: pattern(r" ?[\w'][LETTER']{0,63}| ?[^\w\s']{1,64}|\s{1,64}")}
 BYTES = [bytes([i]) for i in range(256)]
 
 
 class BytePairTokenizer:
-    """A token is a few bytes: ids 3 to 258 are single bytes, 259, 260, ... the merged ones in the order of the merges.
+    """Byte-pair tokenizer: ids 3 to 258 are single bytes, 259, 260, ... the merged tokens in the order of the merges.
 
-    Upper and lower case are different; white space is text like any other. Half a surrogate pair, which UTF-8 cannot
-    write, is read as "?"; bytes that are no UTF-8, which a model may put together, are written as U+FFFD.
+    Upper and lower case are distinct; white space is ordinary text. UTF-8 cannot encode half a surrogate pair: it
+    becomes "?". A model can produce invalid UTF-8: it decodes to U+FFFD.
 
         >>> tokenizer = BytePairTokenizer.build(["a dog", "the dog"], vocabulary=262)
         >>> tokenizer.merges
@@ -39,22 +40,22 @@ class BytePairTokenizer:
     """
 
     kind = "bpe"
-    unknown = 0                                              # no id: see ModelConfig
+    unknown = 0                                              # no unknown-word token: see ModelConfig
 
     def __init__(self, merges, rule=RULE):
-        """merges: pairs of tokens, (bytes, bytes), each a single byte or merged before; rule: of npcaption.words"""
+        """merges: pairs of tokens, (bytes, bytes), each a single byte or an earlier merge; rule: see words.RULE"""
         self.tokens, self.rule = BYTES + [a + b for a, b in merges], rule
         self.merges, self.size = merges, SPECIAL + len(self.tokens)
         self._ids = {token: SPECIAL + i for i, token in enumerate(self.tokens)}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self._pieces = {}                                    # the ids of each piece met so far: most are met again
+        self._pieces = {}                                    # {piece: its ids}: most pieces recur
 
     @staticmethod
     def build(captions, vocabulary=1024):
-        """vocabulary: how many ids; there are fewer if the captions run out of pairs.  ConfigError below 259"""
+        """vocabulary: number of ids, fewer if the captions run out of pairs.  ConfigError below 259"""
         if vocabulary < SPECIAL + len(BYTES):
-            raise ConfigError(f"A vocabulary of {vocabulary} has no room for the {SPECIAL + len(BYTES)} ids with which "
-                              f"byte pairs begin; choose at least {SPECIAL + len(BYTES)}, better 1024.")
+            raise ConfigError(f"vocabulary_size is {vocabulary}; it must be at least {SPECIAL + len(BYTES)}, for the "
+                              "special ids and single bytes. Pass a larger --vocabulary-size, such as 1024.")
         return BytePairTokenizer(learn(captions, vocabulary - SPECIAL - len(BYTES)))
 
     def encode(self, text):
@@ -62,7 +63,7 @@ class BytePairTokenizer:
         return [i for piece in pieces_of(text, self.rule) for i in self._encode_piece(piece)]
 
     def _encode_piece(self, piece):
-        """The merges, in the order in which they were learnt."""
+        """Apply the merges in the order of learning."""
         if piece not in self._pieces:
             tokens, rank = single(piece), lambda pair: self._ranks.get(pair, math.inf)
             while (pair := min(pairwise(tokens), key=rank, default=None)) in self._ranks:
@@ -71,19 +72,19 @@ class BytePairTokenizer:
         return self._pieces[piece]
 
     def decode(self, ids):
-        """Text up to the first end; start and padding say nothing."""
+        """Text up to the first end, without start and padding."""
         return b"".join(self.tokens[i - SPECIAL] for i in of_text(ids)).decode(errors="replace")
 
     def to_json(self):
-        """Merges as text, such as [" d", "og"], in the order in which they were learnt."""
+        """Merges as text, such as [" d", "og"], in the order of learning."""
         return {"kind": self.kind, "merges": [[readable(a), readable(b)] for a, b in self.merges]} | (
             {} if self.rule == 1 else {"rule": self.rule})
 
     @staticmethod
     def from_json(values):
-        """As a merge spells out both of its tokens, no token is longer than the JSON."""
+        """Restore a tokenizer. Each merge spells out both of its tokens, so no token is longer than the JSON."""
         if not isinstance(values.get("merges"), list):
-            raise CheckpointError("The tokenizer has no list of `merges`.")
+            raise CheckpointError("The tokenizer of the checkpoint has no list of `merges`. Use another checkpoint.")
         merges, known = [], {readable(token): token for token in BYTES}
         for number, pair in enumerate(values["merges"]):
             match pair:
@@ -91,32 +92,33 @@ class BytePairTokenizer:
                     merges.append((known[a], known[b]))
                     known[readable(known[a] + known[b])] = known[a] + known[b]
                 case _:
-                    raise CheckpointError(f"The tokenizer's merges[{number}] does not make a new token of two before it.")
+                    raise CheckpointError(f"The tokenizer's merges[{number}] does not join two earlier tokens into a "
+                                          "new one. Use another checkpoint.")
         return BytePairTokenizer(merges, checked_rule(values))
 
 
 def pieces_of(text, rule=RULE):
-    """The pieces of a text, within which tokens are merged.  "A dog's ball" -> A, " dog's", " ball" """
+    """Pieces of a text, the bounds of merging.  "A dog's ball" -> A, " dog's", " ball" """
     return PIECES[rule](text).findall(text)
 
 
 def learn(captions, count):
-    """The first `count` merges, each of the pair that is the most frequent by then -> list of (bytes, bytes)
+    """The first `count` merges, each of the most frequent pair at that point -> list of (bytes, bytes)
 
-    Of equally frequent pairs it is the first in the order of their bytes; pairs that occur only once are left alone.
-    Example: ["low lower lowest"] -> [(b"l", b"o"), (b"lo", b"w"), (b" ", b"low"), (b" low", b"e")]; the third occurs twice
-    as (b"low", b"e") does, and a space comes before l.
+    Ties go to the first pair in byte order; pairs that occur only once are not merged.
+    Example: ["low lower lowest"] -> [(b"l", b"o"), (b"lo", b"w"), (b" ", b"low"), (b" low", b"e")]. The third occurs
+    twice, as does (b"low", b"e"), and a space sorts before l.
 
-    Two merges never make the same token: how a stretch of bytes is merged does not depend on what is around it, unless
-    that takes a part of it. A merge costs what it changes: the places of its pair, and the pairs beside these.
+    Two merges never make the same token: the merging of a stretch of bytes depends on its neighbours only if they take
+    a part of it. A merge costs time in proportion to its own places and the pairs beside them.
     """
     pieces = Counter(piece for caption in captions for piece in pieces_of(caption))
-    tokens, times = [None], [0]                              # of all pieces, None between two; how often each occurs
+    tokens, times = [None], [0]                              # tokens of all pieces, None between two; count of each
     for piece, number in pieces.items():
         tokens += [*single(piece), None]
         times += [number] * (len(tokens) - len(times))
-    before, after = list(range(-1, len(tokens) - 1)), list(range(1, len(tokens) + 1))  # links over what is merged away
-    counts, places, merges = Counter(), defaultdict(list), []  # of each pair: how often it occurs, and where it may
+    before, after = list(range(-1, len(tokens) - 1)), list(range(1, len(tokens) + 1))  # links that skip merged tokens
+    counts, places, merges = Counter(), defaultdict(list), []  # count and possible places of each pair
 
     def count_pair(i, sign):
         pair = tokens[i], tokens[after[i]]
@@ -129,7 +131,7 @@ def learn(captions, count):
     changed = set()
     for i in range(len(tokens) - 1):
         count_pair(i, 1)
-    heap = [(-n, pair) for pair, n in counts.items()]        # each pair with its count, and earlier ones
+    heap = [(-n, pair) for pair, n in counts.items()]        # each pair with its count; outdated counts stay in it
     heapq.heapify(heap)
     for _ in progress(range(count), count, "byte pairs", "merges"):
         while heap and -heap[0][0] != counts[heap[0][1]]:
@@ -142,7 +144,7 @@ def learn(captions, count):
         for i in sorted(places.pop((a, b))):
             j = after[i]
             if (tokens[i], tokens[j]) != (a, b):
-                continue                                     # one of them has been merged since
+                continue                                     # an earlier merge took one of them
             around = before[i], i, j
             for place in around:
                 count_pair(place, -1)
@@ -156,17 +158,17 @@ def learn(captions, count):
 
 
 def single(text):
-    """The bytes of a text, each by itself.  "dog" -> [b"d", b"o", b"g"]"""
+    """Single bytes of a text.  "dog" -> [b"d", b"o", b"g"]"""
     return [BYTES[byte] for byte in text.encode(errors="replace")]
 
 
 def readable(token):
-    r"""A token as text; a byte of it that is only part of a character is "\udc80" to "\udcff" (PEP 383)."""
+    r"""A token as text; a byte of an incomplete character becomes "\udc80" to "\udcff" (PEP 383)."""
     return token.decode(errors="surrogateescape")
 
 
 def join(tokens, a, b):
-    """Each a with a b behind it becomes one token, from left to right.  [l, o, l, o, l], l, o -> [lo, lo, l]"""
+    """Merge each a followed by b, from left to right.  [l, o, l, o, l], l, o -> [lo, lo, l]"""
     joined, i = [], 0
     while i < len(tokens):
         if tokens[i] == a and tokens[i + 1:i + 2] == [b]:

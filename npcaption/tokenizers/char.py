@@ -1,10 +1,10 @@
-"""A token is a character."""
+"""Character tokenizer."""
 from ..errors import CheckpointError
 from .ids import SPECIAL, of_text, writable
 
 
 class CharTokenizer:
-    """A token is a character of the lower-cased text: ids 3, 4, ... are the known characters in sorted order.
+    """Tokenizer of lower-cased characters: ids 3, 4, ... are the training captions' characters, sorted.
 
         >>> tokenizer = CharTokenizer.build(["a dog"])
         >>> tokenizer.encode("a god"), tokenizer.decode([4, 3, 6, 7, 5])
@@ -12,7 +12,7 @@ class CharTokenizer:
     """
 
     kind = "char"
-    unknown = 0                                              # no id: see ModelConfig
+    unknown = 0                                              # no unknown-word token: see ModelConfig
 
     def __init__(self, characters):
         self.characters = characters
@@ -24,11 +24,11 @@ class CharTokenizer:
         return CharTokenizer("".join(sorted(filter(writable, set().union(*(caption.lower() for caption in captions))))))
 
     def encode(self, text):
-        """Ids without start and end; a character never seen in training has no id and is left out."""
+        """Ids without start and end; characters absent from training are dropped."""
         return [self._ids[character] for character in text.lower() if character in self._ids]
 
     def decode(self, ids):
-        """Text up to the first end; start and padding say nothing."""
+        """Text up to the first end, without start and padding."""
         return "".join(self.characters[i - SPECIAL] for i in of_text(ids))
 
     def to_json(self):
@@ -38,5 +38,6 @@ class CharTokenizer:
     def from_json(values):
         characters = values.get("characters")
         if not isinstance(characters, str) or len(set(characters)) < len(characters) or not writable(characters):
-            raise CheckpointError("The tokenizer's `characters` are not a text of distinct characters.")
+            raise CheckpointError("The tokenizer's `characters` are not a text of distinct characters. Use another "
+                                  "checkpoint.")
         return CharTokenizer(characters)

@@ -1,19 +1,19 @@
-"""The ids that every tokenizer has."""
+"""Special ids, shared by all tokenizers."""
 from itertools import takewhile
 
 import numpy as np
 
 PADDING, START, END = 0, 1, 2
-SPECIAL = 3  # ids before the first of the vocabulary's own
+SPECIAL = 3  # number of special ids; the vocabulary's first id
 
 
 def of_text(ids):
-    """Ids that stand for text: up to the first end, without start and padding.  [1, 7, 8, 2, 0, 7] -> [7, 8]"""
+    """Text ids: up to the first end, without start and padding.  [1, 7, 8, 2, 0, 7] -> [7, 8]"""
     return [i for i in takewhile(lambda i: i != END, ids) if i >= SPECIAL]
 
 
 def sequence(ids, max_length):
-    """start + ids + end, cut to max_length with its last id replaced by end, padded with 0.  -> (max_length,) int64
+    """start + ids + end, truncated to max_length with end as the last id, padded with 0.  -> (max_length,) int64
 
     Example: ids=[7, 8], max_length=6 -> [1, 7, 8, 2, 0, 0];  ids=[7, 8, 9, 7, 8], max_length=4 -> [1, 7, 8, 2]
 
@@ -25,5 +25,5 @@ def sequence(ids, max_length):
 
 
 def writable(text):
-    """Whether UTF-8 can write a text: not with half a surrogate pair in it. No vocabulary has such a text."""
+    """Whether UTF-8 can encode a text: it cannot encode half a surrogate pair, so no vocabulary has one."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -25,7 +25,7 @@ from PIL import Image
 from npcaption.data.image_store import contents, open_images
 from npcaption.data.images import load_image
 from npcaption.data.records import SPLIT_LISTS, load_records
-from npcaption.data.store import open_if_whole
+from npcaption.data.store import open_if_complete
 from npcaption.errors import DataError
 from npcaption.support.progress import progress
 from tests.campaigns.damage import mutate, mutations
@@ -221,7 +221,7 @@ def store_row(folder, seed, count):
     file = next((folder / "store").iterdir())
 
     def attempt():
-        store, _ = open_if_whole(file, len(paths), contents(SIZE, 1))
+        store, _ = open_if_complete(file, len(paths), contents(SIZE, 1))
         if store is None:
             return "refused"
         right = store.rows.shape == (len(paths) - len(store.unreadable), SIZE, SIZE, 3)

@@ -1,4 +1,4 @@
-"""Augmentation: what is done to images, what is left of the truth of their captions, and that it can be repeated."""
+"""Augmentation: its effect on pixels, the truth of captions, and repeatability."""
 import time
 
 import numpy as np
@@ -15,34 +15,35 @@ rng = np.random.default_rng(0)
 MIDDLE = np.full(DRAWS, 0.5)
 
 
-def picture(size=32):
-    """Smooth, as photographs are: every cut of it is near what resizing gives."""
+def smooth_image(size=32):
+    """Smooth colours: any crop is close to its resized version."""
     y, x = np.mgrid[:size, :size] / size
     return np.stack([255 * x, 255 * y, 127 + 100 * np.sin(3 * x + 2 * y)], -1).astype(np.uint8)
 
 
-def test_nothing_asked_is_nothing_done():
-    np.testing.assert_array_equal(augment(picture(), rng.random(DRAWS), False, 0.0, 0.0), picture())
+def test_no_augmentation_returns_the_image():
+    np.testing.assert_array_equal(augment(smooth_image(), rng.random(DRAWS), False, 0.0, 0.0), smooth_image())
 
 
-def test_a_mirrored_image_has_its_left_on_the_right():
-    np.testing.assert_array_equal(augment(picture(), MIDDLE, True, 0.0, 0.0), picture()[:, ::-1])
+def test_mirroring_swaps_left_and_right():
+    np.testing.assert_array_equal(augment(smooth_image(), MIDDLE, True, 0.0, 0.0), smooth_image()[:, ::-1])
 
 
-def test_a_crop_shows_a_part_that_was_drawn_stretched_to_the_whole():
+def test_a_crop_stretches_the_drawn_box_to_the_whole_image():
     for _ in range(5):
         draws = rng.random(DRAWS)
-        found = augment(picture(64), draws, False, 0.4, 0.0).astype(int)
+        found = augment(smooth_image(64), draws, False, 0.4, 0.0).astype(int)
         width, height = 64 * (1 - 0.4 * draws[:2])
         left, top = (64 - width) * draws[2], (64 - height) * draws[3]
-        y, x = np.meshgrid(top + (np.arange(64) + 0.5) / 64 * height, left + (np.arange(64) + 0.5) / 64 * width, indexing="ij")
+        centres = (np.arange(64) + 0.5) / 64
+        y, x = np.meshgrid(top + centres * height, left + centres * width, indexing="ij")
         assert np.abs(found[..., 0] - 255 / 64 * (x - 0.5))[4:-4, 4:-4].max() < 6
         assert np.abs(found[..., 1] - 255 / 64 * (y - 0.5))[4:-4, 4:-4].max() < 6
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 16, 33, 64])
 @pytest.mark.parametrize("crop", [0.1, 0.3, 0.95])
-def test_the_pixels_of_a_crop_are_those_of_two_passes_in_integers_whatever_pillow_does(size, crop):
+def test_a_crops_pixels_are_those_of_two_integer_passes_in_every_pillow(size, crop):
     image = rng.integers(0, 256, (size, size, 3), np.uint8)
     for draws in [*rng.random((3, DRAWS)), np.zeros(DRAWS), np.ones(DRAWS), np.array([1, 0.25, 1, 0, 0, 0, 0])]:
         width, height = size * (1 - crop * draws[:2])
@@ -57,25 +58,26 @@ def test_brightness_and_saturation_are_pillows(draw, enhance, where):
     draws = MIDDLE.copy()
     draws[draw] = where
     factor = 1 + 0.4 * (2 * where - 1)
-    exact = np.asarray(enhance(Image.fromarray(picture())).enhance(factor)).astype(int)
-    assert np.abs(augment(picture(), draws, False, 0.0, 0.4) - exact).max() <= 2
+    exact = np.asarray(enhance(Image.fromarray(smooth_image())).enhance(factor)).astype(int)
+    assert np.abs(augment(smooth_image(), draws, False, 0.0, 0.4) - exact).max() <= 2
 
 
-def test_contrast_moves_everything_from_middle_grey_or_towards_it():
-    image, draws = picture() // 2 + 64, MIDDLE.copy()
+def test_contrast_scales_differences_from_middle_grey():
+    image, draws = smooth_image() // 2 + 64, MIDDLE.copy()
     for draws[5], factor in [(0.0, 0.6), (0.5, 1.0), (1.0, 1.4)]:
         found = augment(image, draws, False, 0.0, 0.4).astype(float)
         assert np.abs(found - (127.5 + factor * (image - 127.5))).max() <= 1
 
 
-def test_the_middle_of_the_draws_changes_no_colour():
-    assert np.abs(augment(picture(), MIDDLE, False, 0.0, 0.4).astype(int) - picture()).max() <= 1
+def test_draws_of_one_half_change_no_colour():
+    assert np.abs(augment(smooth_image(), MIDDLE, False, 0.0, 0.4).astype(int) - smooth_image()).max() <= 1
 
 
 @pytest.mark.parametrize("text, names_a_side", [
     ("a dog on the left", True), ("A Dog On The Left .", True), ("he turns right,", True), ("the leftmost man", True),
-    ("right-hand traffic", True), ("a bright dog", False), ("lefty throws", False), ("a dog upright", False), ("", False)])
-def test_captions_that_name_a_side_are_known(text, names_a_side):
+    ("right-hand traffic", True), ("a bright dog", False), ("lefty throws", False), ("a dog upright", False),
+    ("", False)])
+def test_captions_that_name_a_side_are_recognised(text, names_a_side):
     assert sided(text) == names_a_side
 
 
@@ -89,7 +91,7 @@ def batches(views, epoch=0, done=0, seed=0):
     return list(epoch_batches(IMAGES, SEQUENCES, 4, "random", seed, epoch, done, views))
 
 
-def test_an_image_whose_caption_names_a_side_is_never_mirrored_and_others_every_second_time():
+def test_images_with_sided_captions_are_never_mirrored_and_others_half_of_the_time():
     mirrored = {True: [], False: []}
     for epoch in range(40):
         for batch, plain in zip(batches(Views(True, 0.0, 0.0), epoch), batches(NO_VIEWS, epoch)):
@@ -101,12 +103,12 @@ def test_an_image_whose_caption_names_a_side_is_never_mirrored_and_others_every_
     assert np.mean(mirrored[False]) == pytest.approx(0.5, abs=0.06)
 
 
-def test_order_and_captions_are_the_same_with_and_without_augmentation():
+def test_augmentation_does_not_change_order_and_captions():
     for batch, plain in zip(batches(Views(True, 0.2, 0.2)), batches(NO_VIEWS)):
         np.testing.assert_array_equal(batch.ids, plain.ids)
 
 
-def test_views_are_repeated_by_seed_and_epoch_wherever_an_epoch_is_entered():
+def test_seed_and_epoch_repeat_the_views_from_any_batch_on():
     views = Views(True, 0.3, 0.2)
     whole, later = batches(views), batches(views, done=2)
     for batch, again in zip(whole[2:], later, strict=True):
@@ -115,11 +117,11 @@ def test_views_are_repeated_by_seed_and_epoch_wherever_an_epoch_is_entered():
     assert not np.array_equal(whole[0].inputs, batches(views, epoch=1)[0].inputs)
 
 
-def test_batches_made_ahead_are_the_same_in_the_same_order():
+def test_batches_made_ahead_keep_their_order():
     assert list(ahead(iter(range(20)))) == list(range(20)) and list(ahead(iter([]))) == []
 
 
-def test_batches_are_made_while_the_ones_before_are_used():
+def test_batches_are_made_while_earlier_ones_are_used():
     made, seen = [], []
 
     def slowly():
@@ -127,12 +129,12 @@ def test_batches_are_made_while_the_ones_before_are_used():
             made.append(i)
             yield i
     for i in ahead(slowly(), 3):
-        time.sleep(0.02)                                     # long enough for the other thread to be through
+        time.sleep(0.02)                                     # enough for the other thread
         seen.append(len(made) - i)
     assert seen[0] >= 3
 
 
-def test_what_goes_wrong_while_a_batch_is_made_is_raised_where_it_is_used():
+def test_an_error_in_making_a_batch_is_raised_at_its_use():
     def broken():
         yield 1
         raise ValueError("no image")

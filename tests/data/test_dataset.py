@@ -1,4 +1,4 @@
-"""Splits, sequences and batches."""
+"""Data sets: sequences, batches, splits and fingerprints."""
 import shutil
 
 import numpy as np
@@ -13,6 +13,8 @@ from npcaption.errors import DataError
 from npcaption.model.batch import trim
 from npcaption.tokenizers import CharTokenizer
 from tests.campaigns import damage_data
+from tests.helpers.messages import assert_says
+from tests.helpers.refusals import refused
 
 TEXTS = [("a cat", "two cats"), ("dog",), ("a dog runs", "dog", "dogs"), ("cat and dog",), ("a",)]
 SPLIT = Split(np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8), TEXTS, list("vwxyz"))
@@ -26,26 +28,27 @@ def epoch(captions="random", seed=0, number=0, batch_size=2):
             for image, rows in zip(batch.inputs, batch.ids) for row in rows if row.any()]
 
 
-def test_the_sequences_of_an_image_stand_together():
-    first = SEQUENCES.first
-    assert [TOKENIZER.decode(row) for row in SEQUENCES.ids[first[2]:first[3]]] == ["a dog ", "dog", "dogs"]  # 8 ids hold 6
+def test_the_sequences_of_an_image_are_adjacent():
+    first = SEQUENCES.first                                  # 8 ids hold 6 characters
+    assert [TOKENIZER.decode(row) for row in SEQUENCES.ids[first[2]:first[3]]] == ["a dog ", "dog", "dogs"]
 
 
 @pytest.mark.parametrize("captions", ["random", "first"])
-def test_an_epoch_shows_every_image_once_beside_one_of_its_own_captions(captions):
+def test_an_epoch_has_every_image_once_with_one_of_its_captions(captions):
     shown = epoch(captions)
     assert sorted(image for image, _ in shown) == [0, 1, 2, 3, 4]
     assert all(caption in [text[:6] for text in TEXTS[image]] for image, caption in shown)
 
 
-def test_first_takes_the_first_caption_always_and_random_takes_each_in_time():
-    assert {caption for number in range(30) for image, caption in epoch("first", number=number) if image == 2} == {"a dog "}
+def test_first_always_takes_the_first_caption_and_random_takes_all_equally_often():
+    first = {caption for number in range(30) for image, caption in epoch("first", number=number) if image == 2}
+    assert first == {"a dog "}
     drawn = [caption for number in range(300) for image, caption in epoch(number=number) if image == 2]
     shares = {caption: drawn.count(caption) / len(drawn) for caption in ("a dog ", "dog", "dogs")}
     assert all(share == pytest.approx(1 / 3, abs=0.1) for share in shares.values())
 
 
-def test_all_captions_of_every_image_are_shown_in_an_epoch_and_empty_ones_count_nothing():
+def test_all_takes_every_caption_and_empty_captions_count_no_tokens():
     assert sorted(epoch("all")) == sorted((i, text[:6]) for i, texts in enumerate(TEXTS) for text in texts)
     batches = list(epoch_batches(SPLIT.images, SEQUENCES, 2, "all", 0, 0))
     assert [batch.ids.shape[:2] for batch in batches] == [
@@ -53,11 +56,11 @@ def test_all_captions_of_every_image_are_shown_in_an_epoch_and_empty_ones_count_
     for batch in batches:
         shown = [text for image in batch.inputs for text in TEXTS[int(image[0, 0, 0])]]
         assert batch.tokens == sum(len(text[:6]) + 1 for text in shown) and batch.image_count == len(batch.inputs)
-        for row, image in zip(batch.ids, batch.inputs):      # the empty ones come last
+        for row, image in zip(batch.ids, batch.inputs):      # empty captions come last
             assert row.any(-1).tolist() == [k < len(TEXTS[int(image[0, 0, 0])]) for k in range(len(row))]
 
 
-def test_an_image_is_not_mirrored_beside_a_caption_that_tells_its_sides():
+def test_an_image_is_not_mirrored_with_a_caption_that_names_a_side():
     image = np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1) * np.ones((1, 8, 1, 3), np.uint8)
     split = Split(image, [("a cat", "a cat on the left")], ["v"])
     mirrored = {}
@@ -68,7 +71,7 @@ def test_an_image_is_not_mirrored_beside_a_caption_that_tells_its_sides():
     assert mirrored["all"] == 0 < mirrored["first"] < 20
 
 
-def test_the_part_of_an_image_counts_as_it_did_in_the_batch():
+def test_a_batchs_part_of_one_image_keeps_the_batchs_counts():
     batch = next(epoch_batches(SPLIT.images, SEQUENCES._replace(targets={"it": np.arange(5)}), 3, "all", 0, 0))
     batch = batch._replace(weights=np.arange(9).reshape(3, 3), keys=np.arange(3))
     part = batch.of(1)
@@ -78,7 +81,7 @@ def test_the_part_of_an_image_counts_as_it_did_in_the_batch():
     np.testing.assert_array_equal(part.weights, [3, 4, 5])
 
 
-def test_an_epoch_depends_on_its_seed_and_number_alone():
+def test_an_epoch_depends_only_on_its_seed_and_number():
     assert epoch(seed=1, number=4) == epoch(seed=1, number=4)
     assert epoch(seed=1, number=4) != epoch(seed=1, number=5)
     assert epoch(seed=1, number=4) != epoch(seed=2, number=4)
@@ -88,9 +91,9 @@ def test_the_last_batch_may_be_smaller():
     assert [len(batch.inputs) for batch in epoch_batches(SPLIT.images, SEQUENCES, 2, "random", 0, 0)] == [2, 2, 1]
 
 
-def test_trimming_drops_only_columns_of_padding():
+def test_trimming_drops_only_padding_columns():
     assert trim(np.array([[1, 5, 2, 0, 0], [1, 2, 0, 0, 0]])).tolist() == [[1, 5, 2], [1, 2, 0]]
-    assert trim(np.zeros((3, 5), int)).shape == (3, 2)       # there is a token to read still
+    assert trim(np.zeros((3, 5), int)).shape == (3, 2)       # one input and one target remain
 
 
 def test_trimming_changes_neither_loss_nor_gradients():
@@ -114,29 +117,29 @@ def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def folder_of_photographs(tmp_path, count=16):
+def image_folder(tmp_path, count=16):
     tmp_path.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     for i in range(count):
         Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(tmp_path / f"{i:02}.png")
-    lines = [f"{i:02}.png,{text} {i}\n" for i in range(count) for text in ("picture number", "again")]
+    lines = [f"{i:02}.png,{text} {i}\n" for i in range(count) for text in ("image number", "again")]
     (tmp_path / "captions.txt").write_text("".join(lines))
     return tmp_path
 
 
 def test_a_folder_of_images_with_captions_becomes_three_splits(tmp_path):
-    data = load_dataset(folder_of_photographs(tmp_path), 16, seed=0)
+    data = load_dataset(image_folder(tmp_path), 16, seed=0)
     names = [name for split in (data.train, data.val, data.test) for name in split.names]
     assert sorted(names) == [f"{i:02}.png" for i in range(16)]
     for split in (data.train, data.val, data.test):
         for image, captions, name, file in zip(*split[:4]):
             assert file.name == name
             np.testing.assert_array_equal(image, load_image(file, 16))
-            assert captions == (f"picture number {int(name[:2])}", f"again {int(name[:2])}")
+            assert captions == (f"image number {int(name[:2])}", f"again {int(name[:2])}")
 
 
 def test_several_folders_become_one_data_set_with_the_notes_of_each(tmp_path):
-    folders = [str(folder_of_photographs(tmp_path / name)) for name in ("here", "there")]
+    folders = [str(image_folder(tmp_path / name)) for name in ("here", "there")]
     data, alone = load_dataset(folders, 16, seed=0), load_dataset(folders[0], 16, seed=0)
     assert len(data.train.images) == 2 * len(alone.train.images)
     assert data.train.names == [f"{name}/{file}" for name in ("here", "there") for file in alone.train.names]
@@ -146,12 +149,12 @@ def test_several_folders_become_one_data_set_with_the_notes_of_each(tmp_path):
 
 
 def test_a_limit_holds_for_every_split(tmp_path):
-    data = load_dataset(folder_of_photographs(tmp_path), 16, seed=0, limit=2)
+    data = load_dataset(image_folder(tmp_path), 16, seed=0, limit=2)
     assert [len(split.names) for split in (data.train, data.val, data.test)] == [2, 2, 2]
 
 
-def test_only_the_images_that_are_wanted_are_decoded_but_all_captions_are_there(tmp_path):
-    folder = folder_of_photographs(tmp_path)
+def test_only_requested_images_are_decoded_but_all_captions_loaded(tmp_path):
+    folder = image_folder(tmp_path)
     whole, part = load_dataset(folder, 16, seed=0), load_dataset(folder, 16, seed=0, looked_at=("test",))
     assert part.train.images is None and part.val.images is None
     assert part.train.captions == whole.train.captions
@@ -161,8 +164,8 @@ def test_only_the_images_that_are_wanted_are_decoded_but_all_captions_are_there(
     assert part.test.first(0).names == part.test.names
 
 
-def test_an_image_that_cannot_be_read_is_left_out_of_its_split_and_told_once_at_every_start(tmp_path, monkeypatch):
-    folder = folder_of_photographs(tmp_path)
+def test_unreadable_images_are_skipped_with_a_note_at_every_start(tmp_path, monkeypatch):
+    folder = image_folder(tmp_path)
     whole = load_dataset(folder, 16, seed=0)
     bad = whole.train.names[3], whole.test.names[0]
     for name in bad:
@@ -174,51 +177,48 @@ def test_an_image_that_cannot_be_read_is_left_out_of_its_split_and_told_once_at_
             assert isinstance(split.images, np.memmap) and split.images.base is not None     # a slice, not a copy
             np.testing.assert_array_equal(split.images, [load_image(file, 16) for file in split.files])
             assert all(captions[0].endswith(str(int(name[:2]))) for name, captions in zip(split.names, split.captions))
-        assert data.notes == [*whole.notes, f"Left out 2 images that cannot be read, the first {folder / bad[0]} (it is text, "
-                              "not an image)."]
-        monkeypatch.setattr(image_store, "decode", None)                       # the second start need not decode
+        assert data.notes[:-1] == whole.notes
+        assert_says(data.notes[-1], "Skipped 2 unreadable images", str(folder / bad[0]), "it is text")
+        monkeypatch.setattr(image_store, "decode", None)                       # the second start must not decode
 
 
-def test_reasons_of_several_kinds_are_counted(tmp_path):
-    folder = folder_of_photographs(tmp_path)
-    for name, cut in ("00", 500), ("01", 600), ("02", 0):
-        (folder / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes()[:cut])
+def test_several_reasons_are_counted(tmp_path):
+    folder = image_folder(tmp_path)
+    for name, length in ("00", 500), ("01", 600), ("02", 0):
+        (folder / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes()[:length])
     note = load_dataset(folder, 16, seed=0).notes[-1]
-    assert "; reasons: 2 x image file is truncated; 1 x it is empty." in note
+    assert_says(note, "3 unreadable images", "reasons: 2 x image file is truncated; 1 x it is empty")
 
 
-def test_strict_refuses_what_would_be_left_out_and_says_all_of_it(tmp_path):
-    folder = folder_of_photographs(tmp_path)
+def test_strict_refuses_unusable_images_and_captions_and_names_all_reasons(tmp_path):
+    folder = image_folder(tmp_path)
     load_dataset(folder, 16, seed=0, strict=True)
     (folder / "03.png").write_text("no image")
-    with pytest.raises(DataError, match="^Left out 1 image that cannot be read"):
+    with refused(DataError, "1 unreadable image", "03.png", "without --strict"):
         load_dataset(folder, 16, seed=0, strict=True)
     with open(folder / "captions.txt", "a") as file:
         file.write("gone.png,nothing\n04.png,\n")
-    with pytest.raises(DataError) as caught:
+    with refused(DataError, "1 image with 1 caption", "missing file", f"{folder}/captions.txt:33 (gone.png)",
+                 "1 empty caption", f"{folder}/captions.txt:34 (04.png)", "1 unreadable image", f"{folder}/03.png",
+                 "Fix the data, or run without --strict"):
         load_dataset(folder, 16, seed=0, strict=True)
-    assert str(caught.value) == (
-        f"Left out 1 image whose file is missing, with 1 caption, first at {folder}/captions.txt:33 (gone.png). "
-        f"Left out 1 empty caption, first at {folder}/captions.txt:34 (04.png). "
-        f"Left out 1 image that cannot be read, the first {folder}/03.png (it is text, not an image). "
-        "Fix the data, or run without --strict to skip them.")
 
 
-def test_where_no_image_is_left_there_is_a_sentence(tmp_path):
-    folder = folder_of_photographs(tmp_path)
+def test_a_data_set_without_usable_images_is_refused(tmp_path):
+    folder = image_folder(tmp_path)
     for file in folder.glob("*.png"):
         file.write_bytes(b"")
-    with pytest.raises(DataError, match="None of 16 images can be read, the first"):
+    with refused(DataError, "All 16 images are unreadable", "00.png"):
         load_dataset(folder, 16, seed=0)
     (folder / "Flickr_8k.trainImages.txt").write_text("00.png")
     for name in "dev", "test":
         (folder / f"Flickr_8k.{name}Images.txt").touch()
-    with pytest.raises(DataError, match=r"has no images to look at \(test\). .*Left out 15 images in none of the split lists"):
+    with refused(DataError, "no images in the splits needed (test)", "15 images", "none of the split lists"):
         load_dataset(folder, 16, seed=0, looked_at=("test",))
 
 
-def test_a_fingerprint_needs_neither_images_nor_a_split_that_holds_any(tmp_path):
-    folder = folder_of_photographs(tmp_path)
+def test_a_fingerprint_needs_no_images_and_allows_an_empty_split(tmp_path):
+    folder = image_folder(tmp_path)
     for name, text in [("train", "00.png"), ("dev", ""), ("test", "01.png")]:
         (folder / f"Flickr_8k.{name}Images.txt").write_text(text)
     looked_at = [("train",), ("test",), ("train", "val")]
@@ -226,8 +226,8 @@ def test_a_fingerprint_needs_neither_images_nor_a_split_that_holds_any(tmp_path)
 
 
 def test_a_fingerprint_is_the_same_elsewhere_and_at_another_time(tmp_path):
-    folder = folder_of_photographs(tmp_path / "here")
-    shutil.copytree(folder, tmp_path / "there", copy_function=shutil.copy)   # with times of now
+    folder = image_folder(tmp_path / "here")
+    shutil.copytree(folder, tmp_path / "there", copy_function=shutil.copy)   # with new file times
     here, there = (load_dataset(tmp_path / name, 16, seed=0) for name in ("here", "there"))
     assert fingerprint(here) == fingerprint(there) == fingerprint(load_dataset(folder, 16, seed=0, looked_at=("test",)))
 
@@ -237,16 +237,16 @@ def add_a_caption(folder):
         file.write("00.png,more\n")
 
 
-def turn_the_captions_round(folder):
+def reverse_the_captions(folder):
     lines = (folder / "captions.txt").read_text().splitlines(keepends=True)
     (folder / "captions.txt").write_text("".join(reversed(lines)))
 
 
 @pytest.mark.parametrize("change", [
-    add_a_caption, turn_the_captions_round, lambda folder: Image.new("RGB", (9, 9)).save(folder / "00.png"),
-    lambda folder: (folder / "00.png").unlink()], ids=["a caption", "their order", "a photograph", "a photograph less"])
-def test_a_fingerprint_notices(tmp_path, change):
-    folder = folder_of_photographs(tmp_path)
+    add_a_caption, reverse_the_captions, lambda folder: Image.new("RGB", (9, 9)).save(folder / "00.png"),
+    lambda folder: (folder / "00.png").unlink()], ids=["a caption", "their order", "another image", "a missing image"])
+def test_a_fingerprint_notices_changes(tmp_path, change):
+    folder = image_folder(tmp_path)
     before = load_dataset(folder, 16, seed=0)
     assert "00.png" in before.train.names + before.val.names
     found = fingerprint(before)
@@ -260,18 +260,19 @@ def test_the_fingerprints_of_generated_scenes_differ_by_seed_number_and_size():
 
 
 @pytest.mark.slow
-def test_whatever_is_damaged_is_read_or_refused(tmp_path):
+def test_damaged_files_are_read_or_refused(tmp_path):
     for label, verdicts, _ in damage_data.rows(tmp_path, seed=1, count=40):
         assert verdicts["wrong"] == 0 and verdicts["refused"] > 0, label
 
 
-def test_what_raises_anything_else_is_caught_by_the_damage(tmp_path, monkeypatch):
+def test_the_damage_campaign_notices_other_exceptions(tmp_path, monkeypatch):
     monkeypatch.setattr(damage_data, "load_image", np.asarray)
     monkeypatch.setattr(damage_data, "load_records", lambda folder: 1 / 0)
-    assert all(verdicts["wrong"] == 4 for label, verdicts, _ in damage_data.rows(tmp_path, 1, 4) if label != "image store")
+    found = {label: verdicts["wrong"] for label, verdicts, _ in damage_data.rows(tmp_path, 1, 4)}
+    assert all(wrong == 4 for label, wrong in found.items() if label != "image store")
 
 
-def test_generated_scenes_come_with_five_captions_and_can_be_judged():
+def test_generated_scenes_have_five_captions_and_judge_them():
     from npcaption.data.shapes import judge
     data = load_dataset("shapes", 32, seed=0, scenes=12)
     assert data.train.images.shape == (12, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""Which file a name means."""
+"""Lookup of image files by name."""
 import os
 import unicodedata
 
@@ -6,12 +6,14 @@ import pytest
 
 from npcaption.data.records import load_records
 from npcaption.errors import DataError
+from tests.helpers.messages import assert_says
+from tests.helpers.refusals import refused
 
 COMPOSED, DECOMPOSED = "é.jpg", unicodedata.normalize("NFD", "é.jpg")
 
 
 def lay_out(folder, names, images, captions="captions.txt"):
-    """A caption list of names, which are their captions too, and images, empty, of these paths"""
+    """Write a caption list of names, captioned by their numbers, and empty images of these paths."""
     for image in images:
         (folder / image).parent.mkdir(parents=True, exist_ok=True)
         (folder / image).touch()
@@ -25,7 +27,7 @@ def paths(records, folder):
     return {record.image.relative_to(folder).as_posix(): record.captions for part in records[:3] for record in part}
 
 
-@pytest.mark.parametrize("name, image, how", [
+@pytest.mark.parametrize("name, image, difference", [
     (COMPOSED, f"Images/{DECOMPOSED}", "Unicode form"), (DECOMPOSED, COMPOSED, "Unicode form"),
     ("a.JPG", "Images/a.jpg", "upper and lower case"), ("a.jpg", "Images/A.JPG", "upper and lower case"),
     ("Sub/a.jpg", "Images/sub/a.jpg", "upper and lower case"), ("a.jpg", "IMAGES/a.jpg", "upper and lower case"),
@@ -34,40 +36,37 @@ def paths(records, folder):
     ("A", "a.png", "the suffix and upper and lower case"),
     ("a.jpg", "Images/Images/a.jpg", "a doubled folder"), ("t/a.jpg", "t/t/a.jpg", "a doubled folder"),
     ("a.jpg", "Flickr8k_Dataset/Flicker8k_Dataset/a.jpg", "a doubled folder"),
-    ("flickr/Images/a.jpg", "Images/a.jpg", "folders that are not there"),
-    ("Images/a.jpg", "a.jpg", "folders that are not there"),
-    ("x\\y\\a.JPG", "a.jpg", "folders that are not there and backslashes and upper and lower case")])
-def test_a_name_finds_the_one_file_that_is_spelt_otherwise_and_this_is_said(tmp_path, name, image, how):
+    ("flickr/Images/a.jpg", "Images/a.jpg", "missing folders"),
+    ("Images/a.jpg", "a.jpg", "missing folders"),
+    ("x\\y\\a.JPG", "a.jpg", "missing folders and backslashes and upper and lower case")])
+def test_an_inexact_name_finds_its_only_file_with_a_note(tmp_path, name, image, difference):
     others = ["2.jpg", "3.jpg", "4.jpg"]
     lay_out(tmp_path, [name, *others], [image, *others])
     records = load_records(tmp_path)
-    note = f"Found 1 image whose name differs from its file's ({how}), first at {tmp_path}/captions.txt:1 ({name}"
-    if how == "upper and lower case" and (tmp_path / image.swapcase()).exists():
-        pytest.skip("a file system that does not tell upper from lower case")
-    assert paths(records, tmp_path)[image] == ("0",) and not records.left_out
-    assert any(text.startswith(note) for text in records.notes), records.notes
+    if difference == "upper and lower case" and (tmp_path / image.swapcase()).exists():
+        pytest.skip("a case-insensitive file system")
+    assert paths(records, tmp_path)[image] == ("0",) and not records.skipped
+    [note] = [note for note in records.notes if note.startswith("Matched")]
+    assert_says(note, "1 image", f"({difference})", f"{tmp_path}/captions.txt:1 ({name}")
 
 
-@pytest.mark.parametrize("names, images, sentence", [
-    (["A.JPG"], ["a.jpg", "a.JPG"], "whose name matches several files, none of them exactly"),
-    (["a"], ["a.jpg", "a.png"], "whose name matches several files, none of them exactly"),
-    (["x/1.jpg", "y/1.jpg"], ["1.jpg"], "whose name fits no file but that of another name"),
-    (["x/1.jpg", "1.jpg"], ["1.jpg"], "whose name fits no file but that of another name"),
-    (["Dog.jpg", "dog.jpg"], ["dog.jpg"], "whose name fits no file but that of another name"),
-    (["x/1.jpg"], ["x/2.jpg", "1.jpg"], "whose file is missing"),                        # the folder is there
-    (["..\\1.jpg"], ["1.jpg"], "whose path is absolute or has `..` in it"),
-    (["C:\\1.jpg"], ["1.jpg"], "whose path is absolute or has `..` in it"),
-    (["\\\\host\\share\\1.jpg"], ["1.jpg"], "whose path is absolute or has `..` in it"),
-    (["C:1.jpg"], ["1.jpg"], "whose path is absolute or has `..` in it"),
-    (["/".join("x" * 5000) + "/1.jpg"], ["1.jpg"], "whose file is missing")], ids=lambda value: str(value)[:30])
-def test_a_name_that_may_mean_several_files_or_one_elsewhere_finds_none_and_the_cause_is_told(
-        tmp_path, names, images, sentence):
+@pytest.mark.parametrize("names, images, reason", [
+    (["A.JPG"], ["a.jpg", "a.JPG"], "matches several files"),
+    (["a"], ["a.jpg", "a.png"], "matches several files"),
+    (["x/1.jpg", "y/1.jpg"], ["1.jpg"], "another name's file"),
+    (["x/1.jpg", "1.jpg"], ["1.jpg"], "another name's file"),
+    (["Dog.jpg", "dog.jpg"], ["dog.jpg"], "another name's file"),
+    (["x/1.jpg"], ["x/2.jpg", "1.jpg"], "missing file"),                        # the folder exists
+    (["..\\1.jpg"], ["1.jpg"], "`..`"), (["C:\\1.jpg"], ["1.jpg"], "absolute path"),
+    (["\\\\host\\share\\1.jpg"], ["1.jpg"], "absolute path"), (["C:1.jpg"], ["1.jpg"], "absolute path"),
+    (["/".join("x" * 5000) + "/1.jpg"], ["1.jpg"], "missing file")], ids=lambda value: str(value)[:30])
+def test_an_ambiguous_or_outside_name_is_skipped_with_its_reason(tmp_path, names, images, reason):
     others = [f"Images/{number}" for number in ("7.jpg", "8.jpg", "9.jpg")]
     lay_out(tmp_path, [*names, *others], [*images, *others])
     if len({os.stat(tmp_path / image).st_ino for image in images}) < len(images):
-        pytest.skip("a file system that does not tell upper from lower case")
+        pytest.skip("a case-insensitive file system")
     records = load_records(tmp_path)
-    assert sentence in records.left_out[0] and not any(note.startswith("Found") for note in records.notes)
+    assert reason in records.skipped[0] and not any(note.startswith("Matched") for note in records.notes)
     assert [captions for captions in paths(records, tmp_path).values() if len(captions) > 1] == []
 
 
@@ -78,31 +77,31 @@ def test_two_spellings_of_one_name_are_one_image(tmp_path):
 
 def test_an_exact_name_comes_first_even_with_a_backslash(tmp_path):
     if os.sep == "\\":
-        pytest.skip("needs file names that may hold a backslash")
+        pytest.skip("needs a file system with backslashes in names")
     lay_out(tmp_path, ["a\\1.jpg", "2.jpg", "3.jpg"], ["a\\1.jpg", "a/1.jpg", "2.jpg", "3.jpg"])
     assert "a\\1.jpg" in paths(load_records(tmp_path), tmp_path)
 
 
-def test_a_folder_that_is_a_link_is_followed(tmp_path):
+def test_links_to_folders_are_followed(tmp_path):
     lay_out(tmp_path / "here", ["1.jpg", "2.JPG", "3.jpg"], [])
     lay_out(tmp_path / "there", [], ["1.jpg", "2.jpg", "3.jpg"])
     (tmp_path / "here" / "Images").symlink_to(tmp_path / "there")
     assert len(paths(load_records(tmp_path / "here"), tmp_path / "here")) == 3
 
 
-@pytest.mark.parametrize("images, sentence", [
-    (["photos/a.jpg"], r"That file is in .*photos: give that folder one of the names Images, "),
-    (["Images/b.jpg"], "There are images, such as Images/b.jpg, but none of these names"),
-    ([], "There are no images there. Put them there or into Images, ")])
-def test_where_no_image_is_found_the_advice_is_that_of_the_cause(tmp_path, images, sentence):
-    with pytest.raises(DataError, match=sentence):
+@pytest.mark.parametrize("images, parts", [
+    (["photos/a.jpg"], ["photos", "rename the folder to one of Images"]),
+    (["Images/b.jpg"], ["Images/b.jpg", "Use the files' names"]),
+    ([], ["no images", "Put them there or into Images"])])
+def test_the_remedy_for_missing_images_fits_the_cause(tmp_path, images, parts):
+    with refused(DataError, *parts):
         load_records(lay_out(tmp_path, ["a.jpg"], images))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs names that Windows does not allow")
 @pytest.mark.parametrize("name", [b"a\x1b[31m\n", b"caf\xe9"])
 @pytest.mark.parametrize("names", [["1.jpg", "2.jpg", "3.jpg", '4.jpg,"', "gone.jpg"], ["gone.jpg"]])
-def test_a_folder_of_an_odd_name_is_printed_safely(tmp_path, name, names):
+def test_unprintable_folder_names_are_escaped(tmp_path, name, names):
     folder = lay_out(tmp_path / os.fsdecode(name), names, ["1.jpg", "2.jpg", "3.jpg", "5.jpg"])
     try:
         texts = load_records(folder).notes

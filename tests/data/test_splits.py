@@ -1,4 +1,4 @@
-"""Splits: drawn by hashes of names, or stated in rows, in the names of files and folders, or in lists."""
+"""Splits: drawn by hashes of names, or stated by rows, by names of files and folders, or by lists."""
 import json
 import unicodedata
 
@@ -8,6 +8,8 @@ from npcaption.data.records import load_all_records, load_records
 from npcaption.data.splits import completed, divide, fraction, split_named
 from npcaption.errors import DataError
 from tests.data.test_records import LISTS, lay_out
+from tests.helpers.messages import assert_says
+from tests.helpers.refusals import refused
 
 NAMES = [f"{number:03}.jpg" for number in range(400)]
 
@@ -29,10 +31,10 @@ def test_about_an_eighth_each_is_drawn_for_val_and_test():
     split, note = completed(dict.fromkeys(NAMES, "train"), dict(zip(NAMES, NAMES)))
     assert [name for name in NAMES if split[name] == "val"] == [name for name in NAMES if fraction(name) < 1 / 8]
     assert [name for name in NAMES if split[name] == "test"] == [n for n in NAMES if 1 / 8 <= fraction(n) < 1 / 4]
-    assert all(30 < list(split.values()).count(part) < 70 for part in ("val", "test")) and "Where so few" not in note
+    assert all(30 < list(split.values()).count(part) < 70 for part in ("val", "test")) and "Empty splits" not in note
 
 
-def test_hashes_of_names_are_those_of_all_machines_and_times():
+def test_hashes_of_names_never_change():
     assert [round(fraction(name), 6) for name in ("1000268201_693b08cb0e.jpg", "a/IMG_1.jpg")] == [0.280381, 0.532108]
     assert fraction("café.jpg") == fraction(unicodedata.normalize("NFD", "café.jpg")) != fraction("café.jpg", "half ")
 
@@ -46,7 +48,7 @@ def test_more_images_move_no_image_to_another_split(tmp_path):
     assert len(few) == 100 and few.items() < many.items()
 
 
-def test_an_image_has_one_name_and_so_one_split_in_every_layout_of_flickr8k(tmp_path):
+def test_an_image_has_the_same_name_and_split_in_every_layout_of_flickr8k(tmp_path):
     rows = [(name, "A") for name in NAMES[:60]]
     karpathy = [{"filename": name, "sentences": [{"raw": "A"}]} for name, _ in rows]
     tokens = "".join(f"{name}#0\tA\n" for name, _ in rows)
@@ -61,19 +63,19 @@ def test_an_image_has_one_name_and_so_one_split_in_every_layout_of_flickr8k(tmp_
     assert list(found[0]) and all(one == found[0] for one in found) and set(found[0]) == set(NAMES[:60])
 
 
-def test_images_of_one_base_name_in_two_folders_have_their_paths_as_names(tmp_path):
+def test_images_of_equal_base_names_have_their_paths_as_names(tmp_path):
     images = [f"{folder}/IMG_1.jpg" for folder in "abc"]
     text = table([(name, "A") for name in images], "image,caption")
     records = load_records(lay_out_images(tmp_path, {"captions.csv": text}, [f"Images/{name}" for name in images]))
     assert set(of_split(records)) == set(images)
-    folders = ["Images/1.jpg", "images/1.jpg", "2.jpg", "3.jpg"]    # two differ in the folder of images alone
+    folders = ["Images/1.jpg", "images/1.jpg", "2.jpg", "3.jpg"]    # two differ only in the image folder
     text = table([(name, "A") for name in folders], "image,caption")
     lay_out_images(tmp_path / "b", {"captions.csv": text}, folders)
     if len(list((tmp_path / "b").iterdir())) == 5:
         assert set(of_split(load_records(tmp_path / "b"))) == set(folders)
 
 
-def test_a_part_that_would_be_empty_gets_the_smallest_hashes_and_equal_names_stay_together():
+def test_an_otherwise_empty_split_gets_the_smallest_hashes_and_equal_names_stay_together():
     names = [name for name in NAMES if fraction(name) > 1 / 4][:5]
     lists, filled = divide(names, (1 / 8, 1 / 4))
     assert filled and lists == [[n] for n in sorted(names, key=fraction)[:2]] + [sorted(names, key=fraction)[2:]]
@@ -100,7 +102,7 @@ def test_train_without_val_gives_an_eighth_and_val_without_test_a_half():
     ("TEST.csv", "test"), ("CaptionsValid.json", "val"), ("my.validation.csv", "val"), ("eval.csv", "test"),
     ("development", "val"), ("train_test.csv", None), ("trainers.csv", None), ("captions.csv", None),
     ("latest.csv", None)])
-def test_the_name_of_a_file_states_a_split_by_one_of_its_words(name, split):
+def test_a_word_in_a_files_name_states_the_split(name, split):
     assert split_named(name) == split
 
 
@@ -116,10 +118,10 @@ def test_a_split_stated_for_each_image_holds_in_every_format(tmp_path, column, n
     text = {"csv": lines, "tsv": lines.replace(",", "\t"), "json": json.dumps(rows),
             "jsonl": "\n".join(map(json.dumps, rows))}[name.partition(".")[2]]
     records = load_records(lay_out(tmp_path, {name: text}))
-    assert of_split(records) == MEANT and not records.left_out
+    assert of_split(records) == MEANT and not records.skipped
 
 
-def test_numbers_of_folds_are_no_splits_and_unknown_words_and_missing_ones_are_left_out_and_told(tmp_path):
+def test_fold_numbers_are_not_splits_and_unknown_or_missing_split_words_are_skipped(tmp_path):
     folds = table([(f"{letter}.jpg", "A", "1") for letter in "abcde"], "image,caption,fold")
     lay_out(tmp_path / "folds", {"captions.csv": folds})
     assert len(of_split(load_records(tmp_path / "folds"))) == 5
@@ -127,20 +129,20 @@ def test_numbers_of_folds_are_no_splits_and_unknown_words_and_missing_ones_are_l
     rows = [(f"{letter}.jpg", "A", word) for letter, word in zip("abcde", words)]
     records = load_records(lay_out(tmp_path, {"captions.csv": table(rows)}))
     assert of_split(records) == {"a.jpg": "train", "b.jpg": "val", "c.jpg": "test"}
-    assert [note.partition(", with")[0] for note in records.left_out if "without" not in note] == [
-        "Left out 1 image whose stated split is none of train, val and test",
-        "Left out 1 image in none of the stated splits"]
+    unknown, missing = [note for note in records.skipped if "no caption)" not in note]
+    assert_says(unknown, "1 image", "split other than train, val and test", "captions.csv:5", "d.jpg: extra")
+    assert_says(missing, "1 image", "none of the stated splits", "e.jpg")
 
 
-def test_a_row_that_contradicts_its_file_or_another_row_or_the_lists_is_refused(tmp_path):
+def test_contradictory_splits_are_refused(tmp_path):
     rows = [("a.jpg", "A", "train"), ("b.jpg", "A", "val"), ("c.jpg", "A", "test"), ("c.jpg", "A", "train")]
-    with pytest.raises(DataError, match="train.csv:3 states the split val, and the name of its file .* split train"):
+    with refused(DataError, "train.csv:3", "split val", "train.", "Fix one of them"):
         load_records(lay_out(tmp_path / "file", {"train.csv": table(rows[:3])}))
-    with pytest.raises(DataError, match="captions.csv:5: c.jpg is in the splits test and train"):
+    with refused(DataError, "captions.csv:5: c.jpg", "test and train", "Keep it in one"):
         load_records(lay_out(tmp_path / "row", {"captions.csv": table(rows)}))
-    with pytest.raises(DataError, match=r"Flickr_8k.trainImages.txt:2: b.jpg is in the split val by .*captions.csv:3"):
+    with refused(DataError, "Flickr_8k.trainImages.txt:2: b.jpg", "split val", "captions.csv:3", "Fix one of them"):
         load_records(lay_out(tmp_path / "lists", {"captions.csv": table(rows[:3]), **LISTS}))
-    with pytest.raises(DataError, match="test-0.csv is in a folder of the split train and named after the split test"):
+    with refused(DataError, "test-0.csv", "split test", "split train", "Rename one of them"):
         load_records(lay_out(tmp_path / "folder", {"train/test-0.csv": table(rows[:3])}))
 
 
@@ -161,7 +163,7 @@ def test_the_names_of_files_state_the_split(tmp_path, files):
 
 @pytest.mark.parametrize("top", ["", "data/"])
 @pytest.mark.parametrize("inside", ["", "imgs/", "images/"])
-def test_folders_of_one_split_each_hold_captions_of_their_own_images(tmp_path, top, inside):
+def test_one_folder_per_split_can_hold_captions_of_its_own_images(tmp_path, top, inside):
     files = {f"{top}train/metadata.csv": f"file_name,text\n{inside}1.jpg,A",
              f"{top}test/metadata.csv": "file_name,text\n1.jpg,C",
              f"{top}validation/metadata.jsonl": json.dumps({"file_name": "1.jpg", "text": "B"})}
@@ -171,41 +173,42 @@ def test_folders_of_one_split_each_hold_captions_of_their_own_images(tmp_path, t
     assert [part[0].captions for part in records[:3]] == [("A",), ("B",), ("C",)]
 
 
-def test_folders_of_the_images_state_the_split_where_nothing_else_does(tmp_path):
+def test_image_folders_state_the_split_if_nothing_else_does(tmp_path):
     images = ["train2017/1.jpg", "val2017/1.jpg", "test/1.jpg", "other/1.jpg"]
     rows = [(name, "A", "train" if name[0] != "t" else "val") for name in images]
     lay_out_images(tmp_path / "a", {"captions.csv": table([row[:2] for row in rows], "image,caption")},
                    [f"images/{name}" for name in images])
     records = load_records(tmp_path / "a")
     assert of_split(records) == dict(zip(images[:3], ("train", "val", "test")))
-    assert "1 image in none of the stated splits" in records.left_out[0]
+    assert_says(records.skipped[0], "1 image", "in none of the stated splits")
     lay_out_images(tmp_path / "b", {"captions.csv": table(rows)}, images)
     records = load_records(tmp_path / "b")
     assert of_split(records)["val2017/1.jpg"] == "train"
-    assert any("the first train2017/1.jpg of val: the folders do not count" in note for note in records.notes)
+    assert any("folders" in note and "train2017/1.jpg in val" in note for note in records.notes)
 
 
-def test_a_kind_of_thing_called_train_is_no_split(tmp_path):
+def test_a_single_folder_named_train_is_not_a_split(tmp_path):
     images = [f"{kind}/{number}.jpg" for kind in ("train", "bus") for number in range(20)]
     lay_out_images(tmp_path, {"captions.csv": table([(n, "A") for n in images], "image,caption")}, images)
     drawn = of_split(load_records(tmp_path))
     assert {name.split("/")[0] for name, split in drawn.items() if split == "train"} == {"train", "bus"}
 
 
-def test_one_split_alone_is_that_of_a_part_and_one_is_drawn(tmp_path):
+def test_a_single_stated_split_is_ignored_and_splits_are_drawn(tmp_path):
     rows = [(name, "A") for name in NAMES[:40]]
     images = [f"Images/{name}" for name, _ in rows]
     lay_out_images(tmp_path, {"validation.csv": table(rows, "image,caption")}, images)
     records = load_records(tmp_path)
-    assert all(records[:3]) and records.notes[1].startswith("The files state the split val alone. Val and test")
+    assert all(records[:3])
+    assert_says(records.notes[1], "only the split val", "Val and test")
     lay_out_images(tmp_path, {"captions.csv": table([(*row, "train") for row in rows])}, [])
     assert of_split(load_records(tmp_path)) == of_split(records)
 
 
-def test_one_data_set_under_two_paths_is_refused(tmp_path):
+def test_a_data_set_under_two_paths_is_refused(tmp_path):
     lay_out(tmp_path / "a", {"captions.txt": "".join(f"{c}.jpg,A\n" for c in "abcde")})
     (tmp_path / "b").symlink_to("a")
-    with pytest.raises(DataError, match="5 images would be there twice"):
+    with refused(DataError, "5 images", "Pass each data set once"):
         load_all_records([tmp_path / "a", tmp_path / "b"])
 
 
@@ -216,7 +219,7 @@ def listed(folder, **lists):
     return lay_out_images(folder, {"captions.csv": text, **files}, [f"Images/{n}" for n in NAMES[:40]])
 
 
-def test_lists_of_names_state_the_split_whatever_they_are_called(tmp_path):
+def test_split_lists_of_any_usual_name_state_the_split(tmp_path):
     stems = [name[:-4] for name in NAMES]
     for number, lists in enumerate([dict(train=NAMES[:20], val=NAMES[20:30], test=NAMES[30:40]),
                                     dict(splits_train=stems[:20], splits_dev=stems[20:30], splits_test=stems[30:40]),
@@ -225,18 +228,18 @@ def test_lists_of_names_state_the_split_whatever_they_are_called(tmp_path):
         records = load_records(listed(tmp_path / str(number), **lists))
         assert of_split(records) == {name: part for part, names in zip(("train", "val", "test"), (
             NAMES[:20], NAMES[20:30], NAMES[30:40])) for name in names}
-        assert "The split is that of the lists " in " ".join(records.notes)
+        assert "The split is from the lists " in " ".join(records.notes)
 
 
-def test_images_in_no_list_are_to_train_on_if_no_list_states_these(tmp_path):
+def test_images_in_no_list_are_for_training_without_a_training_list(tmp_path):
     records = load_records(listed(tmp_path, test=NAMES[30:40]))
     assert {record.name for record in records.test} == set(NAMES[30:40])
     assert {record.name for record in records.train + records.val} == set(NAMES[:30]) and records.val
-    assert "To train on are the images in none of them." in " ".join(records.notes)
+    assert "Images in no list are for training." in " ".join(records.notes)
 
 
-def test_two_lists_of_one_split_are_refused(tmp_path):
-    with pytest.raises(DataError, match="test.txt and .*testing.txt both list images of the split test"):
+def test_two_lists_for_one_split_are_refused(tmp_path):
+    with refused(DataError, "test.txt", "testing.txt", "split test", "Keep one of them"):
         load_records(listed(tmp_path, test=NAMES[30:40], testing=NAMES[20:40]))
 
 
@@ -249,7 +252,7 @@ def test_the_keys_of_a_json_object_state_the_split(tmp_path, part):
                                               NAMES[8]: "test"}
 
 
-def test_images_that_are_called_like_splits_keep_their_captions(tmp_path):
+def test_images_named_like_splits_keep_their_captions(tmp_path):
     content = json.dumps({"train": ["A train"], "val": "V", "test": ["T"]})
     records = load_records(lay_out_images(tmp_path, {"captions.json": content}, ["train.jpg", "val.jpg", "test.jpg"]))
     assert sorted(of_split(records)) == ["test.jpg", "train.jpg", "val.jpg"]

@@ -1,4 +1,4 @@
-"""What the tests of the readers share."""
+"""Fixtures and helpers of the readers' tests."""
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "pretrained"
 
 
 def refusal(folder, data):
-    """The sentence with which read_tensors refuses a file"""
+    """Message of read_tensors' refusal of a file"""
     path = folder / "weights"
     path.write_bytes(data)
     with pytest.raises(PretrainedError) as caught:

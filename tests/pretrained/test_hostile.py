@@ -1,4 +1,4 @@
-"""A few hundred hostile files of each kind: one sentence, nothing run, memory in proportion to the file."""
+"""Hostile files, a few hundred of each kind: one error message, nothing executed, memory proportional to the file."""
 import os
 import sys
 import tracemalloc
@@ -14,7 +14,7 @@ from tests.pretrained.files import FIXTURES
 
 @pytest.fixture(scope="module")
 def hooked():
-    """The audit hook, which stays for good but looks only while a verdict is made"""
+    """Audit hook, never removed but active only during a verdict"""
     sys.addaudithook(damage_pretrained.watch)
 
 
@@ -37,19 +37,19 @@ def test_hostile_files(kind, tmp_path, monkeypatch, hooked, traced):
 @pytest.mark.slow
 def test_every_trap_is_refused_or_inert(tmp_path, monkeypatch, hooked, traced):
     class Fixed:
-        """No choice but the first, and a plain archive"""
+        """Always the first choice, and a plain archive"""
         choice, random = staticmethod(lambda options: options[0]), staticmethod(lambda: 0.9)
 
     monkeypatch.chdir(tmp_path)
     files = [(archive_of(b"\x80\x02" + trap + b".", Fixed), False) for trap in TRAPS]
     monkeypatch.setattr(damage_pretrained, "hostile", lambda *_: files)
     verdicts, failures, _, _ = measure(".pt", 0, len(files), tmp_path / "it")
-    assert failures == [] and verdicts["read"] == 2          # the two that are harmless
+    assert failures == [] and verdicts["read"] == 2          # two are harmless
     assert os.listdir(tmp_path) == ["it"]
 
 
-def test_the_verdict_notices_what_is_run(tmp_path, hooked):
-    """A campaign that could not fail would be none."""
+def test_the_verdict_notices_executed_code(tmp_path, hooked):
+    """A campaign must be able to fail."""
     assert verdict(lambda path: os.system("true"), tmp_path) == "ran os.system"
     assert verdict(lambda path: open(path / "hacked", "w").close(), tmp_path) == "ran open"
     assert verdict(lambda path: {}["a"], tmp_path).startswith("raised KeyError")

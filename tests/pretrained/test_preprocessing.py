@@ -1,4 +1,4 @@
-"""Preprocessing gives torchvision's pixels, bit for bit."""
+"""Preprocessing: torchvision's pixels, bit for bit."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,9 +14,10 @@ from npcaption.pretrained.preprocessing import (
     resize_shorter_side,
 )
 from tests.helpers.references import reference
+from tests.helpers.refusals import refused
 
 
-def picture(width, height):
+def wave_image(width, height):
     """A smooth wave, a ramp and a checkerboard."""
     y, x = np.mgrid[:height, :width]
     colours = 127 + 127 * np.sin(x / 7 + y / 11), 255 * x / width, 255 * ((x // 9 + y // 9) % 2)
@@ -24,7 +25,7 @@ def picture(width, height):
 
 
 def transform(size):
-    """As OpenAI's repository composes it."""
+    """Transforms of OpenAI's repository"""
     t = reference("torchvision.transforms")
     return t.Compose([t.Resize(size, interpolation=t.InterpolationMode.BICUBIC), t.CenterCrop(size), t.ToTensor(),
                       t.Normalize(MEAN, STD)])
@@ -33,15 +34,15 @@ def transform(size):
 def test_three_hundred_sizes_give_torchvisions_pixels_bit_for_bit():
     expected, rng = transform(224), np.random.default_rng(0)
     for width, height in rng.integers(40, 700, (300, 2)):
-        image = picture(width, height)
+        image = wave_image(width, height)
         found = cropped_square(image, 224, MEAN, STD)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, expected(image).numpy().transpose(1, 2, 0), f"{width} x {height}")
 
 
 @pytest.mark.parametrize("size", [(224, 224), (448, 448), (224, 225), (226, 224), (1, 1), (1, 100), (500, 5)])
-def test_squares_and_thin_images_too(size):
-    image = picture(*size)
+def test_squares_and_thin_images_give_torchvisions_pixels(size):
+    image = wave_image(*size)
     np.testing.assert_array_equal(cropped_square(image, 224, MEAN, STD),
                                   transform(224)(image).numpy().transpose(1, 2, 0))
 
@@ -53,7 +54,7 @@ def test_the_longer_side_is_rounded_down(before, after):
 
 
 @pytest.mark.parametrize("length, offset", [(224, 0), (225, 0), (226, 1), (227, 2), (229, 2), (300, 38)])
-def test_of_an_odd_margin_the_even_half_is_before_the_crop(length, offset):
+def test_an_odd_margin_has_its_even_half_before_the_crop(length, offset):
     columns = np.zeros((224, length, 3), np.uint8)
     columns[..., 0] = np.minimum(np.arange(length), 255)
     found = np.asarray(center_crop(Image.fromarray(columns), 224))
@@ -67,8 +68,8 @@ def test_colours_are_normalised_each_by_its_own_mean_and_std():
     np.testing.assert_allclose(found, [[[1, -0.5, 0]] * 2], atol=1e-7)
 
 
-def test_a_file_gives_what_its_image_gives(tmp_path):
-    image = picture(300, 200)
+def test_a_file_and_its_image_give_the_same_pixels(tmp_path):
+    image = wave_image(300, 200)
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(cropped_square(tmp_path / "a.png", 24, MEAN, STD),
                                   cropped_square(image, 24, MEAN, STD))
@@ -77,30 +78,30 @@ def test_a_file_gives_what_its_image_gives(tmp_path):
 def test_a_file_is_turned_upright_and_transparency_is_white(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6                                         # turn by 90 degrees
-    picture(300, 200).save(tmp_path / "a.png", exif=exif)
-    upright = picture(300, 200).transpose(Image.Transpose.ROTATE_270)
+    wave_image(300, 200).save(tmp_path / "a.png", exif=exif)
+    upright = wave_image(300, 200).transpose(Image.Transpose.ROTATE_270)
     np.testing.assert_array_equal(cropped_square(tmp_path / "a.png", 24, MEAN, STD),
                                   cropped_square(upright, 24, MEAN, STD))
     np.testing.assert_array_equal(cropped_square(Image.new("RGBA", (9, 9), (0, 0, 0, 0)), 24, MEAN, STD),
                                   cropped_square(Image.new("RGB", (9, 9), "white"), 24, MEAN, STD))
 
 
-def test_a_damaged_file_gives_the_projects_sentence(tmp_path):
+def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
-    with pytest.raises(DataError, match=r"a\.jpg cannot be read as an image: .*\. .*save it anew"):
+    with refused(DataError, "a.jpg cannot be read", "save it"):
         cropped_square(tmp_path / "a.jpg", 24, MEAN, STD)
 
 
 def test_a_huge_file_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    picture(40, 30).save(tmp_path / "a.png")
+    wave_image(40, 30).save(tmp_path / "a.png")
     monkeypatch.setenv("NPCAPTION_MAX_PIXELS", "1000")
-    with pytest.raises(DataError, match="1,200 pixels, more than the limit of 1,000"):
+    with refused(DataError, "a.png", "1,200 pixels", "1,000", "NPCAPTION_MAX_PIXELS"):
         cropped_square(tmp_path / "a.png", 24, MEAN, STD)
 
 
 @pytest.mark.parametrize("size", [(150, 1), (1, 151), (450, 2), (2, 451)])
-def test_an_image_that_would_become_huge_is_cropped_before_the_resize(size, monkeypatch):
-    image, sizes, resize = picture(*size), [], Image.Image.resize
+def test_a_very_long_image_is_cropped_before_the_resize(size, monkeypatch):
+    image, sizes, resize = wave_image(*size), [], Image.Image.resize
     expected = transform(224)(image).numpy().transpose(1, 2, 0)
     monkeypatch.setattr(Image.Image, "resize",
                         lambda image, size, *rest: sizes.append(size) or resize(image, size, *rest))
@@ -108,7 +109,7 @@ def test_an_image_that_would_become_huge_is_cropped_before_the_resize(size, monk
     assert max(sizes[0]) <= 224 * 101
 
 
-def test_batches_are_made_when_asked_for():
+def test_batches_are_lazy():
     asked = []
     found = batches((asked.append(i) or i for i in range(2 * BATCH + 1)), lambda i: np.full((2, 2, 3), i))
     assert next(found).shape == (BATCH, 2, 2, 3) and len(asked) == BATCH

@@ -1,4 +1,4 @@
-"""PyTorch's files: nothing in them is run, no tensor reaches outside of the file, and memory is the file's own size."""
+"""PyTorch's files: nothing is executed, no tensor exceeds the file, memory is bounded by the file's size."""
 import io
 import os
 import pickle
@@ -9,23 +9,24 @@ import zipfile
 import numpy as np
 import pytest
 
-from npcaption.pretrained.pytorch_file import MOST_ENTRIES
-from npcaption.pretrained.restricted_pickle import MOST_STEPS
+from npcaption.pretrained.pytorch_file import MAX_ENTRIES
+from npcaption.pretrained.restricted_pickle import MAX_OPCODES
 from npcaption.pretrained.tensors import read_tensors
 from tests.campaigns.hostile_pretrained import call, mapping, name, nested, storage, tensor, text, zipped
+from tests.helpers.messages import assert_says
 from tests.pretrained.files import FIXTURES, refusal
 
 NUMBERS = np.arange(6, dtype="<f4")
 
 
 def archive(data, **members):
-    """A pickle's opcodes in an archive, whose storage 0 has NUMBERS"""
+    """A pickle's opcodes in an archive with NUMBERS as storage 0"""
     others = {f"it/{place.replace('__', '/')}": content for place, content in members.items()}
     return zipped({"it/data.pkl": b"\x80\x02" + data + b".", "it/data/0": NUMBERS.tobytes()} | others)
 
 
 def stream(data, keys=("0",), length=6):
-    """The same in the legacy stream"""
+    """The same as a legacy stream"""
     head = [pickle.dumps(value, 2) for value in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True})]
     return b"".join([*head, b"\x80\x02", data, b".", pickle.dumps(list(keys), 2), struct.pack("<q", length),
                      NUMBERS.tobytes()])
@@ -42,7 +43,7 @@ def read(folder, data):
     return read_tensors(path)
 
 
-def test_files_written_by_hand_are_read(tmp_path, container):
+def test_handwritten_files_are_read(tmp_path, container):
     found = read(tmp_path, container(mapping(a=tensor(), b=tensor(None, 1, (2, 2), (1, 3)), c=tensor(None, 5, (), ()))))
     assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and found["b"].tolist() == [[1, 4], [2, 5]] and found["c"] == 5
 
@@ -64,7 +65,7 @@ def test_newer_protocols_are_read(tmp_path):
 
 
 def test_ordered_dicts_of_python_2_are_read(tmp_path, container):
-    """Their pairs stand in a list, and their texts in bytes."""
+    """With pairs in a list, and texts as bytes"""
     pair = b"]" + b"U\x01a" + b"a" + tensor() + b"a"
     assert read(tmp_path, container(call("collections.OrderedDict", b"]" + pair + b"a")))["a"].shape == (2, 3)
 
@@ -82,13 +83,13 @@ def test_a_state_dict_is_found_in_a_checkpoint(tmp_path, container, keys):
     assert list(read(tmp_path, container(data))) == ["visual.proj"]
 
 
-def test_nested_dicts_come_out_under_dotted_names(tmp_path, container):
+def test_nested_dicts_give_dotted_names(tmp_path, container):
     data = mapping(visual=mapping(proj=tensor(), width=b"K\x05"), model=tensor())
     assert list(read(tmp_path, container(data))) == ["visual.proj", "model"]
 
 
 class Trap:
-    """What an attacker's program pickles"""
+    """An attacker's pickled object"""
 
     def __init__(self, function, *arguments):
         self.made = function, arguments
@@ -101,10 +102,10 @@ class Trap:
     (Trap(os.system, "touch hacked"), f"{os.name}.system"), (Trap(eval, "1/0"), "builtins.eval"),
     (Trap(getattr, Trap(__import__, "os"), "system"), "builtins.getattr")], ids=["system", "eval", "getattr"])
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_a_trap_is_refused_by_its_name_and_not_sprung(tmp_path, monkeypatch, container, trap, asked, protocol):
+def test_a_trap_is_refused_by_name_and_not_executed(tmp_path, monkeypatch, container, trap, asked, protocol):
     monkeypatch.chdir(tmp_path)
     data = pickle.dumps(trap, protocol, fix_imports=False)[2:-1]
-    assert f"it asks for {asked}, which no tensor needs; nothing in it was run" in refusal(tmp_path, container(data))
+    assert_says(refusal(tmp_path, container(data)), asked, "nothing in it was executed", "save its state dict")
     assert not (tmp_path / "hacked").exists()
 
 
@@ -115,28 +116,28 @@ def test_traps_in_the_middle_and_in_other_pickles_are_refused(tmp_path):
     assert "os.system" in refusal(tmp_path, stream(mapping(a=tensor())).replace(pickle.dumps(["0"], 2), keys))
 
 
-def test_other_pickles_of_torchscript_are_not_looked_at(tmp_path):
+def test_other_pickles_of_torchscript_are_not_read(tmp_path):
     trap = b"\x80\x02" + call("os.system", text("true")) + b"."
     assert read(tmp_path, archive(mapping(a=tensor()), constants__0=trap, code__x=b"import os"))
 
 
 REFUSED = {
-    "a function called of a class": (call("__torch__.os.system", text("true")), "calls something"),
-    "a whole model": (name("torchvision.models.resnet.ResNet") + b")\x81", "asks for torchvision.models.resnet.ResNet"),
-    "a quantised tensor": (mapping(a=tensor(function="torch._utils._rebuild_qtensor")), "asks for torch._utils._reb"),
+    "a class called as a function": (call("__torch__.os.system", text("true")), "calls something"),
+    "a whole model": (name("torchvision.models.resnet.ResNet") + b")\x81", "torchvision.models.resnet.ResNet"),
+    "a quantised tensor": (mapping(a=tensor(function="torch._utils._rebuild_qtensor")), "torch._utils._rebuild_qtens"),
     "an unknown type": (mapping(a=tensor(storage("torch.QInt8Storage"))), "torch.QInt8Storage"),
-    "a shape that is too large": (mapping(a=tensor(None, 0, (2, 4), (4, 1))), "outside of its storage"),
-    "an offset that is too large": (mapping(a=tensor(None, 1)), "outside of its storage"),
-    "strides that are too large": (mapping(a=tensor(None, 0, (2, 3), (4, 1))), "outside of its storage"),
+    "too large a shape": (mapping(a=tensor(None, 0, (2, 4), (4, 1))), "exceeds its storage"),
+    "too large an offset": (mapping(a=tensor(None, 1)), "exceeds its storage"),
+    "too large strides": (mapping(a=tensor(None, 0, (2, 3), (4, 1))), "exceeds its storage"),
     "negative strides": (mapping(a=tensor(None, 5, (6,), (-1,))), "not whole numbers"),
     "negative offsets": (mapping(a=tensor(None, -1)), "not whole numbers"),
     "negative shapes": (mapping(a=tensor(None, 0, (-2, -3))), "not whole numbers"),
     "a number repeated": (mapping(a=tensor(None, 0, (10 ** 12,), (0,))), "repeats its storage"),
     "strides of another shape": (mapping(a=tensor(None, 0, (6,), (3, 1))), "not whole numbers"),
-    "a storage that is too large": (mapping(a=tensor(storage("torch.FloatStorage", "0", 7))), "should have 7 numbers"),
-    "a storage that is too small": (mapping(a=tensor(storage("torch.DoubleStorage", "0", 6))), ""),
+    "too large a storage": (mapping(a=tensor(storage("torch.FloatStorage", "0", 7))), "must have 7 numbers"),
+    "too small a storage": (mapping(a=tensor(storage("torch.DoubleStorage", "0", 6))), ""),
     "a storage without end": (mapping(a=tensor(storage("torch.FloatStorage", "0", 2 ** 62), 0, (2 ** 62,), (1,))), ""),
-    "a negative storage": (mapping(a=tensor(storage("torch.FloatStorage", "0", -1))), "no storage of numbers"),
+    "a negative storage": (mapping(a=tensor(storage("torch.FloatStorage", "0", -1))), "other than a storage"),
     "a storage elsewhere": (mapping(a=tensor(storage("torch.FloatStorage", "../../etc/passwd"))), ""),
     "a storage of two types": (mapping(a=tensor(), b=tensor(storage("torch.IntStorage"))), "two types"),
     "a memo without end": (mapping(a=tensor(), b=b"Nr\xff\xff\xff\xff" + b"j\xfe\xff\xff\xff"), "makes no sense"),
@@ -144,7 +145,7 @@ REFUSED = {
     "an empty stack": (b"0" * 9, "opcode POP"),
     "a dict in itself": (b"}q\0" + text("a") + b"h\0s" + text("b") + b"h\0s" + text("c") + tensor() + b"s", "nested"),
     "names without end": (nested(mapping(x=tensor()), 60, lambda old: mapping(a=old, b=old)), "nested"),
-    "a key that is hashed for ever": (b"}" + nested(b")", 99, lambda old: old + b"\x86") + b"Ns", "keys"),
+    "a key of exponential hashing time": (b"}" + nested(b")", 99, lambda old: old + b"\x86") + b"Ns", "keys"),
     "no tensors": (b"]" + tensor() + b"a", "no tensors"),
     "a tensor without a name": (tensor(), "no tensors"),
     "one name for two": (mapping(**{"a.b": tensor(), "a": mapping(b=tensor())}), "'a.b' twice"),
@@ -152,30 +153,30 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("data, reason", REFUSED.values(), ids=REFUSED)
-def test_what_no_state_dict_has_is_refused(tmp_path, container, data, reason):
+def test_contents_unlike_a_state_dict_are_refused(tmp_path, container, data, reason):
     assert reason in refusal(tmp_path, container(data))
 
 
 def test_conjugated_and_negated_tensors_are_refused(tmp_path, container):
-    """PyTorch keeps such a view as a flag beside the numbers: these alone would have the wrong sign."""
+    """PyTorch stores such a view as a flag beside the numbers: the numbers alone would have the wrong sign."""
     hooks = call("collections.OrderedDict")
     negated = tensor().removesuffix(hooks + b"tR") + hooks + mapping(neg=b"\x88") + b"tR"
     assert "negated" in refusal(tmp_path, container(mapping(a=negated)))
 
 
 def test_pickles_and_names_are_bounded(tmp_path, container):
-    assert "steps" in refusal(tmp_path, container(b"N" * (MOST_STEPS + 1)))
-    many = mapping(a=tensor()) + b"(" + b"".join(text(str(i)) + b"N" for i in range(MOST_ENTRIES + 1)) + b"u"
+    assert "opcodes" in refusal(tmp_path, container(b"N" * (MAX_OPCODES + 1)))
+    many = mapping(a=tensor()) + b"(" + b"".join(text(str(i)) + b"N" for i in range(MAX_ENTRIES + 1)) + b"u"
     assert "more names than any encoder" in refusal(tmp_path, container(many))
 
 
 @pytest.mark.parametrize("keys, length", [([], 6), (["1"], 6), (["0", "0"], 6), ([None], 6), (["0"], 5), (["0"], -1),
                                           (["0"], 2 ** 62)])
-def test_a_stream_whose_storages_do_not_fit_is_refused(tmp_path, keys, length):
+def test_a_stream_with_mismatched_storages_is_refused(tmp_path, keys, length):
     assert "storage" in refusal(tmp_path, stream(mapping(a=tensor()), keys, length))
 
 
-def test_a_stream_that_holds_a_storage_twice_is_refused(tmp_path):
+def test_a_stream_with_a_storage_twice_is_refused(tmp_path):
     data = stream(mapping(a=tensor()), ["0", "0"])
     assert "list of storages" in refusal(tmp_path, data + data[-8 - NUMBERS.nbytes:])
 
@@ -188,7 +189,7 @@ def test_compressed_members_are_refused_before_they_are_unpacked(tmp_path):
     assert len(file.getvalue()) < 10 ** 5 and "compressed" in refusal(tmp_path, file.getvalue())
 
 
-def test_every_changed_byte_of_the_numbers_in_an_archive_is_noticed(tmp_path):
+def test_every_changed_byte_of_a_storage_in_an_archive_is_noticed(tmp_path):
     data = bytearray(archive(mapping(a=tensor())))
     at = data.index(NUMBERS.tobytes())
     for i in range(NUMBERS.nbytes):
@@ -198,11 +199,11 @@ def test_every_changed_byte_of_the_numbers_in_an_archive_is_noticed(tmp_path):
 
 
 def test_swapped_names_in_an_archives_directory_are_noticed(tmp_path):
-    """Every checksum is right, and every tensor would be another's."""
+    """Every checksum is right, but every tensor would have another's numbers."""
     two = archive(mapping(a=tensor(), b=tensor(storage("torch.FloatStorage", "1"))), data__1=bytes(24))
     directory = two.index(b"PK\x01\x02")
     swapped = two[directory:].replace(b"data/0", b"data/X").replace(b"data/1", b"data/0").replace(b"data/X", b"data/1")
-    assert "not where its archive says" in refusal(tmp_path, two[:directory] + swapped)
+    assert "not at its offset" in refusal(tmp_path, two[:directory] + swapped)
 
 
 def test_archives_with_two_roots_or_a_name_twice_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Safetensors: every byte of a file belongs to one tensor, or the file is refused."""
+"""Safetensors: every byte of a file belongs to exactly one tensor, or the file is refused."""
 import json
 import struct
 import subprocess
@@ -12,7 +12,7 @@ from npcaption.pretrained.tensors import read_tensors
 from tests.pretrained.files import refusal
 
 ROOT = Path(__file__).parents[2]
-DATA = np.arange(4, dtype="<f4").tobytes()                   # of a and b below
+DATA = np.arange(4, dtype="<f4").tobytes()                   # numbers of tensors a and b below
 
 
 def packed(header, data=DATA):
@@ -28,8 +28,8 @@ def both(a, b):
     return {"__metadata__": {"format": "pt"}, "a": a, "b": b}
 
 
-def test_a_file_written_by_hand(tmp_path):
-    """The length of its header is odd, so that nothing is aligned."""
+def test_a_handwritten_file_is_read(tmp_path):
+    """With a header of odd length, so that nothing is aligned"""
     path = tmp_path / "it"
     header = both(entry(8, 16), entry(0, 8, (2, 1)))
     text = json.dumps(header).encode() + b" "
@@ -39,19 +39,19 @@ def test_a_file_written_by_hand(tmp_path):
 
 
 REFUSED = {
-    "a gap": (both(entry(0, 4, (1,)), entry(8, 16)), "begins at byte 8 of the data; the one before ends at 4"),
+    "a gap": (both(entry(0, 4, (1,)), entry(8, 16)), "begins at byte 8 of the data"),
     "a gap in front": (both(entry(4, 8, (1,)), entry(8, 16)), "begins at byte 4"),
     "an overlap": (both(entry(0, 8), entry(4, 16, (3,))), "begins at byte 4"),
     "the same bytes": (both(entry(0, 16, (4,)), entry(0, 16, (4,))), "begins at byte 0"),
     "too little": (both(entry(0, 4, (1,)), entry(4, 12)), "describes"),
     "too much": (both(entry(0, 8), entry(8, 1 << 40, ((1 << 38) - 2,))), "describes"),
-    "a shape that is too small": (both(entry(0, 8, (1,)), entry(8, 16)), "does not take 8 bytes"),
-    "a shape that is too large": (both(entry(0, 8, (2, 2)), entry(8, 16)), "does not take 8 bytes"),
-    "a type that is too small": (both(entry(0, 8, dtype="F16"), entry(8, 16)), "does not take 8 bytes"),
-    "float8": (both(entry(0, 8, (8,), "F8_E4M3"), entry(8, 16)), "type 'F8_E4M3', of which NumPy has none"),
-    "a type that is no text": (both(entry(0, 8, dtype=["F32"]), entry(8, 16)), "of which NumPy has none"),
+    "too small a shape": (both(entry(0, 8, (1,)), entry(8, 16)), "does not fit its 8 bytes"),
+    "too large a shape": (both(entry(0, 8, (2, 2)), entry(8, 16)), "does not fit its 8 bytes"),
+    "too small a type": (both(entry(0, 8, dtype="F16"), entry(8, 16)), "does not fit its 8 bytes"),
+    "float8": (both(entry(0, 8, (8,), "F8_E4M3"), entry(8, 16)), "type 'F8_E4M3'"),
+    "a type other than text": (both(entry(0, 8, dtype=["F32"]), entry(8, 16)), "Convert it to one of F64"),
     "negative offsets": (both(entry(-8, 0), entry(0, 16, (4,))), "not whole numbers"),
-    "offsets backwards": (both(entry(8, 0), entry(0, 16, (4,))), "does not take"),
+    "offsets backwards": (both(entry(8, 0), entry(0, 16, (4,))), "does not fit"),
     "negative shapes": (both(entry(0, 8, (-1, -2)), entry(8, 16)), "not whole numbers"),
     "a fraction": (both(entry(0, 8, (2.0,)), entry(8, 16)), "not whole numbers"),
     "a boolean": (both(entry(0, 8, (True, 2)), entry(8, 16)), "not whole numbers"),
@@ -59,8 +59,8 @@ REFUSED = {
     "a thousand axes": (both(entry(0, 8, [1] * 999 + [2]), entry(8, 16)), "not whole numbers"),
     "three offsets": (both(entry(0, 8) | {"data_offsets": [0, 8, 8]}, entry(8, 16)), "not whole numbers"),
     "an entry with more": (both(entry(0, 8) | {"stride": [1]}, entry(8, 16)), "entry of tensor 'a'"),
-    "an entry that is none": (both(5, entry(8, 16)), "entry of tensor 'a'"),
-    "a name twice": (json.dumps({"a": entry(0, 8), "A": entry(8, 16)}).replace("A", "a").encode(), "a name twice"),
+    "a number for an entry": (both(5, entry(8, 16)), "entry of tensor 'a'"),
+    "a name twice": (json.dumps({"a": entry(0, 8), "A": entry(8, 16)}).replace("A", "a").encode(), "duplicate name"),
     "no JSON": (b"{'a'}", "damaged or truncated"),
     "no UTF-8": (b'{"\xff":1}', "damaged or truncated"),
     "nested without end": (b'{"a":' * 100_000, "damaged or truncated"),
@@ -68,11 +68,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("header, reason", REFUSED.values(), ids=REFUSED)
-def test_what_does_not_add_up_is_refused(tmp_path, header, reason):
+def test_inconsistent_headers_are_refused(tmp_path, header, reason):
     assert reason in refusal(tmp_path, packed(header))
 
 
-def test_no_tensors_are_no_weights(tmp_path):
+def test_a_file_without_tensors_is_refused(tmp_path):
     assert "no tensors" in refusal(tmp_path, packed({}, b""))
 
 
@@ -87,8 +87,8 @@ def test_the_headers_length_is_bounded_before_it_is_read(tmp_path, length, reaso
 
 
 @pytest.mark.slow
-def test_reading_a_large_file_takes_no_memory_of_its_size(tmp_path):
-    """600 MB, a hole in the file, behind a header of odd length as old files have it"""
+def test_reading_a_large_file_takes_little_memory(tmp_path):
+    """600 MB, a sparse file, with a header of odd length as in old files"""
     pytest.importorskip("resource")
     path = tmp_path / "large.safetensors"
     size = 600_000_000

@@ -1,4 +1,4 @@
-"""Word vectors: those of the wanted words, with the file's dimension; a broken line is told by its number."""
+"""Word vectors: requested words only, with the file's dimension; an invalid line is named by its number."""
 import gzip
 import tracemalloc
 import zipfile
@@ -8,6 +8,8 @@ import pytest
 
 from npcaption.errors import PretrainedError
 from npcaption.pretrained.word_vectors import read_vectors
+from tests.helpers.messages import assert_says
+from tests.helpers.refusals import refused
 
 GLOVE = "the 0.5 -1.25 3e-2\ndog 1 2 3\nat the dog 0.1 .2 0.3\nnaïve +4 5. 6\n7 8 9 10\n"
 WORDS = ["the", "dog", "cat", "naïve", "at the dog", "7", "dog"]
@@ -29,7 +31,7 @@ def as_lists(found):
     return {word: vector.tolist() for word, vector in found.vectors.items()}
 
 
-def test_the_wanted_words_with_their_numbers(tmp_path):
+def test_requested_words_get_their_numbers(tmp_path):
     found = read_vectors(write(tmp_path, GLOVE), WORDS)
     assert as_lists(found) == {"the": [0.5, -1.25, np.float32(0.03)], "dog": [1, 2, 3], "naïve": [4, 5, 6],
                                "7": [8, 9, 10], "at the dog": [np.float32(x) for x in (0.1, 0.2, 0.3)]}
@@ -46,12 +48,12 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_other_ways_to_write_the_same(tmp_path, change):
+def test_other_spellings_of_the_same_file_are_read_alike(tmp_path, change):
     plain, other = (read_vectors(write(tmp_path, text), WORDS) for text in (GLOVE, change(GLOVE)))
     assert as_lists(plain) == as_lists(other) and plain[1:] == other[1:]
 
 
-def test_compressed_files(tmp_path):
+def test_compressed_files_are_read(tmp_path):
     plain = read_vectors(write(tmp_path, GLOVE), WORDS)
     gzipped = read_vectors(write(tmp_path, gzip.compress(GLOVE.encode()), "glove.txt.gz"), WORDS)
     with zipfile.ZipFile(tmp_path / "glove.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -60,7 +62,7 @@ def test_compressed_files(tmp_path):
     assert as_lists(plain) == as_lists(gzipped) == as_lists(read_vectors(tmp_path / "glove.zip", WORDS))
     with zipfile.ZipFile(tmp_path / "glove.zip", "a") as archive:
         archive.writestr("glove.100d.txt", GLOVE)
-    with pytest.raises(PretrainedError, match="ZIP archive with 2 text files. Unpack it"):
+    with refused(PretrainedError, "glove.zip", "ZIP archive with 2 text files", "Unpack it"):
         read_vectors(tmp_path / "glove.zip", WORDS)
 
 
@@ -70,47 +72,47 @@ def test_the_first_of_two_vectors_counts(tmp_path):
     assert as_lists(found) == {"dog": [1, 2, 3], "cat": [1, 1, 1]} and found.duplicates == 2 and found.lines == 10
 
 
-def test_case_is_the_words_own(tmp_path):
+def test_case_is_kept(tmp_path):
     assert read_vectors(write(tmp_path, GLOVE), ["The", "DOG"]).vectors == {}
 
 
 BROKEN = {
-    "too few numbers": (b"dog 1 2", "line 2 has 2 numbers, and line 1 says 3"),
-    "too many numbers": (b"the 1 2 3 4", "line 2 has 4 numbers, and line 1 says 3"),
+    "too few numbers": (b"dog 1 2", "line 2 has 2 numbers"),
+    "too many numbers": (b"the 1 2 3 4", "line 2 has 4 numbers"),
     "truncated in the word": (b"do", "line 2 has 0 numbers"),
     "not a number": (b"dog 1 two 3", "line 2 is not a word and 3 finite numbers"),
-    "not a number, of a wanted word": (b"the 1 2-2 3", "line 2 has something that is not a number"),
+    "not a number, of a requested word": (b"the 1 2-2 3", "line 2 has"),
     "nan": (b"dog 1 nan 3", "line 2 is not"), "inf": (b"dog 1 -inf 3", "line 2 is not"),
-    "too large": (b"the 1 2 1e39", "line 2 has a number that float32 cannot hold"),
+    "too large": (b"the 1 2 1e39", "line 2 has a number too large for float32"),
     "Python's underscores": (b"the 1 1_0 3", "line 2 is not"), "other digits": ("the 1 ١ 3".encode(), "line 2 is not"),
     "two spaces": (b"the 1  2", "line 2 is not"), "tabs": (b"the\t1\t2\t3", "line 2 has 0 numbers"),
     "no word": (b" 1 2 3", "line 2 is not a word"), "a zero byte": (b"the 1 2\0 3", "line 2 is not"),
-    "not UTF-8": (b"caf\xe9 1 2 3", "the word of line 2 is not in UTF-8"),
+    "not UTF-8": (b"caf\xe9 1 2 3", "line 2 is not UTF-8"),
 }
 
 
 @pytest.mark.parametrize("line, reason", BROKEN.values(), ids=BROKEN)
-def test_a_broken_line_is_told_by_its_number(tmp_path, line, reason):
-    assert reason in refusal(tmp_path, b"a 1 2 3\n" + line + b"\n" + GLOVE.encode())
+def test_an_invalid_line_is_named_by_its_number(tmp_path, line, reason):
+    assert_says(refusal(tmp_path, b"a 1 2 3\n" + line + b"\n" + GLOVE.encode()), reason, "Fix or delete that line")
 
 
 @pytest.mark.parametrize("text, reason", [
     ("", "empty"), ("\n\n", "line 1 is not a word and its numbers"), ("the\ndog\n", "line 1 is not"),
-    ("the 22038615\ndog 1\n", "line 1 is not"), ("6 3\n" + GLOVE, "promises 6 words, and it has 5"),
+    ("the 22038615\ndog 1\n", "line 1 is not"), ("6 3\n" + GLOVE, "states 6 words, but it has 5"),
     ("5 4\n" + GLOVE, "line 2 has 3"),
     (GLOVE.encode("utf-16"), "line 1 is not"), (gzip.compress(GLOVE.encode())[:-9], "damaged or truncated"),
     (gzip.compress(b""), "empty"), (b"\x89PNG\r\n\x1a\n", "image"),
     (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
     (b"<!DOCTYPE html>", "web page"), (b"a 1 2\n" + b"x" * 2 ** 21, "line 2 is longer than 1,048,576 bytes")])
-def test_what_is_no_file_of_word_vectors(tmp_path, text, reason):
+def test_other_files_are_refused(tmp_path, text, reason):
     assert reason in refusal(tmp_path, text)
 
 
-def test_a_line_behind_the_first_megabyte_has_its_number(tmp_path):
+def test_a_line_after_the_first_megabyte_has_its_number(tmp_path):
     assert "line 200,001 has 1 numbers" in refusal(tmp_path, "abc 1 2\n" * 200_000 + "dog 1\n")
 
 
-def test_memory_is_that_of_the_wanted_words(tmp_path):
+def test_memory_is_proportional_to_the_requested_words(tmp_path):
     path = write(tmp_path, "".join(f"word{i} " + " ".join(["0.12345"] * 200) + "\n" for i in range(10_000)))
     assert path.stat().st_size > 16_000_000
     tracemalloc.start()
@@ -121,7 +123,7 @@ def test_memory_is_that_of_the_wanted_words(tmp_path):
 
 
 def test_the_coverage_of_flickr8ks_training_captions_by_glove_50d(flickr8k):
-    """The words of white space, in lower case, that occur twice; GloVe's 100 and 300 dimensions have the same words."""
+    """White-space words in lower case that occur twice; GloVe's 100 and 300 dimensions have the same words."""
     from npcaption.data.records import load_records
     from npcaption.tokenizers import build
     path = flickr8k.parent / "glove" / "glove.6B.50d.txt"

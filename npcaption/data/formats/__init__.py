@@ -1,1 +1,1 @@
-"""Caption files of every format, read into entries."""
+"""Readers of caption files, by format -> entries."""

@@ -1,40 +1,40 @@
-"""Entries, the common form of every caption format."""
+"""Entries: the common form of all caption formats."""
 from typing import NamedTuple
 
 from ..splits import WORDS
 
 IMAGE_COLUMNS = "image", "image_name", "file_name", "filename", "filepath", "file", "path"
 CAPTION_COLUMNS = "caption", "captions", "text", "comment", "sentence"
-OTHER_CAPTIONS = "raw", "sentences", "description", "descriptions", "caption_text"  # of a table without the above
+OTHER_CAPTIONS = "raw", "sentences", "description", "descriptions", "caption_text"  # for tables without the above
+# Unlike `split`, these columns count only if their values are split words.
 SPLIT_COLUMNS = "set", "subset", "partition", "fold", "phase", "usage", "data_split", "dataset_split", "split_name"
-                                                # which may mean something else; `split` means one thing
 
 
-class Fault(NamedTuple):
-    """Why entries are left out: "Left out 2 lines that ..." """
-    noun: str                                       # what is counted
-    why: str
+class SkipReason(NamedTuple):
+    """Reason for skipping entries: "Skipped 2 lines (unmatched quotes), ..." """
+    noun: str                                       # counted noun
+    why: str                                        # short phrase, or ""
 
 
-class Cell(NamedTuple):
-    """An image that lies in a row of a Parquet file; os.stat and the like see that file."""
+class ParquetImage(NamedTuple):
+    """Image in a row of a Parquet file; os.stat and other path functions see the file."""
     file: str
-    group: int                                      # the row group
-    row: int                                        # in that group
-    number: int                                     # of the row in the file, from 1 on
-    inside: str                                     # the path that the file gives the image, or ""
+    group: int                                      # index of the row group
+    row: int                                        # index in that group
+    number: int                                     # row number in the file, from 1
+    path: str                                       # image path stored in the file, or ""
 
     @property
     def name(self):
-        return self.inside or str(self).rpartition("/")[2]
+        return self.path or str(self).rpartition("/")[2]
 
     def __fspath__(self):
         return self.file
 
     def open_file(self):
-        """The image's file, as a binary file object.  OSError if the row holds none"""
-        from .parquet import open_cell  # which needs the entries
-        return open_cell(self)
+        """Open the image as a binary file object.  OSError if the row has no image"""
+        from .parquet import open_image  # parquet imports this module
+        return open_image(self)
 
     def __str__(self):
         return f"{self.file}:{self.number}"
@@ -42,20 +42,20 @@ class Cell(NamedTuple):
 
 class Entry(NamedTuple):
     """One caption of an image."""
-    place: str                                      # where it stands: "captions.txt:12", printable
-    image: str | Cell                               # its path below the folder of the images; of a fault, the line
+    place: str                                      # such as "captions.txt:12", printable
+    image: str | ParquetImage                       # path below the image folder; with a skip reason, the line
     caption: str
-    split: str | None = None                        # the word that states it, or None
-    fault: Fault | None = None                      # why it cannot be used
+    split: str | None = None                        # stated split word, or None
+    skip: SkipReason | None = None
 
 
 def plain(column):
-    """The name of a column or a key as the tables above have it."""
+    """Name of a column or key in the spelling of the tables above"""
     return column.strip().lower().replace(" ", "_")
 
 
 def holds_captions(column):
-    """Whether a column is one of captions: `caption`, or `caption_0` and so on."""
+    """Whether a column has captions: `caption`, or `caption_0` and so on."""
     return plain(column).rstrip("0123456789").rstrip("_") in CAPTION_COLUMNS
 
 
@@ -65,9 +65,9 @@ def states_split(column):
 
 
 def stated_split(row):
-    """The word by which a row {column: value} states its split, or None
+    """Split word of a row {column: value}, or None
 
-    A word that is no split's counts in a column `split` alone. Of two columns that differ, both words: no split's.
+    Other words count only in a column `split`. If two columns differ, both words are joined and match no split.
     """
     texts = {plain(column): str(value).strip() for column, value in row.items()
              if states_split(column) and value is not None}

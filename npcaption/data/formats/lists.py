@@ -1,4 +1,4 @@
-"""Caption files of one entry a line -> entries, one for each caption, in the order of the file."""
+"""Readers of line-based caption files -> entries, one per caption, in the order of the file."""
 import ast
 import json
 import re
@@ -12,7 +12,7 @@ from .entries import (
     IMAGE_COLUMNS,
     OTHER_CAPTIONS,
     Entry,
-    Fault,
+    SkipReason,
     holds_captions,
     plain,
     stated_split,
@@ -20,24 +20,24 @@ from .entries import (
 )
 from .text import SURROGATE, clean, read_text
 
-NOT_UTF8 = Fault("line", "in another encoding than UTF-8")
-NOT_A_ROW = Fault("line", "without a name, a {} and a caption")
-NOT_QUOTED = Fault("line", 'whose quotes do not match (within quotes "" stands for one)')
-NOT_A_ROW_OF_JSON = Fault("line", "other than a JSON object of an image and captions")
-NOT_A_LIST = Fault("line", "whose captions are a list in another form than Python's or JSON's")
-NOT_NUMBERED = Fault("line", "without a name, a | and a number")
+NOT_UTF8 = SkipReason("line", "not UTF-8")
+NOT_A_ROW = SkipReason("line", "needs a name, a {} and a caption")
+NOT_QUOTED = SkipReason("line", 'unmatched quotes; write "" for a quote within quotes')
+NOT_A_ROW_OF_JSON = SkipReason("line", "needs a JSON object of an image and captions")
+NOT_A_LIST = SkipReason("line", "list of captions in neither Python's nor JSON's form")
+NOT_NUMBERED = SkipReason("line", "needs a name, a | and a number")
 NUMBERED = re.compile(r"([^|]+)\|\s*\d+\s*\|?(.*)")     # one line of Flickr30k's file lacks its second |
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-FIRST = re.compile(r'(?:"[^"]*(?:""[^"]*)*")?[^\t,;|]*([\t,;|])')   # the first separator of a line, not in quotes
-INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')               # what stands in quotes, up to the one that ends it
-SPACED = r' +"([^"]*(?:""[^"]*)*)" *(?={}|$)'           # a field in quotes with spaces around them
-LISTED = re.compile(r"""\[\s*['"].*\]""", re.DOTALL)   # captions as pandas writes a list of them
+FIRST = re.compile(r'(?:"[^"]*(?:""[^"]*)*")?[^\t,;|]*([\t,;|])')   # first separator of a line, outside quotes
+INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')               # content of quotes, up to the closing quote
+SPACED = r' +"([^"]*(?:""[^"]*)*)" *(?={}|$)'           # quoted field with spaces around the quotes
+LISTED = re.compile(r"""\[\s*['"].*\]""", re.DOTALL)   # list of captions, as written by pandas
 FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}(?:#\d+)?$")
-MOST_LINES = 100                                        # of a field in quotes; or many quotes would take quadratic time
+MAX_LINES = 100                                         # lines of a quoted field; a bound against quadratic time
 
 
 def lines_of(file):
-    """[(place, line)], where what is not UTF-8 has become surrogates"""
+    """Read a file -> [(place, line)]; bytes that are not UTF-8 become surrogates"""
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
     return [(f"{shown}:{number}", line) for number, line in enumerate(lines, 1)]
 
@@ -45,21 +45,21 @@ def lines_of(file):
 # --------------------------------------------------------------------------------------------------------------- tables
 
 class Columns(NamedTuple):
-    """The columns of a table, by their numbers."""
+    """Indices of a table's columns."""
     image: int = 0
     captions: tuple = (1,)
-    width: int = 2                                      # how many there are
-    splits: tuple = ()                                  # (number, name) of those that may state a split
+    width: int = 2                                      # number of columns
+    splits: tuple = ()                                  # (index, name) of columns that may state a split
 
 
 def read_captions(file):
-    """Entries of lines `name,caption`, as RFC 4180 has them, or with tabs, semicolons or bars instead of commas.
+    """Yield entries of lines `name,caption` (RFC 4180), or with tabs, semicolons or bars instead of commas.
 
-    A header, recognised by its column for captions, may name the columns in any order among others; there may be
-    several for captions (`caption_0`, `caption_1`) and one for the split. A suffix #k of the name, Flickr8k's number of
-    the caption, is dropped, and so is a column of such numbers. A field ["one", "two"] is two captions. If the caption
-    is the last column, other separators belong to it, unquoted too. With tabs or bars, quotes enclose fields only if
-    those of the file look like it. A line that is no such row becomes an entry with a fault.
+    A header, recognised by its caption column, can name the columns in any order, with other columns between them,
+    several captions (`caption_0`, `caption_1`) and a split. Flickr8k's caption number is dropped, as a suffix #k of the
+    name or as a column. A field ["one", "two"] is two captions. A caption in the last column can contain unquoted
+    separators. With tabs or bars, has_quoted_fields decides whether quotes enclose fields. Other lines become entries
+    with a skip reason.
     """
     shown, lines = printable(file), read_text(file, "surrogateescape").split("\n")
     if re.fullmatch("sep=.", lines[0].strip().lower()):     # Excel's
@@ -74,7 +74,7 @@ def read_captions(file):
             line.split(separator), 1)
         number += taken
         if not row:
-            yield Entry(place, line, "", fault=NOT_QUOTED)
+            yield Entry(place, line, "", skip=NOT_QUOTED)
             continue
         if not any(map(str.strip, row)):
             continue
@@ -87,9 +87,9 @@ def read_captions(file):
         if columns.captions == (columns.width - 1,):
             row[first:] = [separator.join(row[first:])] if len(row) >= columns.width else []
         if SURROGATE.search(text):
-            yield Entry(place, text, "", fault=NOT_UTF8)
+            yield Entry(place, text, "", skip=NOT_UTF8)
         elif len(row) != columns.width or not (name := re.sub(r"#\d+$", "", row[columns.image].strip())):
-            yield Entry(place, text, "", fault=not_a_row)
+            yield Entry(place, text, "", skip=not_a_row)
         else:
             split = stated_split({column: row[i] for i, column in columns.splits}) if columns.splits else None
             captions = [caption for i in columns.captions if row[i].strip() for caption in listed(row[i].strip())]
@@ -99,7 +99,7 @@ def read_captions(file):
 
 
 def separator_of(lines):
-    """Separator of the columns: the one in a header with the usual names, or else on most lines first."""
+    """Separator of the columns: from a header with common names, or else the first separator of most lines."""
     first = next((line for line in lines if line.strip()), "")
     for separator in SEPARATORS:
         names = [plain(name.strip().strip('"')) for name in first.split(separator)]
@@ -116,11 +116,11 @@ def are_numbered(lines, separator):
 
 
 def listed(field):
-    """A field -> the captions in it: of a list in Python's or JSON's form its texts; [None] if it cannot be read"""
+    """Captions in a field -> list of texts; a list in Python's or JSON's form is parsed, [None] if that fails"""
     if not LISTED.fullmatch(field):
         return [field]
     readers = [json.loads]
-    if not re.search(r"""['"]\s+['"]""", field):        # NumPy writes 'a' 'b', which Python would join
+    if not re.search(r"""['"]\s+['"]""", field):        # NumPy writes 'a' 'b'; Python would join them
         readers.append(ast.literal_eval)
     for read in readers:
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
@@ -131,40 +131,41 @@ def listed(field):
 
 
 def header(row, place):
-    """The Columns that a row names, or None if the row is no header."""
+    """Columns of a header, or None if the row is not a header.  DataError if it is ambiguous"""
     names = list(map(plain, row))
     captions = tuple(i for i, name in enumerate(names) if holds_captions(name))
     captions = captions or tuple(i for i, name in enumerate(names) if name in OTHER_CAPTIONS)
     images = [i for i, name in enumerate(names) if name in IMAGE_COLUMNS]
     unknown = not captions and len(images) == 1 and len(names) > 1 and not any(map(FILE_NAME.search, names))
     if unknown and len(names) == 2:
-        captions = (1 - images[0],)                     # whatever it is called
+        captions = (1 - images[0],)                     # under any name
     elif unknown:
-        raise DataError(f"{place} has the columns {printable(', '.join(row))}, none of them of captions. Call one "
-                        "`caption`, or several `caption_0`, `caption_1` and so on.")
+        raise DataError(f"{place} has no caption column among {printable(', '.join(row))}. Rename it to `caption`, or "
+                        "several to `caption_0`, `caption_1` and so on.")
     if not captions or not images and not any(name.startswith("caption") for name in map(names.__getitem__, captions)):
         return None
     splits = tuple((i, name) for i, name in enumerate(names) if states_split(name))
     if not images and len(names) == 2:
-        images = [1 - captions[0]]                      # whatever it is called
+        images = [1 - captions[0]]                      # under any name
     if sum(names[i] in CAPTION_COLUMNS + OTHER_CAPTIONS for i in captions) > 1 or len(images) != 1:
-        raise DataError(f"{place} has the columns {printable(', '.join(row))}. Call one `image` and one `caption`, and "
-                        f"the others neither {', '.join(IMAGE_COLUMNS)} nor {', '.join(CAPTION_COLUMNS)}.")
+        raise DataError(f"{place} has the columns {printable(', '.join(row))}; it must have one image and one caption "
+                        f"column. Rename them to `image` and `caption`, and the others to neither "
+                        f"{', '.join(IMAGE_COLUMNS)} nor {', '.join(CAPTION_COLUMNS)}.")
     return Columns(images[0], captions, len(row), splits)
 
 
 def quoted(lines, number, separator, columns):
-    """The fields of the row that begins in a line with quotes, none if they do not match; and how many lines it takes
+    """Fields of a row with quotes, none if the quotes do not match; and the number of its lines
 
-    A field in quotes may run over lines, but over none that looks like a row of its own: then its end was forgotten.
+    A quoted field can span lines, except lines that look like rows: then its closing quote is missing.
     """
     row, line, at, taken = [], lines[number], 0, 1
     spaced = re.compile(SPACED.format(re.escape(separator)))
     while True:
         if line.startswith('"', at):
             parts, start = [], at + 1
-            while (end := INSIDE.match(line, start).end()) == len(line):            # nothing ends it on this line
-                if taken == MOST_LINES or number + taken == len(lines) or (
+            while (end := INSIDE.match(line, start).end()) == len(line):            # no closing quote on this line
+                if taken == MAX_LINES or number + taken == len(lines) or (
                         taken == 1 and is_row(line, start, end, separator, columns)):
                     return [], 1
                 parts.append(line[start:])
@@ -186,7 +187,7 @@ def quoted(lines, number, separator, columns):
 
 
 def is_row(line, start, stop, separator, columns):
-    """Whether a line, in quotes from start to stop, looks like a row: with an image's name there, in its column."""
+    """Whether the quoted part of a line, from start to stop, has an image name in the image's column, like a row."""
     fields = line.split(separator)
     if len(fields) < columns.width:
         return False
@@ -198,14 +199,14 @@ def is_row(line, start, stop, separator, columns):
 
 
 def has_quoted_fields(lines, separator, place):
-    """Whether quotes enclose fields, as programs write them, or are only signs, as in Flickr8k's raw lists.
+    """Whether quotes enclose fields, as programs write them, or are plain characters, as in Flickr8k's raw lists.
 
-    A program encloses a field that holds separators, quotes, which it doubles, or line ends, or else every field; Excel
-    one with commas too. It writes no quote elsewhere.
+    A program quotes every field, or each field with separators, quotes (doubled) or line ends; Excel also one with
+    commas. It writes no quote elsewhere.
     """
     first = next((line for line in lines if line.strip()), "")
     columns = header([name.strip().strip('"') for name in first.split(separator)], place) or Columns()
-    sure = perhaps = signs = number = 0
+    sure = likely = plain_quotes = number = 0
     while number < len(lines):
         row, taken = quoted(lines, number, separator, columns) if '"' in lines[number] else (None, 1)
         text = "\n".join(lines[number:number + taken])
@@ -213,17 +214,17 @@ def has_quoted_fields(lines, separator, place):
         if enclosed and all(field in enclosed for field in row if '"' in field):
             sure += row[min(columns.image, len(row) - 1)] in enclosed or any(
                 character in field for field in enclosed for character in (separator, '"', "\n"))
-            perhaps += any("," in field for field in enclosed)
+            likely += any("," in field for field in enclosed)
         else:
-            signs += '"' in text
+            plain_quotes += '"' in text
         number += taken
-    return 4 * sure >= signs if sure else not signs and perhaps > 0      # a missing quotation mark makes two signs
+    return 4 * sure >= plain_quotes if sure else not plain_quotes and likely > 0  # a missing quote makes two plain ones
 
 
 def read_flickr30k(file):
-    """Entries of `name| number| caption` lines below a header; quotes mean nothing, and often do not match.
+    """Yield entries of `name| number| caption` lines below a header. Quotes are plain characters, often unmatched.
 
-    Of a file without a | in the header, as copies of it are, those of read_captions.
+    A file without | in the header, a common copy, goes to read_captions.
     """
     if "|" not in lines_of(file)[0][1]:
         yield from read_captions(file)
@@ -231,22 +232,22 @@ def read_flickr30k(file):
     for place, line in lines_of(file)[1:]:
         row = NUMBERED.fullmatch(line)
         if SURROGATE.search(line):
-            yield Entry(place, line, "", fault=NOT_UTF8)
+            yield Entry(place, line, "", skip=NOT_UTF8)
         elif row:
             yield Entry(place, row[1].strip(), clean(row[2]))
         elif line.strip():
-            yield Entry(place, line, "", fault=NOT_NUMBERED)
+            yield Entry(place, line, "", skip=NOT_NUMBERED)
 
 
 # ----------------------------------------------------------------------------------------------------------- JSON lines
 
 def read_json_lines(file):
-    """Entries of lines of {"image": name, "caption": text, or a list of them}, or with other usual names of the two"""
+    """Yield entries of lines {"image": name, "caption": text or list of texts}, or with other common keys."""
     for place, line in lines_of(file):
         if not line.strip():
             continue
         if SURROGATE.search(line):
-            yield Entry(place, line, "", fault=NOT_UTF8)
+            yield Entry(place, line, "", skip=NOT_UTF8)
             continue
         try:
             row = json.loads(line, object_pairs_hook=pairs_once)
@@ -255,8 +256,8 @@ def read_json_lines(file):
         yield from row_of(row, place, NOT_A_ROW_OF_JSON, line)
 
 
-def row_of(row, place, fault, shown):
-    """The entries of a JSON object of an image and captions, or one with the fault and what is shown of the row"""
+def row_of(row, place, reason, shown):
+    """Entries of a JSON object of an image and captions, or one entry with the skip reason and the shown row"""
     try:
         keys = pairs_once((plain(key), value) for key, value in row.items())
         name, = (keys[key] for key in IMAGE_COLUMNS if key in keys)
@@ -265,18 +266,18 @@ def row_of(row, place, fault, shown):
                     for text in (value or [""] if isinstance(value, list) else [value])]
         split = stated_split({key: value for key, value in keys.items() if states_split(key)})
         if sum(key in CAPTION_COLUMNS for key in keys) > 1 or not captions:
-            raise ValueError("captions in two ways, or in none")
+            raise ValueError("captions under several keys, or none")
         entries = [Entry(place, name.strip(), clean(caption), split) for caption in captions]
     except (ValueError, TypeError, AttributeError):
-        entries = [Entry(place, shown, "", fault=fault)]
+        entries = [Entry(place, shown, "", skip=reason)]
     return entries
 
 
 def pairs_once(pairs):
-    """Pairs of key and value -> dict. ValueError if a key is there twice, of which one value would be lost."""
+    """Pairs of key and value -> dict.  ValueError for a duplicate key: one value would be lost"""
     pairs = list(pairs)
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is twice in one object")
+        raise ValueError(f"duplicate key {next(key for key in keys if keys.count(key) > 1)!r} in one object")
     return found

@@ -1,22 +1,22 @@
-"""Text that other people wrote, made safe to train on and to print."""
+"""Text files from elsewhere: decoding, refusal of binary files, cleaning of captions."""
 import codecs
 import re
 import unicodedata
 
 from ...errors import DataError, printable, why
 
-CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")     # line ends, tabs, what a terminal would obey
-SURROGATE = re.compile("[\ud800-\udfff]")                   # half a character: no encoding can write it
+CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")     # line ends, tabs, terminal control characters
+SURROGATE = re.compile("[\ud800-\udfff]")                   # half a character: no encoding can represent it
 
-UNPACK = "Unpack it, and give the folder"
-OTHER = "Give a folder of images with a file of captions, or that file"
-KINDS = [(0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Fetch it with `git lfs pull`"),
+UNPACK = "Unpack it, and pass the folder"
+OTHER = "Pass a folder of images with a caption file, or the caption file"
+KINDS = [(0, b"version https://git-lfs", "a Git LFS pointer, not the file itself", "Fetch it with `git lfs pull`"),
          (0, b"\x1f\x8b", "compressed with gzip", UNPACK), (0, b"BZh", "compressed with bzip2", UNPACK),
          (0, b"\xfd7zXZ", "compressed with xz", UNPACK), (0, b"\x28\xb5\x2f\xfd", "compressed with Zstandard", UNPACK),
          (0, b"7z\xbc\xaf", "a 7-Zip archive", UNPACK), (0, b"Rar!", "a RAR archive", UNPACK),
          (257, b"ustar", "a tar archive", UNPACK), (0, b"\x93NUMPY", "a NumPy array", OTHER),
          (0, b"%PDF", "a PDF", OTHER),
-         (0, b"PAR1", "a Parquet file", "Give it a name that ends in .parquet"),
+         (0, b"PAR1", "a Parquet file", "Rename it to end in .parquet"),
          (0, b"ARROW1", "an Arrow file", "Save it as Parquet"), (0, b"\x89HDF", "an HDF5 file", OTHER),
          (0, b"SQLite format 3", "an SQLite database", "Export the captions as CSV"),
          (0, b"\xd0\xcf\x11\xe0", "an old Office file", "Save it as CSV in UTF-8"),
@@ -27,12 +27,11 @@ KINDS = [(0, b"version https://git-lfs", "a pointer of Git LFS, not the file its
          (0, b"<html", "a web page", "Download the file itself")]
 ARCHIVES = [(b"xl/", "an Excel workbook", "Save it as CSV in UTF-8"), (b".npy", "a NumPy archive", OTHER),
             (b"[Content_Types].xml", "an Office file", "Save it as CSV in UTF-8"), (b"", "a ZIP archive", UNPACK)]
-HEAD = 4096                                                 # bytes that tell what a file is
+HEAD = 4096                                                 # first bytes of a file, for recognising its format
 
 
 def clean(caption):
-    """A caption on one line, in Unicode's composed form (NFC): control characters become spaces and lone surrogates
-    U+FFFD; nothing around it."""
+    """Clean a caption: one line, stripped, composed (NFC); control characters become spaces, lone surrogates U+FFFD."""
     return unicodedata.normalize("NFC", SURROGATE.sub("\ufffd", CONTROL.sub(" ", caption)).strip())
 
 
@@ -42,9 +41,9 @@ def count(number, noun):
 
 
 def read_text(file, errors="strict"):
-    r"""A file's text, UTF-8, UTF-16 or UTF-32, with "\n" line ends and without a byte order mark.
+    r"""Read a file's text, UTF-8, UTF-16 or UTF-32, with "\n" line ends and without a byte order mark.
 
-    DataError at once, whatever its size, if it begins like an archive, an image or another kind of binary file.
+    DataError, before reading the rest, if its first bytes are an archive's, an image's or another binary file's.
     """
     try:
         with open(file, "rb") as opened:
@@ -55,7 +54,7 @@ def read_text(file, errors="strict"):
         text = data.decode(encoding, errors if encoding == "utf-8-sig" else "strict").removeprefix("\ufeff")
         return text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        raise DataError(f"{printable(file)} cannot be read: {why(error)}.") from error
+        raise DataError(f"{printable(file)} cannot be read: {why(error)}. Check its permissions.") from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{printable(file)}:{line} is not {encoding[:6].upper().rstrip('-')} text (byte "
@@ -63,7 +62,7 @@ def read_text(file, errors="strict"):
 
 
 def check_text(file, head):
-    """DataError if a file's first bytes are not those of a text."""
+    """Check that a file's first bytes are text.  DataError"""
     found = next((kind for offset, magic, *kind in KINDS if head[offset:].lower().startswith(magic.lower())), None)
     if head.startswith(b"PK\3\4"):
         found = next(kind for inside, *kind in ARCHIVES if inside in head)
@@ -74,10 +73,10 @@ def check_text(file, head):
 
 
 def is_binary(head):
-    """Whether bytes hold more control characters than damage to a text explains."""
+    """Whether bytes have more control characters than a damaged text."""
     controls = sum(byte < 9 or 13 < byte < 32 for byte in head)
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)        # its last character may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(head)        # the last character can be incomplete
         share = 0.3
     except UnicodeDecodeError:
         share = 0.02
@@ -85,8 +84,7 @@ def is_binary(head):
 
 
 def encoding_of(head):
-    """The encoding that a file's first bytes tell: by their mark, or by the null bytes that UTF-16 and UTF-32 have as
-    the upper part of each ASCII character."""
+    """Encoding of a file's first bytes: by their mark, or by UTF-16's and UTF-32's null bytes in ASCII characters."""
     for encoding, mark in [("utf-32-le", codecs.BOM_UTF32_LE), ("utf-32-be", codecs.BOM_UTF32_BE),
                            ("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)]:
         if head.startswith(mark):
