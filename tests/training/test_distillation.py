@@ -234,7 +234,7 @@ def killed(trainer, batch, number, rate):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(trainer, batch, number, rate)
 if sys.argv[1] == "store":
-    store.progress, store.NOTE_EVERY = dies, -1
+    store.progress, store.SAVE_EVERY = dies, -1
 if sys.argv[1] == "step":
     Trainer.step = killed
 cli.main(sys.argv[2:])
