@@ -46,7 +46,7 @@ def main():
     base = configs.preset("frozen" if options.features else "flickr8k")
     config = configs.second_stage(replace(base, training=replace(
         base.training, data=(options.data,), features=options.features, threads=options.threads, bag_weight=0.0,
-        batch_size=options.batch_size, samples=options.samples, self_critical_epochs=1)), options.checkpoint)
+        self_critical_batch_size=options.batch_size, samples=options.samples, self_critical_epochs=1)), options.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         run = prepare(config, RunFolder(Path(folder) / "run"), False, print)
     t, seconds = config.training, Counter()

@@ -26,7 +26,7 @@ from npcaption.training.trainer import Trainer
 SAYING_NOTHING = {"say": lambda line: None}
 SHAPES = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1, max_length=40),
                 TrainingConfig(scenes=200, epochs=30, batch_size=64, learning_rate=1e-2, self_critical_epochs=2, samples=3,
-                               self_critical_rate=1e-3, threads=1))
+                               self_critical_rate=1e-3, self_critical_batch_size=64, threads=1))
 CAPTIONS = [["a dog runs", "the dog runs fast"], ["a cat sits", "a red cat"], ["a dog sits", "one dog"]]
 
 
@@ -187,6 +187,7 @@ def test_a_second_stage_follows_in_a_folder_of_its_own_and_is_judged_by_cider_d(
     assert np.array_equal(captioner.parameters.flat, best.parameters.flat) and not np.array_equal(
         last.parameters.flat, first.parameters.flat)
     rows = last.state["log"]
+    assert best.config.training.batch_size == SHAPES.training.self_critical_batch_size
     assert len(rows) == 2 and {"reward", "distinct", "length", "val_cider_d"} <= rows[0].keys()
     before = float(next(line for line in said if line.startswith("Before self-critical")).split("CIDEr-D ")[1].split()[0])
     assert -100 * best.state["best"] == pytest.approx(max(before, *(100 * row["val_cider_d"] for row in rows)), abs=0.06)
