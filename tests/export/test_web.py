@@ -456,7 +456,7 @@ def test_other_models_have_pages_too(browser, tmp_path):
         web(checkpoint_of(*model), tmp_path / "page.html")
         page = opened(browser, tmp_path / "page.html")
         found = page.evaluate("npcaption.compared.then(found => found)")
-        assert found == {"scenes": 6, "pixels": 6, "captions": 12}, name
+        assert found == {"scenes": 6, "pixels": 6, "captions": 12, "total": 12}, name
         assert page.complaints == []
 
 

@@ -33,25 +33,30 @@ def in_node(expression, argument, folder):
         vm.runInThisContext(fs.readFileSync({json.dumps(str(folder / "engine.js"))}, "utf8"));
         const f = vm.runInThisContext({json.dumps(f"({expression})")});
         const argument = JSON.parse(fs.readFileSync({json.dumps(str(folder / "argument.json"))}));
-        process.stdout.write(JSON.stringify(f(argument)));
+        Promise.resolve(f(argument)).then(found => process.stdout.write(JSON.stringify(found)));
     """)
     run = subprocess.run([node, folder / "run.js"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout)
 
 
-def chromium(playwright):
-    """A headless Chromium ($NPCAPTION_CHROMIUM, the PATH's, or playwright's own), or why there is none, as a sentence
+def chromium(playwright, path=None):
+    """A headless Chromium (path, $NPCAPTION_CHROMIUM, the PATH's, or playwright's own), or why there is none, a sentence
 
     With $NPCAPTION_REQUIRE_BROWSER it must be there.
     """
-    found = os.environ.get("NPCAPTION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    found = path or os.environ.get("NPCAPTION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         return playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
     except Exception as error:
         if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
             raise
         return f"needs Chromium: {str(error).splitlines()[0]}"
+
+
+def firefox(playwright, path):
+    """A headless Firefox as it is distributed, not playwright's own, driven by WebDriver BiDi."""
+    return playwright.firefox.launch(executable_path=path, channel="moz-firefox")
 
 
 def opened(browser, path, before="", **settings):

@@ -9,7 +9,7 @@ function javascript_runtime(model) {                          // model: of capti
 
     // pixels (A, A, 3), 0 to 255 -> an encoded image, which decoding.js asks for the tokens of R captions
     async encode(pixels) {
-      const [source] = encode_forward(layers, config, p, float_image(config, pixels));
+      const [source] = encode_forward(layers, config, p, float_image(model, pixels));
       return {
         remember: R => remember(config, p, source, R),
         step: async (ids, place, memory) => decode_step(config, p, ids, place, memory),
@@ -25,14 +25,14 @@ function javascript_runtime(model) {                          // model: of capti
 
     // d log p(word | image, words before) / d pixel.  -> Float64Array (A, A, 3), per unit of the 0 to 255 scale
     async pixel_gradient(pixels, ids, word) {
-      const image = float_image(config, pixels), targets = targets_of(ids, word), {g} = gradients_like(model);
+      const image = float_image(model, pixels), targets = targets_of(ids, word), {g} = gradients_like(model);
       const [, cache] = loss_forward(layers, config, p, image, ids.slice(0, -1), targets, 1);
       return loss_backward(layers, -1, cache, g).data;
     },
   };
 }
 
-function float_image({image_size: side}, pixels) {            // (A, A, 3), 0 to 255
+function float_image({config: {image_size: side}}, pixels) {  // -> (A, A, 3), 0 to 255
   return array_of([side, side, 3], Float64Array.from(pixels));
 }
 
