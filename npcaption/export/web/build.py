@@ -28,7 +28,7 @@ BEAM = 4            # captions kept by the page's beam search, unless one asks f
 ENGINE = ["arrays", "linear", "layernorm", "gelu", "heads", "attention", "embedding", "cross_entropy", "convolution",
           "stem", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "steps", "adamw",
           "wiring"]
-CAPTIONER = ["decoding", "javascript", "onnx", "tokenizer", "resize", "images", "captioner"]
+CAPTIONER = ["decoding", "javascript", "onnx", "tokenizer", "resize", "images", "orientation", "captioner"]
 PAGE = ["drawing", "model", "runtimes", "look", "walk", "broken", "check", "teach", "pad", "start"]
 SCRIPTS = [*(f"engine/{name}.js" for name in ENGINE), *(f"captioner/{name}.js" for name in CAPTIONER),
            *(f"page/{name}.js" for name in PAGE)]
