@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from npcaption.errors import NpcaptionError
 from npcaption.export.web import build
+from npcaption.export.web.runtime import runtime_files
 
 PATIENCE = 120      # seconds, on a machine that others load
 ANSWERS = Path(__file__).parents[1] / "export" / "web_answers.js"
@@ -52,6 +54,24 @@ def chromium(playwright, path=None):
         if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
             raise
         return f"needs Chromium: {str(error).splitlines()[0]}"
+
+
+@pytest.fixture(scope="session")
+def runtime_folder(tmp_path_factory):
+    """A folder with the files of ONNX Runtime Web: $NPCAPTION_RUNTIME, or what npm fetches; else the test is skipped."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install 'npcaption[onnx]'")
+    if folder := os.environ.get("NPCAPTION_RUNTIME"):
+        return Path(folder)
+    folder = tmp_path_factory.mktemp("runtime")
+    try:
+        for name, content in runtime_files().items():
+            (folder / name).write_bytes(content)
+    except NpcaptionError as error:
+        if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
+            raise
+        pytest.skip(str(error))
+    return folder
 
 
 def firefox(playwright, path):
