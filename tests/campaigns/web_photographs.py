@@ -87,10 +87,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "caption.html"
         size = web(None, path, options.runtime, options.runtime_folder)
-        start = firefox if "firefox" in os.path.basename(options.browser or "") else chromium
-        browser = start(playwright, options.browser)
+        launch = firefox if "firefox" in os.path.basename(options.browser or "") else chromium
+        browser = launch(playwright, options.browser)
         if isinstance(browser, str):
             sys.exit(browser)
+        if launch is firefox:                                # whose driver evaluates by eval, which the page forbids
+            path.write_text(path.read_text("utf-8").replace("script-src ", "script-src 'unsafe-eval' ", 1), "utf-8")
         start = time.perf_counter()
         page = opened(browser, path)
         ready = time.perf_counter() - start

@@ -24,7 +24,7 @@ from npcaption.export.web.scenes import scenes
 from npcaption.model.checkpoint import SHIPPED, load, to_caption
 from tests.export.test_web import CAPTION, GRADIENT, blob, browser, captioner, show  # noqa: F401
 from tests.export.test_web_model import MODELS, checkpoint_of
-from tests.helpers.page_runs import opened, runtime_folder, spaced, text_of, until  # noqa: F401
+from tests.helpers.page_runs import chromium, opened, runtime_folder, spaced, text_of, until  # noqa: F401
 
 MOST = 12_000_000   # bytes of the shipped model's page
 
@@ -147,6 +147,18 @@ def test_the_models_name_every_weight_where_the_page_has_it(onnx):
             assert flat[start:start + size] == numpy_helper.to_array(stored[tensor.name]).tobytes(), tensor.name
             seen.add(tensor.name)
     assert seen == set(checkpoint.parameters.named)
+
+
+def test_a_browser_that_is_required_is_not_skipped(monkeypatch):
+    def launch(**settings):
+        raise OSError("Executable does not exist\nat /usr/bin/chromium")
+
+    nowhere = SimpleNamespace(chromium=SimpleNamespace(launch=launch))
+    monkeypatch.delenv("NPCAPTION_REQUIRE_BROWSER", raising=False)
+    assert chromium(nowhere) == "needs Chromium: Executable does not exist"
+    monkeypatch.setenv("NPCAPTION_REQUIRE_BROWSER", "1")
+    with pytest.raises(OSError, match="does not exist"):
+        chromium(nowhere)
 
 
 # -------------------------------------------------------------------------------------------------------- in a browser
