@@ -26,7 +26,9 @@ function look(event) {                                  // at the word pointed a
 for (const type of ["pointerover", "focusin", "focusout"]) document.addEventListener(type, look);
 const words = document.querySelectorAll("[data-map]");   // none in a page without photographs
 for (const word of words) word.tabIndex = 0;
-for (const element of document.querySelectorAll("[hidden]")) element.hidden = element.className === "how" && !words.length;
+for (const element of document.querySelectorAll("[hidden]")) {
+  element.hidden = element.className === "how" && !words.length;
+}
 
 const main = document.querySelector("main"), form = document.querySelector("form");
 const first = [...main.children], cards = first.filter(element => element.matches("article"));

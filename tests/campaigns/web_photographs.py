@@ -44,7 +44,7 @@ TIMED = """async () => {
 
 
 def compare(page, captioner, paths, timed):
-    """-> the names of photographs with other pixels, greedy captions and beams' captions; the times of `timed` of them"""
+    """-> names of photographs with other pixels, greedy captions and beams' captions; the times of `timed` of them"""
     pixels, greedy, beams, times = [], [], [], []
     width, best = captioner.config.image_size, partial(decoding.beam, width=BEAM)
     for number, path in enumerate(progress(paths, len(paths), "photographs", "photographs")):
@@ -97,11 +97,11 @@ def main():
         page = opened(browser, path)
         ready = time.perf_counter() - start
         page.evaluate("npcaption.compared.then(found => found)")
-        print(f"{browser.browser_type.name} {browser.version}; page of {size / 1e6:.2f} MB with runtime {options.runtime}, "
+        print(f"{browser.browser_type.name} {browser.version}; page of {size / 1e6:.2f} MB, runtime {options.runtime}, "
               f"ready after {ready:.2f} s; badge: {page.inner_text('#badge')}", flush=True)
         pixels, greedy, beams, times = compare(page, Captioner.load(), paths, options.timed)
-        print(f"{len(paths)} photographs: other pixels {len(pixels)}, other greedy captions {len(greedy)}, of beam {BEAM} "
-              f"{len(beams)}", flush=True)
+        print(f"{len(paths)} photographs: other pixels {len(pixels)}, other greedy captions {len(greedy)}, "
+              f"of beam {BEAM} {len(beams)}", flush=True)
         wrong = wrong_gradients(page, options.gradients)
         browser.close()
     print(f"gradients that disagree: {len(wrong)} of {options.gradients}")

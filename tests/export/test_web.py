@@ -295,8 +295,9 @@ def test_a_turn_in_xmp_is_pythons(page, tmp_path):
 def test_a_turn_in_the_xmp_of_an_avif_is_refused_and_no_turn_is_read(page, tmp_path):
     scene = Image.fromarray(scenes()["sea"]).resize((100, 75))
     scene.save(tmp_path / "turned.avif", xmp=xmp(6))
-    assert drop(page, tmp_path / "turned.avif") == ("turned.avif cannot be read: it is an AVIF whose turn is written as "
-                                                    "XMP, which is not read here. Turn it, or save it as JPEG.")
+    said = drop(page, tmp_path / "turned.avif")
+    assert said == ("turned.avif cannot be read: it is an AVIF whose turn is written as XMP, which is not read here. Turn "
+                    "it, or save it as JPEG.")
     scene.save(tmp_path / "upright.avif", xmp=xmp(1))
     assert "cannot" not in drop(page, tmp_path / "upright.avif")
     assert page.evaluate("[...now.pixels]") == load_image(tmp_path / "upright.avif", 128).ravel().tolist()

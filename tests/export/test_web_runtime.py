@@ -1,7 +1,6 @@
 """The page with ONNX Runtime Web: the same captions, log-probabilities and gradients; where the runtime comes from."""
 import gzip
 import io
-import json
 import re
 import subprocess
 import sys
@@ -16,12 +15,11 @@ import numpy as np
 import pytest
 
 from npcaption.captioning import attribution, decoding
-from npcaption.captioning.captioner import Captioner
 from npcaption.errors import ConfigError, DataError, NpcaptionError
-from npcaption.export.web import build, runtime, web
+from npcaption.export.web import runtime, web
 from npcaption.export.web.cli import main
 from npcaption.export.web.scenes import scenes
-from npcaption.model.checkpoint import SHIPPED, load, to_caption
+from npcaption.model.checkpoint import SHIPPED, to_caption
 from tests.export.test_web import CAPTION, GRADIENT, blob, browser, captioner, show  # noqa: F401
 from tests.export.test_web_model import MODELS, checkpoint_of
 from tests.helpers.page_runs import chromium, opened, runtime_folder, spaced, text_of, until  # noqa: F401
@@ -46,8 +44,9 @@ def put(folder, **changes):
 
 def test_files_of_another_version_are_refused(tmp_path):
     put(tmp_path)
-    with pytest.raises(DataError, match=rf"{runtime.SCRIPT} is not the one of onnxruntime-web@1.30.0: its SHA-256 begins "
-                                        rf"with {sha256(runtime.SCRIPT.encode()).hexdigest()[:12]} instead of 11e64bd8"):
+    found = sha256(runtime.SCRIPT.encode()).hexdigest()[:12]
+    with pytest.raises(DataError, match=f"{runtime.SCRIPT} is not the one of onnxruntime-web@1.30.0: its SHA-256 begins "
+                                        f"with {found} instead of 11e64bd8"):
         runtime.runtime_files(tmp_path)
 
 
@@ -89,7 +88,7 @@ def test_npm_fetches_the_files_and_their_hashes_are_checked(monkeypatch):
 
 
 @pytest.mark.parametrize("npm, said", [
-    (dict(error="npm error code ENOTFOUND\nmore"), r"could not fetch .*\(npm error code ENOTFOUND\)\. Connect to the net"),
+    (dict(error="npm error code ENOTFOUND\nmore"), r"fetch .*\(npm error code ENOTFOUND\)\. Connect to the network"),
     (dict(raises=subprocess.TimeoutExpired("npm", 600)), "could not fetch .*Try again, or name a folder"),
     (dict(archive=archive_of({"other.js": b""})), "lacks ort.wasm.bundle.min.mjs"),
     (dict(archive=b"no archive"), "lacks ort.wasm.bundle.min.mjs")])

@@ -44,7 +44,7 @@ def in_node(expression, argument, folder):
 
 
 def chromium(playwright, path=None):
-    """A headless Chromium (path, $NPCAPTION_CHROMIUM, the PATH's, or playwright's own), or why there is none, a sentence
+    """A headless Chromium (path, $NPCAPTION_CHROMIUM, the PATH's, playwright's own), or why there is none, as a sentence
 
     With $NPCAPTION_REQUIRE_BROWSER it must be there.
     """
@@ -59,7 +59,7 @@ def chromium(playwright, path=None):
 
 @pytest.fixture(scope="session")
 def runtime_folder(tmp_path_factory):
-    """A folder with the files of ONNX Runtime Web: $NPCAPTION_RUNTIME, or what npm fetches; else the test is skipped."""
+    """A folder with the files of ONNX Runtime Web: $NPCAPTION_RUNTIME, or what npm fetches; else the test skips."""
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package, reason=f"needs {package}: pip install 'npcaption[onnx]'")
     if folder := os.environ.get("NPCAPTION_RUNTIME"):

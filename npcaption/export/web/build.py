@@ -65,7 +65,8 @@ def page(checkpoint, name, runtime="js", folder=None):
         policy=html.escape(policy), style=style, name=html.escape(name), parameters=f"{weights.size:,}",
         precision=RUNTIMES[runtime], header=embedded(header(checkpoint) | {"runtime": runtime}),
         runtime="\n".join([*(zipped(name, content) for name, content in stored.items()),
-                           *([f'<script type="module">{module}</script>'] if module else [])]), weights=base64.b64encode(weights.tobytes()).decode(),
+                           *([f'<script type="module">{module}</script>'] if module else [])]),
+        weights=base64.b64encode(weights.tobytes()).decode(),
         beam=BEAM, scripts="\n".join(f"<script>{script}</script>" for script in scripts))
 
 

@@ -19,8 +19,8 @@ def main(words=None):
     parser = parser_of("export web", __doc__)
     add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
     add_option(parser, "out", str, "file to write (default: caption.html)", metavar="FILE")
-    parser.add_argument("--runtime", choices=list(RUNTIMES), default="js", help="what captions in the page: js, our own "
-                        "JavaScript; onnx, ONNX Runtime Web, which npm fetches; both, to compare them (default: js)")
+    parser.add_argument("--runtime", choices=list(RUNTIMES), default="js", help="what captions in the page: js, our "
+                        "own JavaScript; onnx, ONNX Runtime Web, which npm fetches; both, to compare them (default: js)")
     parser.add_argument("--runtime-folder", type=filename, metavar="DIR", help="folder dist of onnxruntime-web "
                         f"{VERSION}, if npm is not to fetch it")
     options = arguments(parser, words)

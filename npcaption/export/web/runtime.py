@@ -79,7 +79,7 @@ def unpacked(path):
 
 
 def as_global(script):
-    """The bundle, a module, as one that sets the global `ort` instead of exporting: nothing can import what is inline."""
+    """The bundle, a module, as one that sets the global `ort` instead of exporting: nobody can import what is inline."""
     exports = EXPORTS.search(script)
     pairs = [part.split(" as ") for part in exports[1].split(",")]
     return script[:exports.start()] + f"globalThis.ort={{{','.join(f'{name}:{value}' for value, name in pairs)}}};\n"

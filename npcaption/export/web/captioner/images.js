@@ -44,7 +44,7 @@ const TURNED_AVIF = "it is an AVIF whose turn is written as XMP, which is not re
 
 function is_whole(bytes, kind) {                              // of half a file browsers show half; Pillow refuses it
   if (kind === "jpeg") {
-    const {end} = segments_of(bytes);                         // one of which may hold a thumbnail with an end of its own
+    const {end} = segments_of(bytes);                         // of what may hold a thumbnail with an end of its own
     for (let i = bytes.length - 2; i > end; i--) if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
     return false;
   }

@@ -4,7 +4,8 @@
 
 const OUTSIDE = "weights";                                    // as onnx_parts.py calls that file
 
-// load() -> a promise of {encoder, decoder, gradient}, Uint8Array each.  weights() -> Float32Array of all parameters, as they are now
+// load() -> a promise of {encoder, decoder, gradient}, Uint8Array each
+// weights() -> Float32Array of all parameters, as they are now
 function onnx_runtime(config, load, weights) {
   const {image_size: side, decoder_blocks, channels, heads} = config;
   const blocks = Array.from({length: decoder_blocks}, (_, i) => i);

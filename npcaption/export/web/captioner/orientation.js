@@ -56,7 +56,8 @@ async function metadata_of(bytes, kind) {
   if (kind === "jpeg") {
     const {bodies} = segments_of(bytes), texts = bodies.map(body => letters(body, 0, body.length));
     const adobe = texts.filter(text => text.startsWith(ADOBE)).slice(-1);
-    return {exif: bodies.find(body => letters(body, 0, 5) === "Exif\0") ?? null, browser: true, xmp: [...adobe, ...texts]};
+    const exif = bodies.find(body => letters(body, 0, 5) === "Exif\0") ?? null;
+    return {exif, browser: true, xmp: [...adobe, ...texts]};  // also in other applications' data
   }
   const chunks = chunks_of(bytes, kind), exif = chunks.find(({name}) => /^exif$/i.test(name))?.body ?? null;
   if (kind === "webp") {
@@ -76,7 +77,8 @@ const is_exif = bytes => /^(II\*\0|MM\0\*)[^]{4}/.test(letters(after_name(bytes)
 
 function exif_orientation(bytes) {                            // 0 if it has none; RangeError if it is no EXIF
   if (!is_exif(bytes)) throw new RangeError("no EXIF");
-  const body = after_name(bytes), view = view_of(body), little = body[0] === 0x49, directory = view.getUint32(4, little);
+  const body = after_name(bytes), view = view_of(body), little = body[0] === 0x49;
+  const directory = view.getUint32(4, little);
   for (let entry = directory + 2; entry + 12 <= body.length; entry += 12) {
     if ((entry - directory - 2) / 12 === view.getUint16(directory, little)) break;
     if (view.getUint16(entry, little) === 0x0112) return view.getUint16(entry + 8, little);

@@ -96,7 +96,7 @@ function set_up_look() {
   by_id("block").append(...numbered(model.config.decoder_blocks, "block"));
   by_id("head").append(...numbered(model.config.heads, "head"));
   for (const id of ["block", "head", "overlay"]) by_id(id).addEventListener("change", () => now.looks && show_word());
-  for (const radio of document.querySelectorAll("[name=decoding]")) radio.addEventListener("change", () => caption_again());
+  for (const radio of document.querySelectorAll("[name=decoding]")) radio.addEventListener("change", caption_again);
   on("image", show_image);
   on("caption", () => { gradients.clear(); show_caption(); });
   on("word", show_word);

@@ -16,7 +16,7 @@ const word_now = () => now.looks.words[now.word];
 const width_now = () => Number(document.querySelector("[name=decoding]:checked").value);
 let taught = 0;                                               // steps of training since the model was as exported
 
-let asked = 0;                                                // captions so far; of a runtime that waits only the last counts
+let asked = 0;                                                // captions so far; only the last is shown
 
 async function caption_again() {                              // after another image, decoding, runtime, or model
   const mine = ++asked, {pixels} = now;

@@ -117,7 +117,8 @@ function api_ids(words) {
 }
 
 async function start() {
-  for (const set_up of [set_up_images, set_up_pad, set_up_runtimes, set_up_look, set_up_walk, set_up_check, set_up_teach]) set_up();
+  const sections = [set_up_look, set_up_walk, set_up_check, set_up_teach];
+  for (const set_up of [set_up_images, set_up_pad, set_up_runtimes, ...sections]) set_up();
   if (!canvas_is_faithful()) {
     by_id("warning").textContent = "This browser changes the pixels that a page reads, as protection against tracking. "
       + "The captions here are of changed pixels. Allow canvas access for this page, or open it in another browser.";

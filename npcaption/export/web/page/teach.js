@@ -30,7 +30,8 @@ function draw_curve() {
   context.font = "13px system-ui, sans-serif";
   context.fillText(curve[0].toFixed(2), 2, y(curve[0]) + 4);
   context.fillText("0", 26, height - 20);
-  context.fillText(`${curve.length} ${curve.length === 1 ? "step" : "steps"}: loss ${curve[curve.length - 1].toFixed(3)} nats a token`, 40, height - 4);
+  const steps = curve.length === 1 ? "1 step" : `${curve.length} steps`, last = curve[curve.length - 1];
+  context.fillText(`${steps}: loss ${last.toFixed(3)} nats a token`, 40, height - 4);
   context.globalAlpha = 0.3;
   context.strokeRect(40, 12, width - 52, height - 36);
   context.globalAlpha = 1;
