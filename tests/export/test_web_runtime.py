@@ -227,7 +227,8 @@ def test_a_script_gets_gradients_by_onnx(page):
 
 @in_browser
 def test_the_switch_captions_and_shows_pixels_by_onnx(page, captioner):  # noqa: F811
-    page.check("[name=runtime][value=onnx]")
+    page.locator("[name=runtime][value=js]").focus()
+    page.keyboard.press("ArrowDown")
     show(page, "snow", "pixels")
     assert page.evaluate("model.runtime.name") == "ONNX Runtime"
     assert text_of(page) == spaced(captioner.caption(scenes()["snow"]))
