@@ -123,7 +123,8 @@ def test_what_a_user_got_wrong_is_one_sentence(words, said):
 
 def test_the_module_becomes_a_global():
     script = "var a=1,b=2;export{a as first,b as default};\n//# sourceMappingURL=x.mjs.map\n"
-    assert runtime.as_global(script) == "var a=1,b=2;globalThis.ort={first:a,default:b};\n"
+    assert runtime.as_global(script) == (
+        "const location=undefined;var a=1,b=2;globalThis.ort={first:a,default:b};\n")
 
 
 def test_the_models_name_every_weight_where_the_page_has_it(onnx):

@@ -79,10 +79,13 @@ def unpacked(path):
 
 
 def as_global(script):
-    """The bundle, a module, as one that sets the global `ort` instead of exporting: nobody can import what is inline."""
+    """The bundle, a module, as one that sets the global `ort` instead of exporting: nobody can import what is inline.
+
+    It must not see `location`, whose origin is "null" for a file in Firefox: no base of the addresses that it makes.
+    """
     exports = EXPORTS.search(script)
     pairs = [part.split(" as ") for part in exports[1].split(",")]
-    return script[:exports.start()] + f"globalThis.ort={{{','.join(f'{name}:{value}' for value, name in pairs)}}};\n"
+    return "const location=undefined;" + script[:exports.start()] + f"globalThis.ort={{{','.join(f'{name}:{value}' for value, name in pairs)}}};\n"
 
 
 def licences():
