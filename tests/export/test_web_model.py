@@ -61,18 +61,20 @@ def given(checkpoint, **more):
     return {"model": described(checkpoint), "weights": checkpoint.parameters.flat.tolist()} | more
 
 
-ANSWER = """({model: described, weights, images, texts, caption}) => {
+ANSWER = """async ({model: described, weights, images, texts, caption}) => {
   const model = captioner_of(described, Float32Array.from(weights)), {config, p, tokenizer} = model;
   const {flat, g} = gradients_like(model), ids = caption_ids(tokenizer, caption, config.max_length);
   const image = float_image(model, images[0]), targets = targets_of(ids);
   const [loss, cache] = loss_forward(TEXTBOOK, config, p, image, ids.slice(0, -1), targets, ids.length - 1);
   loss_backward(TEXTBOOK, 2, cache, g);
   const dimage = loss_backward(TEXTBOOK, 1, cache, g).data;   // adds to g: three times the gradient
-  const captions = images.map(image => [1, 3].map(width => captions_of(model, image, width)));
-  const own = captions[0][0][0].ids, {words, maps} = looked_at(model, images[0], own);
+  const captions = await Promise.all(images.map(image =>
+    Promise.all([1, 3].map(width => captions_of(model, image, width)))));
+  const own = captions[0][0][0].ids, {words, maps} = await looked_at(model, images[0], own), gradients = [];
+  for (const word of words) gradients.push(Array.from(await model.runtime.pixel_gradient(images[0], own, word)));
   return {loss, ids, dimage: Array.from(dimage), flat: Array.from(flat), captions,
-    words: words.map(word => ({...word, attention: Array.from(attention_of(model, maps, word)),
-      gradient: Array.from(pixel_gradient(model, images[0], own, word))})),
+    words: words.map((word, i) => ({...word, attention: Array.from(attention_of(model, maps, word)),
+      gradient: gradients[i]})),
     encoded: texts.map(text => tokenizer.encode(text.toLowerCase())),
     decoded: texts.map(text => tokenizer.decode(tokenizer.encode(text.toLowerCase())))};
 }"""

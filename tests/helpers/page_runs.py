@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from npcaption.errors import NpcaptionError
 from npcaption.export.web import build
+from npcaption.export.web.runtime import runtime_files
 
 PATIENCE = 120      # seconds, on a machine that others load
 ANSWERS = Path(__file__).parents[1] / "export" / "web_answers.js"
@@ -24,6 +26,7 @@ def in_node(expression, argument, folder):
     """The value of a JavaScript function of one JSON argument, by Node."""
     node = shutil.which("node")
     if not node:
+        assert not os.environ.get("NPCAPTION_REQUIRE_BROWSER"), "there is no Node on the PATH"
         pytest.skip("needs Node: no node on the PATH")
     (folder / "argument.json").write_text(json.dumps(argument))
     (folder / "engine.js").write_text(engine())
@@ -33,25 +36,48 @@ def in_node(expression, argument, folder):
         vm.runInThisContext(fs.readFileSync({json.dumps(str(folder / "engine.js"))}, "utf8"));
         const f = vm.runInThisContext({json.dumps(f"({expression})")});
         const argument = JSON.parse(fs.readFileSync({json.dumps(str(folder / "argument.json"))}));
-        process.stdout.write(JSON.stringify(f(argument)));
+        Promise.resolve(f(argument)).then(found => process.stdout.write(JSON.stringify(found)));
     """)
     run = subprocess.run([node, folder / "run.js"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout)
 
 
-def chromium(playwright):
-    """A headless Chromium ($NPCAPTION_CHROMIUM, the PATH's, or playwright's own), or why there is none, as a sentence
+def chromium(playwright, path=None):
+    """A headless Chromium (path, $NPCAPTION_CHROMIUM, the PATH's, playwright's own), or why there is none, as a sentence
 
     With $NPCAPTION_REQUIRE_BROWSER it must be there.
     """
-    found = os.environ.get("NPCAPTION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    found = path or os.environ.get("NPCAPTION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         return playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
     except Exception as error:
         if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
             raise
         return f"needs Chromium: {str(error).splitlines()[0]}"
+
+
+@pytest.fixture(scope="session")
+def runtime_folder(tmp_path_factory):
+    """A folder with the files of ONNX Runtime Web: $NPCAPTION_RUNTIME, or what npm fetches; else the test skips."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install 'npcaption[onnx]'")
+    if folder := os.environ.get("NPCAPTION_RUNTIME"):
+        return Path(folder)
+    folder = tmp_path_factory.mktemp("runtime")
+    try:
+        for name, content in runtime_files().items():
+            (folder / name).write_bytes(content)
+    except NpcaptionError as error:
+        if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
+            raise
+        pytest.skip(str(error))
+    return folder
+
+
+def firefox(playwright, path):
+    """A headless Firefox as it is distributed, not playwright's own, driven by WebDriver BiDi."""
+    return playwright.firefox.launch(executable_path=path, channel="moz-firefox")
 
 
 def opened(browser, path, before="", **settings):

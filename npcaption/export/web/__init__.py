@@ -8,10 +8,12 @@ from ...support.files import check_writable, write_whole
 from .build import page
 
 
-def web(model=None, out="caption.html"):
+def web(model=None, out="caption.html", runtime="js", folder=None):
     """Write the page of a model into a file -> its size in bytes
 
     model: a checkpoint's path, a Checkpoint or a Captioner; without one, the model that ships.
+    runtime: "js", our own JavaScript; "onnx", ONNX Runtime Web; or "both". folder: where the files of onnxruntime-web
+    lie; without one npm fetches them.
     ConfigError for a model on frozen features, DataError where the file cannot be written.
     """
     if isinstance(model, Captioner):
@@ -23,6 +25,6 @@ def web(model=None, out="caption.html"):
         path = checkpoints.SHIPPED if model is None else model
         check_writable(out, [path])
         model, name = checkpoints.load(path), Path(path).name
-    content = page(model, name).encode()
+    content = page(model, name, runtime, folder).encode()
     write_whole(out, content)
     return len(content)

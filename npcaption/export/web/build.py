@@ -1,5 +1,6 @@
 """The page as one HTML file: the model, its JavaScript engine, the built-in scenes, and what NumPy says of them."""
 import base64
+import gzip
 import html
 import io
 import json
@@ -14,10 +15,12 @@ from ...captioning import decoding
 from ...captioning.captioner import Captioner
 from ...captioning.pictures import COLOURS
 from ...data.images import load_image
-from ...errors import ConfigError
+from ...errors import ConfigError, printable
 from ...model.checkpoint import to_caption
 from ...model.parameters import sublayers
 from ...support.progress import progress
+from . import onnx_parts
+from .runtime import SCRIPT, WASM, as_global, licences, runtime_files
 from .scenes import scenes
 
 HERE = Path(__file__).parent
@@ -25,32 +28,59 @@ BEAM = 4            # captions kept by the page's beam search, unless one asks f
 ENGINE = ["arrays", "linear", "layernorm", "gelu", "heads", "attention", "embedding", "cross_entropy", "convolution",
           "stem", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "steps", "adamw",
           "wiring"]
-CAPTIONER = ["decoding", "tokenizer", "resize", "images", "captioner"]
-PAGE = ["drawing", "model", "look", "walk", "broken", "check", "teach", "pad", "start"]
+CAPTIONER = ["decoding", "javascript", "onnx", "tokenizer", "resize", "images", "orientation", "captioner"]
+PAGE = ["drawing", "model", "runtimes", "look", "walk", "broken", "check", "teach", "pad", "start"]
 SCRIPTS = [*(f"engine/{name}.js" for name in ENGINE), *(f"captioner/{name}.js" for name in CAPTIONER),
            *(f"page/{name}.js" for name in PAGE)]
+RUNTIMES = {                                                 # by what a page computes, and how that is told
+    "js": " in float64",
+    "onnx": ": captions and their gradients in float32 by ONNX Runtime Web",
+    "both": ", in float64 by our own JavaScript and in float32 by ONNX Runtime Web",
+}
 NEEDED = ("image_size", "patch_size", "stem", "channels", "heads", "encoder_blocks", "decoder_blocks", "max_length",
           "vocabulary", "unknown", "tied")  # of the model's settings
 
 
-def page(checkpoint, name):
+def page(checkpoint, name, runtime="js", folder=None):
     """The HTML document of a model -> str.  name: the model's, shown under the title
 
-    ConfigError if the model reads a frozen encoder's features, which the page cannot compute.
+    runtime: one of RUNTIMES; folder: see runtime_files.
+    ConfigError if the model reads a frozen encoder's features, which the page cannot compute, or what ONNX needs is
+    missing.
     """
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"There is no runtime {printable(runtime)}. Choose {', '.join(RUNTIMES)}.")
     if encoder := checkpoint.config.model.encoder_name:
         raise ConfigError(f"{name} reads features of the frozen encoder {encoder}, which the page does not contain. "
                           "Export a model that reads pixels.")
     checkpoint = to_caption(checkpoint)
     scripts = [source(script) for script in SCRIPTS]
+    module, stored = ("", {}) if runtime == "js" else onnx_runtime(checkpoint, folder)
+    allowed = [*map(hashed, scripts), *([hashed(module), "'wasm-unsafe-eval'"] if module else [])]
     style = source("page.css")
-    policy = "; ".join(["default-src 'none'", f"script-src {' '.join(map(hashed, scripts))}",
+    policy = "; ".join(["default-src 'none'", f"script-src {' '.join(allowed)}",
                         f"style-src {hashed(style)}", "img-src data: blob:", "base-uri 'none'", "form-action 'none'"])
     weights = checkpoint.parameters.flat.astype("<f4")
     return Template(source("page.html")).substitute(
         policy=html.escape(policy), style=style, name=html.escape(name), parameters=f"{weights.size:,}",
-        header=embedded(header(checkpoint)), weights=base64.b64encode(weights.tobytes()).decode(),
+        precision=RUNTIMES[runtime], header=embedded(header(checkpoint) | {"runtime": runtime}),
+        runtime="\n".join([*(zipped(name, content) for name, content in stored.items()),
+                           *([f'<script type="module">{module}</script>'] if module else [])]),
+        weights=base64.b64encode(weights.tobytes()).decode(),
         beam=BEAM, scripts="\n".join(f"<script>{script}</script>" for script in scripts))
+
+
+def onnx_runtime(checkpoint, folder):
+    """-> the module that sets the global `ort`, and {name: bytes} of all else that ONNX Runtime needs, and may ask"""
+    graphs, notices = onnx_parts.graphs(checkpoint), licences()
+    files = runtime_files(folder)
+    return as_global(files[SCRIPT].decode()), {"wasm": files[WASM], **graphs, "notices": notices.encode()}
+
+
+def zipped(name, content):
+    """An element that holds bytes, which page/runtimes.js unzips."""
+    packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
+    return f'<script type="text/plain" id="{name}">{packed}</script>'
 
 
 def source(name):

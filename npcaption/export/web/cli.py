@@ -2,24 +2,31 @@
 
     npcaption export web                                     caption.html, of the model that ships
     npcaption export web --checkpoint runs/mine/best.npz --out mine.html
+    npcaption export web --runtime both                      with ONNX Runtime Web beside our own JavaScript
 
 Open the file by double click. Photographs do not leave the page.
 """
+from ...errors import ConfigError
 from ...support.command import arguments, parser_of
-from ...support.flags import add_option
+from ...support.flags import add_option, filename
 from ...support.progress import note
 from . import web
-
-RUNTIMES = ("js",)
+from .build import RUNTIMES
+from .runtime import VERSION
 
 
 def main(words=None):
     parser = parser_of("export web", __doc__)
     add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
     add_option(parser, "out", str, "file to write (default: caption.html)", metavar="FILE")
-    parser.add_argument("--runtime", choices=RUNTIMES, default="js", help="engine in the page: js, our own JavaScript")
+    parser.add_argument("--runtime", choices=list(RUNTIMES), default="js", help="what captions in the page: js, our "
+                        "own JavaScript; onnx, ONNX Runtime Web, which npm fetches; both, to compare them (default: js)")
+    parser.add_argument("--runtime-folder", type=filename, metavar="DIR", help="folder dist of onnxruntime-web "
+                        f"{VERSION}, if npm is not to fetch it")
     options = arguments(parser, words)
     out = options.out or "caption.html"
-    size = web(options.checkpoint, out)
+    if options.runtime_folder and options.runtime == "js":
+        raise ConfigError("--runtime-folder is for ONNX Runtime Web. Pass --runtime onnx or --runtime both with it.")
+    size = web(options.checkpoint, out, options.runtime, options.runtime_folder)
     note(f"Written: {out}, {size / 1e6:.1f} MB. Open it in a browser.")
     return 0

@@ -1,11 +1,12 @@
-// From an image's encoding to token ids: greedy and beam search, as npcaption/captioning/decoding.py has them.
+// From an encoded image to token ids: greedy and beam search, as npcaption/captioning/decoding.py has them.
+// The image, of a runtime's encode, computes: remember(R), step(ids, place, memory), follow(memory, parents, length).
 "use strict";
 
 const START = 1, END = 2;
 
-function next_log_probabilities(config, p, ids, place, memory) {
+async function next_log_probabilities(config, image, ids, place, memory) {
   // -> log softmax (R, V); -Infinity for padding, start and the unknown word, and in the last place for all but the end
-  const scores = log_softmax(decode_step(config, p, ids, place, memory)), V = columns_of(scores);
+  const scores = log_softmax(await image.step(ids, place, memory)), V = columns_of(scores);
   const last = place === config.max_length - 2;
   for (let i = 0; i < scores.data.length; i++) {
     const token = i % V;
@@ -14,12 +15,12 @@ function next_log_probabilities(config, p, ids, place, memory) {
   return scores;
 }
 
-function greedy(config, p, source) {
-  // The likeliest token after the likeliest so far.  source (P, C) -> {ids, log_probability, score}
-  const memory = remember(config, p, source, 1), ids = [START];
+async function greedy(config, image) {
+  // The likeliest token after the likeliest so far.  -> {ids, log_probability, score}
+  const memory = image.remember(1), ids = [START];
   let total = 0;
   for (let place = 0; place < config.max_length - 1; place++) {
-    const scores = next_log_probabilities(config, p, [ids[place]], place, memory).data;
+    const {data: scores} = await next_log_probabilities(config, image, [ids[place]], place, memory);
     let best = 0;
     for (let token = 1; token < scores.length; token++) if (scores[token] > scores[best]) best = token;
     total += scores[best];
@@ -29,14 +30,14 @@ function greedy(config, p, source) {
   return {ids, log_probability: total, score: total / (ids.length - 1)};
 }
 
-function beam(config, p, source, width = 4, length_penalty = 1) {
+async function beam(config, image, width = 4, length_penalty = 1) {
   // The `width` best captions found by keeping, at every length, the `width` likeliest beginnings; the best first.
   // Ended captions are ranked by log_probability / tokens ** length_penalty. It stops when `width` captions have ended
   // and no beginning, at its present length, has a better score than the worst of them.
-  const memory = remember(config, p, source, width);
+  const memory = image.remember(width);
   let begun = Array.from({length: width}, (_, k) => ({ids: [START], total: k ? -Infinity : 0})), ended = [];
   for (let place = 0; place < config.max_length - 1; place++) {
-    const scores = next_log_probabilities(config, p, begun.map(caption => caption.ids[place]), place, memory);
+    const scores = await next_log_probabilities(config, image, begun.map(({ids}) => ids[place]), place, memory);
     const V = columns_of(scores), divisor = (place + 1) ** length_penalty, going = [], found = [];
     for (let i = 0; i < scores.data.length; i++) {
       const parent = Math.floor(i / V), total = begun[parent].total + scores.data[i];
@@ -52,17 +53,8 @@ function beam(config, p, source, width = 4, length_penalty = 1) {
     const worst = ended.length < width ? -Infinity : ended[width - 1].score;
     if (!going.length || !(going[0].total / divisor > worst)) break;
     while (going.length < width) going.push({ids: going[0].ids, total: -Infinity, parent: 0});
-    follow(memory.text, going.map(caption => caption.parent), place + 1);
+    image.follow(memory, going.map(({parent}) => parent), place + 1);
     begun = going;
   }
   return ended;
-}
-
-function follow(text, parents, length) {
-  // Caption r goes on from the first `length` tokens of caption parents[r]
-  for (const {shape: [, L, wide], data} of text) {
-    const before = data.slice();
-    parents.forEach((parent, r) =>
-      data.set(before.subarray(parent * L * wide, (parent * L + length) * wide), r * L * wide));
-  }
 }

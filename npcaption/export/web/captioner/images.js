@@ -5,16 +5,13 @@ class ImageError extends Error {}
 
 const MAX_PIXELS = 178956970;                                 // as Pillow allows
 const WIDEST = 8192;                                          // pixels of a canvas, which every browser has
-// Two pixels, black and white, with the EXIF entry "turned by half": whether the browser turns such files.
-const TURNED = {
-  png: "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAAGmVYSWZNTQAqAAAACAABARIAAwAAAAEAAwAAAAAAAIRfZM4AAAAPSURBVHic"
-    + "Y2BgYPj//z8ABgEC/gKyOa4AAAAASUVORK5CYII=",
-  webp: "UklGRlQAAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TBMAAAAvAQAAAA8w//M///MfeKhARP8DAEVYSUYaAAAATU0AKgAAAAgAAQESAAMA"
-    + "AAABAAMAAAAAAAA=",
-};
 
-function letters(bytes, start, end) {
-  return String.fromCharCode(...bytes.subarray(start, end));
+function letters(bytes, start, end) {                         // a character a byte
+  let text = "";
+  for (let at = start; at < end; at += 8192) {                // as many arguments as every browser takes
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(at + 8192, end)));
+  }
+  return text;
 }
 
 function kind_of(bytes) {                                     // by the first bytes, as names and types can be wrong
@@ -42,53 +39,18 @@ const REFUSED = {
   html: "it is a web page. Save the image itself",
 };
 
+const IN_XMP_ALONE = /tiff:Orientation(?:="|>)[2-8]/;
+const TURNED_AVIF = "it is an AVIF whose turn is written as XMP, which is not read here. Turn it, or save it as JPEG";
+
 function is_whole(bytes, kind) {                              // of half a file browsers show half; Pillow refuses it
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (kind === "jpeg") {
-    let at = 2;
-    // The segments before the first scan, one of which may hold a thumbnail with an end of its own.
-    while (at + 4 < bytes.length && !(bytes[at] === 0xff && bytes[at + 1] === 0xda)) {
-      at += bytes[at + 1] === 0xff ? 1 : 2 + view.getUint16(at + 2);
-    }
-    for (let i = bytes.length - 2; i > at; i--) if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
+    const {end} = segments_of(bytes);                         // of what may hold a thumbnail with an end of its own
+    for (let i = bytes.length - 2; i > end; i--) if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
     return false;
   }
   if (kind === "png") return chunks_of(bytes, kind).some(({name}) => name === "IEND");
-  if (kind === "webp") return view.getUint32(4, true) + 8 <= bytes.length;
+  if (kind === "webp") return view_of(bytes).getUint32(4, true) + 8 <= bytes.length;
   return true;
-}
-
-function chunks_of(bytes, kind) {                             // of a PNG or WebP -> [{name, start, end}]
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), little = kind === "webp", found = [];
-  for (let at = little ? 12 : 8; at + 8 <= bytes.length;) {
-    const size = view.getUint32(at + (little ? 4 : 0), little), start = at + 8, end = start + size;
-    if (end > bytes.length) break;
-    found.push({name: little ? letters(bytes, at, at + 4) : letters(bytes, at + 4, at + 8), start, end});
-    at = little ? end + size % 2 : end + 4;
-  }
-  return found;
-}
-
-function orientation_of(bytes, kind) {                        // EXIF's, 1 to 8, of a PNG or WebP; 1 if it has none
-  const chunk = chunks_of(bytes, kind).find(({name}) => name === "eXIf" || name === "EXIF");
-  if (!chunk) return 1;
-  const start = chunk.start + (letters(bytes, chunk.start, chunk.start + 4) === "Exif" ? 6 : 0);
-  const view = new DataView(bytes.buffer, bytes.byteOffset + start, chunk.end - start);
-  try {
-    const little = view.getUint16(0) === 0x4949, directory = view.getUint32(4, little);
-    for (let i = 0; i < view.getUint16(directory, little); i++) {
-      const entry = directory + 2 + 12 * i, value = view.getUint16(entry + 8, little);
-      if (view.getUint16(entry, little) === 0x0112 && value >= 1 && value <= 8) return value;
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;          // damaged, as Pillow takes it too
-  }
-  return 1;
-}
-
-function turn_of(orientation, width, height) {                // the canvas's transformation, for a file of that size
-  return [null, [1, 0, 0, 1, 0, 0], [-1, 0, 0, 1, width, 0], [-1, 0, 0, -1, width, height], [1, 0, 0, -1, 0, height],
-    [0, 1, 1, 0, 0, 0], [0, 1, -1, 0, height, 0], [0, -1, -1, 0, height, width], [0, -1, 1, 0, 0, width]][orientation];
 }
 
 function bytes_from(base64) {
@@ -106,23 +68,13 @@ function canvas_of(width, height) {
   return canvas.getContext("2d", {willReadFrequently: true});
 }
 
-const turns = {};                                             // by kind: whether the browser turns it, asked once
-async function browser_turns(kind) {
-  if (!(kind in TURNED)) return true;                         // JPEG: all do; of others Pillow reads no orientation
-  turns[kind] ??= decoded(new Blob([bytes_from(TURNED[kind])])).then(bitmap => {
-    const context = canvas_of(2, 1);
-    context.drawImage(bitmap, 0, 0);
-    return context.getImageData(0, 0, 2, 1).data[0] > 127;
-  });
-  return turns[kind];
-}
-
 // blob -> {width, height, draw(context, scale, left, top)}, which draws a part of it upright, on white
 async function open_image(blob) {
   const refuse = reason => new ImageError(`${blob.name || "The image"} cannot be read: ${reason}.`);
   if (!blob.size) throw refuse("it is empty");
   const bytes = new Uint8Array(await blob.arrayBuffer()), kind = kind_of(bytes);
   if (REFUSED[kind]) throw refuse(REFUSED[kind]);
+  if (kind === "avif" && IN_XMP_ALONE.test(letters(bytes, 0, bytes.length))) throw refuse(TURNED_AVIF);
   if (!is_whole(bytes, kind)) throw refuse("it ends too early. Copy or download it again");
   let bitmap;
   try {
@@ -136,7 +88,7 @@ async function open_image(blob) {
     const [found, most] = [pixels, MAX_PIXELS].map(count => count.toLocaleString("en"));
     throw refuse(`it has ${found} pixels, and at most ${most} are read. Shrink it`);
   }
-  const orientation = kind in TURNED && !await browser_turns(kind) ? orientation_of(bytes, kind) : 1;
+  const orientation = await orientation_of(bytes, kind);
   const turn = turn_of(orientation, bitmap.width, bitmap.height);
   const [width, height] = orientation < 5 ? [bitmap.width, bitmap.height] : [bitmap.height, bitmap.width];
   return {width, height, draw(context, scale = 1, left = 0, top = 0) {

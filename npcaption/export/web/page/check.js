@@ -124,8 +124,8 @@ function show_break() {
   break_one(chosen);
   by_id("break-code").hidden = chosen === null;
   by_id("check-verdict").textContent = "";
-  by_id("break-about").textContent = chosen === null ? "" : `${BREAKS[chosen].f} has a mistake now, everywhere in this `
-    + "page. Check some numbers: those whose gradient passes it are wrong, those before it still right.";
+  by_id("break-about").textContent = chosen === null ? "" : `${BREAKS[chosen].f} has a mistake now, in all of this `
+    + "page’s JavaScript. Check some numbers: those whose gradient passes it are wrong, those before it still right.";
   if (chosen !== null) by_id("break-code").querySelector("pre").replaceWith(code_of(BREAKS[chosen].broken.toString()));
 }
 

@@ -47,7 +47,7 @@ function show_caption() {
 function show_word() {
   document.querySelectorAll(".words").forEach(place => [...place.children].forEach((button, i) =>
     button.setAttribute("aria-pressed", i === now.word)));
-  if (!now.looks.words.length) return;
+  if (!now.looks?.words.length) return;
   const chosen = id => by_id(id).value === "" ? null : Number(by_id(id).value);
   const map = attention_of(model, now.looks.maps, word_now(), chosen("block"), chosen("head"));
   for (const canvas of [by_id("heat"), by_id("looked")]) {
@@ -69,14 +69,17 @@ let waiting = 0;
 
 function show_gradient() {                                    // a moment after the last word was pointed at
   clearTimeout(waiting);
-  waiting = setTimeout(paint_gradient, 60);
+  waiting = setTimeout(() => paint_gradient().catch(fail), 60);
 }
 
-function paint_gradient() {
-  const word = now.word, side = model.config.image_size;
-  if (!now.looks?.words.length) return;
-  if (!gradients.has(word)) gradients.set(word, pixel_gradient(model, now.pixels, ids_now(), word_now()));
-  const {sum, size} = over_colours(gradients.get(word));
+async function paint_gradient() {
+  const {word, looks} = now, side = model.config.image_size;
+  if (!looks?.words.length) return;
+  const found = gradients.get(word) ?? await model.runtime.pixel_gradient(now.pixels, ids_now(), word_now());
+  if (looks !== now.looks) return;                            // another caption by now
+  gradients.set(word, found);
+  if (word !== now.word) return;
+  const {sum, size} = over_colours(found);
   draw_seen(by_id("mattered"));
   paint_heat(by_id("mattered"), size, side, heat_colours);
   paint_signed(by_id("signed"), sum, side, side);

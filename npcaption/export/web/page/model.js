@@ -16,22 +16,32 @@ const word_now = () => now.looks.words[now.word];
 const width_now = () => Number(document.querySelector("[name=decoding]:checked").value);
 let taught = 0;                                               // steps of training since the model was as exported
 
-function caption_again() {                                    // after another image, decoding, or model
-  if (!now.pixels) return;
-  now.hypotheses = captions_of(model, now.pixels, width_now());
-  choose(0);
+let asked = 0;                                                // captions so far; only the last is shown
+
+async function caption_again() {                              // after another image, decoding, runtime, or model
+  const mine = ++asked, {pixels} = now;
+  if (!pixels) return;
+  try {
+    await show_one(pixels, await captions_of(model, pixels, width_now()), 0, mine);
+  } catch (error) {
+    if (mine === asked) fail(error);
+  }
 }
 
-function choose(hypothesis) {
-  now.chosen = hypothesis;
-  now.looks = looked_at(model, now.pixels, ids_now());
-  now.word = Math.min(now.word, Math.max(0, now.looks.words.length - 1));
+async function choose(hypothesis) {
+  if (now.looks) await show_one(now.pixels, now.hypotheses, hypothesis, ++asked).catch(fail);
+}
+
+async function show_one(pixels, hypotheses, chosen, mine) {
+  const looks = await looked_at(model, pixels, hypotheses[chosen].ids);
+  if (mine !== asked) return;
+  Object.assign(now, {hypotheses, chosen, looks, word: Math.min(now.word, Math.max(0, looks.words.length - 1))});
   tell("caption");
   tell("word");
 }
 
 function choose_word(word) {
-  if (word === now.word) return;
+  if (word === now.word || !now.looks) return;
   now.word = word;
   tell("word");
 }
@@ -48,10 +58,11 @@ async function take_now(blob, name, mine) {
   try {
     const image = await open_image(blob), pixels = model_pixels(image, model.config.image_size);
     if (mine !== latest) return;                              // another came meanwhile
-    Object.assign(now, {image, pixels, name, word: 0});
+    asked += 1;                                               // a caption of the image before comes too late
+    Object.assign(now, {image, pixels, name, word: 0, looks: null});
     tell("image");
     await pause();
-    caption_again();
+    await caption_again();
   } catch (error) {
     if (mine === latest) fail(error);
   }

@@ -16,25 +16,29 @@ function crc32(bytes) {
 
 async function compare_scenes() {                             // with the pixels and captions that NumPy recorded
   by_id("badge").textContent = "Comparing with what NumPy recorded…";
-  let pixels = 0, captions = 0;
+  let pixels = 0, captions = 0, total = 0;
   for (const scene of scenes) {
     scene.pixels = model_pixels(await open_image(new Blob([scene.bytes])), model.config.image_size);
-    const [greedily] = captions_of(model, scene.pixels, 1), [best] = captions_of(model, scene.pixels, header.beam);
-    scene.said = model.tokenizer.decode(greedily.ids);
     pixels += crc32(scene.pixels) === scene.crc32;
-    captions += String(greedily.ids) === String(scene.greedy);
-    captions += String(best.ids) === String(scene.beam);
-    await pause();
-    if (taught) return null;                                  // it is another model by now
+    for (const runtime of compared_runtimes) {
+      const by = {...model, runtime}, [greedily] = await captions_of(by, scene.pixels, 1);
+      const [best] = await captions_of(by, scene.pixels, header.beam);
+      scene.said ??= model.tokenizer.decode(greedily.ids);
+      captions += String(greedily.ids) === String(scene.greedy);
+      captions += String(best.ids) === String(scene.beam);
+      total += 2;
+      await pause();
+      if (taught) return null;                                // it is another model by now
+    }
   }
-  return {scenes: scenes.length, pixels, captions};
+  return {scenes: scenes.length, pixels, captions, total};
 }
 
-function show_badge({scenes: count, pixels, captions}) {
-  const right = pixels === count && captions === 2 * count, badge = by_id("badge");
+function show_badge({scenes: count, pixels, captions, total}) {
+  const right = pixels === count && captions === total, badge = by_id("badge");
   badge.className = `badge ${right ? "right" : "wrong"}`;
-  badge.textContent = right ? `✓ ${2 * count} of ${2 * count} captions of the built-in images as NumPy recorded them`
-    : `✗ ${captions} of ${2 * count} captions as NumPy recorded them, ${pixels} of ${count} images with equal pixels`;
+  badge.textContent = right ? `✓ ${total} of ${total} captions of the built-in images as NumPy recorded them`
+    : `✗ ${captions} of ${total} captions as NumPy recorded them, ${pixels} of ${count} images with equal pixels`;
 }
 
 function first_image(transfer) {                              // of a drop or a clipboard -> File or null
@@ -82,22 +86,23 @@ function set_up_images() {
 
 const plain_word = ({text, log_probability}) => ({text, log_probability, probability: Math.exp(log_probability)});
 
-async function api_caption(blob, {beam: width = 1} = {}) {
+async function api_caption(blob, {beam: width = 1, runtime} = {}) {
   if (!(Number.isInteger(width) && width > 0)) throw new RangeError(`beam is ${width}; give a positive whole number.`);
-  const pixels = model_pixels(await open_image(blob), model.config.image_size);
-  const hypotheses = captions_of(model, pixels, width).map(each => ({...each, text: model.tokenizer.decode(each.ids)}));
-  const {words, maps} = looked_at(model, pixels, hypotheses[0].ids);
+  const by = by_runtime(runtime), pixels = model_pixels(await open_image(blob), model.config.image_size);
+  const hypotheses = await captions_of(by, pixels, width);
+  for (const each of hypotheses) each.text = model.tokenizer.decode(each.ids);
+  const {words, maps} = await looked_at(by, pixels, hypotheses[0].ids);
   return {...hypotheses[0], hypotheses,
     words: words.map(word => ({...plain_word(word), attention: Array.from(attention_of(model, maps, word))}))};
 }
 
 // words: a caption as text, as a list of words or of token ids; null for the model's own.  index: which word
-async function api_gradient(blob, words, index) {
-  const side = model.config.image_size, pixels = model_pixels(await open_image(blob), side);
-  const ids = words ? api_ids(words) : captions_of(model, pixels, 1)[0].ids;
-  const word = looked_at(model, pixels, ids).words[index];
+async function api_gradient(blob, words, index, {runtime} = {}) {
+  const side = model.config.image_size, by = by_runtime(runtime), pixels = model_pixels(await open_image(blob), side);
+  const ids = words ? api_ids(words) : (await captions_of(by, pixels, 1))[0].ids;
+  const word = (await looked_at(by, pixels, ids)).words[index];
   if (!word) throw new RangeError(`The caption has no word ${index}; they are numbered from 0.`);
-  const gradient = Array.from(pixel_gradient(model, pixels, ids, word));
+  const gradient = Array.from(await by.runtime.pixel_gradient(pixels, ids, word));
   return {word: plain_word(word), ids, shape: [side, side, 3], gradient};
 }
 
@@ -112,7 +117,8 @@ function api_ids(words) {
 }
 
 async function start() {
-  for (const set_up of [set_up_images, set_up_pad, set_up_look, set_up_walk, set_up_check, set_up_teach]) set_up();
+  const sections = [set_up_look, set_up_walk, set_up_check, set_up_teach];
+  for (const set_up of [set_up_images, set_up_pad, set_up_runtimes, ...sections]) set_up();
   if (!canvas_is_faithful()) {
     by_id("warning").textContent = "This browser changes the pixels that a page reads, as protection against tracking. "
       + "The captions here are of changed pixels. Allow canvas access for this page, or open it in another browser.";

@@ -30,7 +30,8 @@ function draw_curve() {
   context.font = "13px system-ui, sans-serif";
   context.fillText(curve[0].toFixed(2), 2, y(curve[0]) + 4);
   context.fillText("0", 26, height - 20);
-  context.fillText(`${curve.length} steps: loss ${curve[curve.length - 1].toFixed(3)} nats a token`, 40, height - 4);
+  const steps = curve.length === 1 ? "1 step" : `${curve.length} steps`, last = curve[curve.length - 1];
+  context.fillText(`${steps}: loss ${last.toFixed(3)} nats a token`, 40, height - 4);
   context.globalAlpha = 0.3;
   context.strokeRect(40, 12, width - 52, height - 36);
   context.globalAlpha = 1;
@@ -43,13 +44,16 @@ function draw_curve() {
   curve.forEach((loss, i) => context.strokeRect(x(i) - 1, y(loss) - 1, 2, 2));
 }
 
-function said_of(pixels) {
-  return model.tokenizer.decode(captions_of(model, pixels, 1)[0].ids);
+async function said_of(pixels) {                              // by the engine that learns, whatever captions above
+  const [{ids}] = await captions_of(by_runtime("js"), pixels, 1);
+  return model.tokenizer.decode(ids);
 }
 
-function show_elsewhere() {
-  by_id("elsewhere").replaceChildren(...scenes.filter(scene => scene.pixels && scene.name !== now.name).map(scene => {
-    const caption = taught ? said_of(scene.pixels) : scene.said, changed = caption !== scene.said;
+async function show_elsewhere() {
+  const others = scenes.filter(scene => scene.pixels && scene.name !== now.name);
+  const captions = await Promise.all(others.map(scene => taught ? said_of(scene.pixels) : scene.said));
+  by_id("elsewhere").replaceChildren(...others.map((scene, i) => {
+    const caption = captions[i], changed = caption !== scene.said;
     return element("div", {class: "other"}, element("img", {src: scene.url, alt: scene.name}),
       element("span", {}, ...changed ? [element("s", {}, scene.said), " ", element("b", {}, caption)] : [caption]));
   }));
@@ -79,11 +83,11 @@ async function teach(steps) {
       tell("weights");
       curve.push(loss);
       draw_curve();
-      by_id("teach-now").textContent = said_of(pixels);
+      by_id("teach-now").textContent = await said_of(pixels);
       status.textContent = `step ${taught}, loss ${loss.toFixed(3)} nats a token before it`;
       await pause();
     }
-    caption_again();
+    await caption_again();
   } finally {
     buttons.forEach(button => { button.disabled = false; });
   }
@@ -104,10 +108,10 @@ function show_lesson() {                                      // how the tokeniz
   by_id("lesson-read").textContent = read && read !== text ? `Read by the model as: ${read}` : "";
 }
 
-function show_teaching() {
+async function show_teaching() {
   if (!now.looks) return;
-  by_id("teach-now").textContent = said_of(now.pixels);
-  show_elsewhere();
+  by_id("teach-now").textContent = await said_of(now.pixels);
+  await show_elsewhere();
 }
 
 function set_up_teach() {
