@@ -1,0 +1,280 @@
+"""The engine in numba: image by image, over threads or worker processes."""
+import math
+import os
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Barrier, Lock
+
+import numpy as np
+
+from ..support import background
+from ..support.progress import progress
+from ..tokenizers import PADDING
+from . import wiring
+from .batch import check_batch
+from .finite import watched
+from .memory import Memory, decode_step, no_text, remember
+from .objectives import LIKELIHOOD, OBJECTIVES
+from .workers import Layout, Workers, portable, possible
+
+PATIENCE = 3.0      # seconds of work before worker processes are begun, which takes each of them about one
+
+
+def compile_kernels():
+    """Begin to compile the kernels, or to find them on disk, in a thread of their own -> a Future"""
+    from .. import kernels
+
+    def watch(found):
+        for kernel in progress(found, len(found), "compiling the kernels, once", "kernels"):
+            background.go_on()
+            yield kernel
+    return background.begin(lambda: kernels.compile_kernels(watch))
+
+
+def gradients_of(layers, config, p, part, batch, objectives, mine):
+    """The gradients of some of a batch's images, into part Parameters.  mine: their numbers
+
+    -> {objective's name: [loss of each]}, [gradient of each image's pixels, None for uint8]
+    """
+    part.flat[...] = 0
+    losses, dimages = {objective.name: [] for objective in objectives}, []
+    for i in mine:
+        layers.arena().reset()
+        found, cache = wiring.loss_forward(layers, config, p, batch.of(i), objectives)
+        for name, loss in found.items():
+            losses[name].append(float(loss))
+        dimages.append(wiring.loss_backward(layers, 1.0, cache, part.sublayer))
+    return losses, dimages
+
+
+def started(threads):
+    """A pool whose threads are all there. RuntimeError if the system has no more of them: now, not in a later step."""
+    pool, together = ThreadPoolExecutor(threads), Barrier(threads + 1)
+    try:
+        for _ in range(threads):
+            pool.submit(together.wait)                       # each in another thread, as none is done before all wait
+        together.wait()
+    except BaseException:
+        together.abort()
+        pool.shutdown()
+        raise
+    return pool
+
+
+def known(weight):
+    """The objectives that a worker process has, too, with this weight"""
+    return [objective._replace(weight=weight) for objective in OBJECTIVES]
+
+
+class NumbaEngine:
+    """The kernels, each worker with images, an arena and a gradient buffer of its own; float32.
+
+    Worker w takes the images w, w + workers, ... and the gradient buffers are added in a fixed order, so that the same seed
+    and number of workers give the same bits. Workers are threads at first; once there was work for some seconds, they are
+    processes (see workers.py), which compute the same bits, and threads remain for what needs no interpreter: adding,
+    AdamW, packing. Several threads may call an engine: their gradients are computed one after another, as they share the
+    buffers.
+    """
+
+    def __init__(self, config, parameters, threads, panels=None):
+        """panels: those of the matrices, if another process packs them."""
+        from .. import kernels  # here, so that the NumPy engine does without numba
+        compile_kernels().result()
+        self.kernels, self.config, self.parameters, self.threads = kernels, config, parameters, threads
+        self.p = kernels.prepare(parameters, panels if panels is None else kernels.Room(buffer=panels), panels is None)
+        self.layers = kernels
+        self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
+        self.parts, self.buffers = None, []                  # (threads, N), and as Parameters: made when first wanted
+        self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work without them
+        self._pool, self._locks = (None, 0), {}              # the pool and the process that it is of
+
+    def __reduce__(self):
+        return NumbaEngine, (self.config, self.parameters, self.threads)
+
+    @property
+    def pool(self):
+        """This process's threads: one that was forked has none of its parent's."""
+        if self._pool[1] != os.getpid():
+            self._pool = started(self.threads), os.getpid()
+        return self._pool[0]
+
+    @property
+    def lock(self):
+        """Of the buffers of gradients. A forked process has one of its own, as its parent's may be held."""
+        return self._locks.setdefault(os.getpid(), Lock())
+
+    def refresh(self):
+        if self.packed is None or not np.array_equal(self.packed, self.parameters.flat):
+            for matrix in self.matrices:
+                matrix.pack()
+            self.packed = self.parameters.flat.copy()
+        if self.workers:
+            self.workers.flat[...] = self.parameters.flat
+
+    def watch(self, gradients):
+        self._make_parts()
+        self.layers = watched(self.kernels, self.p, *(buffer.sublayer for buffer in self.buffers))
+
+    # ------------------------------------------------------------------------------------------- threads and processes
+
+    def _make_parts(self):
+        """For each worker a buffer of gradients"""
+        if self.parts is None:
+            self.parts = np.zeros((self.threads, self.parameters.flat.size), np.float32)
+        if len(self.buffers) != self.threads:
+            self.buffers = [type(self.parameters)(self.config, flat=part) for part in self.parts]
+
+    def _share(self, work):
+        """work(thread) in every thread -> its results in their order"""
+        if self.threads == 1:
+            return [work(0)]
+        futures = [self.pool.submit(work, thread) for thread in range(self.threads)]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            wait(futures)                                    # the others write to buffers still
+            raise
+
+    def _for_each(self, count, work):
+        """work(i) for i < count, each in a thread whose arena is empty"""
+        def mine(thread):
+            for i in range(thread, count, self.threads):
+                self.kernels.arena().reset()
+                work(i)
+        self._share(mine)
+
+    def _processes(self):
+        """The worker processes, or None while there are none.
+
+        They are begun once they are worth it, and work for this engine in the process that began them, unless it is watched.
+        """
+        if self.workers is None and self.worked > PATIENCE and self.threads > 1 and possible():
+            with self.lock:
+                self._begin_workers()
+        return self.workers if self.workers and self.workers.ready() and self.layers is self.kernels else None
+
+    def _begin_workers(self):
+        """Begin the processes, and use memory that they see."""
+        if self.workers is not None:
+            return
+        size = self.kernels.panels_room(self.parameters)
+        workers = Workers(self.config, Layout(self.parameters.flat.size, size, self.threads))
+        workers.flat[...] = self.parameters.flat
+        self.p = self.kernels.prepare(self.parameters, self.kernels.Room(buffer=workers.panels))
+        self.matrices, self.packed = self.kernels.matrices(self.p), self.parameters.flat.copy()
+        self.parts, self.buffers, self.workers = workers.parts, [], workers
+
+    def each(self, work, items):
+        """work(engine, item) of each item, in order.  work: a function that a module holds, or a partial of one
+
+        In worker processes, if there are any, several items at once; each on an engine with these parameters.
+        """
+        waiting, movable = deque(), self.threads > 1 and portable(work)
+        for item in items:
+            workers = movable and self._processes()
+            if workers:
+                waiting.append(self.pool.submit(workers.ask_one, "each", self.config, work, item))
+                if len(waiting) > 2 * self.threads:
+                    yield waiting.popleft().result()
+            else:
+                start = time.perf_counter()
+                found = work(self, item)
+                self.worked += time.perf_counter() - start
+                yield found
+        while waiting:
+            yield waiting.popleft().result()
+
+    # -------------------------------------------------------------------------------------------------------- training
+
+    def loss_and_gradients(self, batch, gradients, objectives=(LIKELIHOOD,)):
+        check_batch(self.config, batch.ids, batch.inputs)
+        count = len(batch.inputs)
+        losses, dimages = {objective.name: np.zeros(count) for objective in objectives}, [None] * count
+        start, workers = time.perf_counter(), self._processes()
+        with self.lock:
+            if workers and all(objective in known(objective.weight) for objective in objectives):
+                found = workers.ask_all("gradients", self.config, batch, [(each.name, each.weight) for each in objectives])
+            else:
+                self._make_parts()
+                found = self._share(lambda thread: gradients_of(
+                    self.layers, self.config, self.p, self.buffers[thread], batch, objectives, range(thread, count, self.threads)))
+            self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+        self.worked += time.perf_counter() - start
+        for worker, (its_losses, its_dimages) in enumerate(found):
+            for name, of_images in its_losses.items():
+                losses[name][worker::self.threads] = of_images
+            dimages[worker::self.threads] = its_dimages
+        return ({name: float(of_images.sum()) for name, of_images in losses.items()},
+                None if dimages[0] is None else np.stack(dimages))
+    def _range(self, thread):
+        """A thread's part of the flat buffers, first and last + 1"""
+        size = self.parameters.flat.size
+        return size * thread // self.threads, size * (thread + 1) // self.threads
+
+    def update(self, gradients, m, v, decay, step, settings):
+        squares = self._share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
+        norm = sum(squares) ** 0.5
+        if not math.isfinite(norm):
+            return norm
+        numbers = self.kernels.adamw_numbers(step, settings, norm)
+        buffers = self.parameters.flat, gradients.flat, m, v, decay
+        self.packed = None                                   # a copy at each step would take time
+
+        def mine(thread):
+            part = slice(*self._range(thread))
+            self.kernels.adamw(*(buffer[part] for buffer in buffers), numbers)
+            if self.workers:
+                self.workers.flat[part] = self.parameters.flat[part]
+        self._share(mine)
+        self._share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
+        return norm
+
+    # ------------------------------------------------------------------------------------------------ a model in use
+
+    def encode(self, images):
+        check_batch(self.config, np.empty(0), images)
+        source = np.empty((len(images), self.config.patches, self.config.channels), np.float32)  # (B, P, C)
+
+        def one(i):
+            source[i] = wiring.encode_forward(self.layers, self.config, self.p, images[i])[0]
+        self._for_each(len(images), one)
+        return source
+
+    def decode_loss(self, source, owners, ids):
+        check_batch(self.config, ids)
+        losses = np.zeros(len(ids))
+
+        def one(m):
+            length = int((ids[m] != PADDING).sum())
+            if length > 1:
+                x, _ = wiring.decode_forward(self.layers, self.config, self.p, ids[m, :length - 1], source[owners[m]])
+                losses[m] = self.layers.output_loss_forward(x, self.p["output"], ids[m, 1:length], 1)[0]
+        self._for_each(len(ids), one)
+        return float(losses.sum())
+
+    def remember(self, images, count):
+        check_batch(self.config, np.empty(0), images)
+        found = [None] * len(images)
+
+        def one(i):
+            source, _ = wiring.encode_forward(self.layers, self.config, self.p, images[i])
+            found[i] = remember(self.layers, self.config, self.p, source)
+        self._for_each(len(images), one)
+        blocks = [tuple(map(np.stack, zip(*block))) for block in zip(*found)]
+        return Memory(no_text(self.config, len(images) * count, np.float32), blocks)
+
+    def step(self, ids, place, memory):
+        def logits(ids, memory):
+            self.kernels.arena().reset()
+            return decode_step(self.layers, self.config, self.p, ids, place, memory).copy()
+
+        images = len(memory.images[0][0])
+        parts, count = min(self.threads, images), len(ids) // images
+        if parts == 1:                                       # a single image need not wait until a thread wakes
+            return logits(ids, memory)
+
+        def mine(thread):
+            first, last = images * thread // parts, images * (thread + 1) // parts
+            return logits(ids[first * count:last * count], memory.of(slice(first, last)))
+        return np.concatenate(list(self.pool.map(mine, range(parts))))
