@@ -8,6 +8,7 @@ An engine runs one model: it keeps its configuration and its Parameters, and off
     watch(gradients)                                         from now on raise where a number is not: see watched
     encode(images)   decode_loss(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
+    employ()                                                 begin worker processes now, not after some seconds of work
     each(work, items)                                        work(engine, item) of each item, in order; maybe several at once
 
 batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, A, A, 3) uint8,

@@ -150,20 +150,24 @@ class NumbaEngine:
         They are begun once they are worth it, and work for this engine in the process that began them, unless it is watched.
         """
         if self.workers is None and self.worked > PATIENCE and self.threads > 1 and possible():
-            with self.lock:
-                self._begin_workers()
+            self._begin_workers()
         return self.workers if self.workers and self.workers.ready() and self.layers is self.kernels else None
 
     def _begin_workers(self):
         """Begin the processes, and use memory that they see."""
-        if self.workers is not None:
-            return
-        size = self.kernels.panels_room(self.parameters)
-        workers = Workers(self.config, Layout(self.parameters.flat.size, size, self.threads))
-        workers.flat[...] = self.parameters.flat
-        self.p = self.kernels.prepare(self.parameters, self.kernels.Room(buffer=workers.panels))
-        self.matrices, self.packed = self.kernels.matrices(self.p), self.parameters.flat.copy()
-        self.parts, self.buffers, self.workers = workers.parts, [], workers
+        with self.lock:
+            if self.workers is None:
+                size = self.kernels.panels_room(self.parameters)
+                workers = Workers(self.config, Layout(self.parameters.flat.size, size, self.threads))
+                workers.flat[...] = self.parameters.flat
+                self.p = self.kernels.prepare(self.parameters, self.kernels.Room(buffer=workers.panels))
+                self.matrices, self.packed = self.kernels.matrices(self.p), self.parameters.flat.copy()
+                self.parts, self.buffers, self.workers = workers.parts, [], workers
+
+    def employ(self):
+        if self.threads > 1 and possible():
+            self._begin_workers()
+            self.workers.begun.wait()
 
     def each(self, work, items):
         """work(engine, item) of each item, in order.  work: a function that a module holds, or a partial of one

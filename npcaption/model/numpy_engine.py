@@ -65,6 +65,9 @@ class NumpyEngine:
         """Scores of what may follow the captions' tokens ids (R,) at `place` -> (R, V); memory is added to."""
         return decode_step(self.layers, self.config, self.parameters.sublayer, ids, place, memory)
 
+    def employ(self):
+        """There is nobody to wait for."""
+
     def each(self, work, items):
         """work(engine, item) of each item, in order"""
         return (work(self, item) for item in items)

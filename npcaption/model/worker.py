@@ -55,7 +55,7 @@ def prepared(number, opener, layout, config):
     """-> {job: function}, and the mailbox"""
     from .. import kernels
     kernels.compile_kernels(refuse)
-    flat, panels, parts, mailbox = layout.views(open_shared(opener, layout.size))
+    flat, panels, parts, mailbox = layout.views(open_shared(opener, sum(layout.sizes())))
     engine = NumbaEngine(config, Parameters(config, flat=flat), 1, panels)
     part = Parameters(config, flat=parts[number])
 

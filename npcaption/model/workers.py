@@ -53,8 +53,8 @@ class Worker:
     """One process and its pipes."""
 
     def __init__(self, number, setup, descriptors):
-        apart = dict(creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW) if os.name == "nt" else dict(
-            pass_fds=descriptors, start_new_session=True)    # Ctrl-C is for the parent, which may finish the step first
+        apart = (dict(creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW) if os.name == "nt" else
+                 dict(pass_fds=descriptors))
         self.process = subprocess.Popen([sys.executable, "-c", PROGRAM.format(path=sys.path)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env=os.environ | ALONE, **apart)
         self.number = number
