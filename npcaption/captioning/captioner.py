@@ -92,12 +92,15 @@ class Captioner:
                             "Give a list, such as ['dog.jpg'], or one image to caption().")
         if not callable(decode):
             raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as npcaption.captioning.decoding.greedy.")
+        return list(self.stream(images, decode))
+
+    def stream(self, images, decode=decoding.greedy):
+        """As `sentences`, but one image's after another, as they are found; images are read as they are needed."""
         self.engine.refresh()
-        found, images = [], iter(images)
-        while group := list(islice(images, GROUP)):
-            found += [[Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses]
-                      for hypotheses in decode(self.engine, self.inputs_of(group))]
-        return found
+        images = iter(images)
+        groups = iter(lambda: list(islice(images, GROUP)), [])
+        for found in self.engine.each(decode, map(self.inputs_of, groups)):
+            yield from ([Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses] for hypotheses in found)
 
     def loss(self, images, captions):
         """How surprised the model is, in nats per token, padding not counted.

@@ -42,10 +42,9 @@ def evaluate(captioner, split, train, beam=4):
 
 def decode_all(captioner, images, decode, label):
     """-> for each image the best Sentence"""
-    starts, found = range(0, len(images), GROUP), []
-    for start in progress(starts, len(starts), f"captions, {label}", "groups"):
-        found += [sentences[0] for sentences in captioner.sentences(list(images[start:start + GROUP]), decode)]
-    return found
+    read = (image for start in range(0, len(images), GROUP) for image in images[start:start + GROUP])
+    found = captioner.stream(read, decode)
+    return [sentences[0] for sentences in progress(found, len(images), f"captions, {label}", "images")]
 
 
 def loss_rows(captioner, split, train):
