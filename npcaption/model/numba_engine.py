@@ -2,9 +2,9 @@
 import math
 import os
 import time
+import weakref
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, wait
-from threading import Barrier, Lock
+from threading import Lock
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from .batch import check_batch
 from .finite import watched
 from .memory import Memory, decode_step, no_text, remember
 from .objectives import LIKELIHOOD, OBJECTIVES
-from .workers import Layout, Workers, portable, possible
+from .threads import Threads
+from .workers import MAILBOX, Layout, Workers, portable, possible
 
 PATIENCE = 3.0      # seconds of work before worker processes are begun, which takes each of them about one
+ENGINES = weakref.WeakSet()                                  # all of this process
 
 
 def compile_kernels():
@@ -48,20 +50,6 @@ def gradients_of(layers, config, p, part, batch, objectives, mine):
     return losses, dimages
 
 
-def started(threads):
-    """A pool whose threads are all there. RuntimeError if the system has no more of them: now, not in a later step."""
-    pool, together = ThreadPoolExecutor(threads), Barrier(threads + 1)
-    try:
-        for _ in range(threads):
-            pool.submit(together.wait)                       # each in another thread, as none is done before all wait
-        together.wait()
-    except BaseException:
-        together.abort()
-        pool.shutdown()
-        raise
-    return pool
-
-
 def known(weight):
     """The objectives that a worker process has, too, with this weight"""
     return [objective._replace(weight=weight) for objective in OBJECTIVES]
@@ -87,17 +75,11 @@ class NumbaEngine:
         self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
         self.parts, self.buffers = None, []                  # (threads, N), and as Parameters: made when first wanted
         self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work without them
-        self._pool, self._locks = (None, 0), {}              # the pool and the process that it is of
+        self._threads, self._locks = Threads(threads), {}
+        ENGINES.add(self)
 
     def __reduce__(self):
         return NumbaEngine, (self.config, self.parameters, self.threads)
-
-    @property
-    def pool(self):
-        """This process's threads: one that was forked has none of its parent's."""
-        if self._pool[1] != os.getpid():
-            self._pool = started(self.threads), os.getpid()
-        return self._pool[0]
 
     @property
     def lock(self):
@@ -125,47 +107,48 @@ class NumbaEngine:
         if len(self.buffers) != self.threads:
             self.buffers = [type(self.parameters)(self.config, flat=part) for part in self.parts]
 
-    def _share(self, work):
-        """work(thread) in every thread -> its results in their order"""
-        if self.threads == 1:
-            return [work(0)]
-        futures = [self.pool.submit(work, thread) for thread in range(self.threads)]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            wait(futures)                                    # the others write to buffers still
-            raise
-
     def _for_each(self, count, work):
         """work(i) for i < count, each in a thread whose arena is empty"""
         def mine(thread):
             for i in range(thread, count, self.threads):
                 self.kernels.arena().reset()
                 work(i)
-        self._share(mine)
+        self._threads.share(mine)
 
     def _processes(self):
         """The worker processes, or None while there are none.
 
-        They are begun once they are worth it, and work for this engine in the process that began them, unless it is watched.
+        They are begun once they are worth it. An engine that is watched works in its own process.
         """
+        if self.layers is not self.kernels:
+            return None
         if self.workers is None and self.worked > PATIENCE and self.threads > 1 and possible():
             self._begin_workers()
-        return self.workers if self.workers and self.workers.ready() and self.layers is self.kernels else None
+        return self.workers if self.workers and self.workers.ready() else None
 
     def _begin_workers(self):
         """Begin the processes, and use memory that they see."""
         with self.lock:
             if self.workers is None:
                 size = self.kernels.panels_room(self.parameters)
-                workers = Workers(self.config, Layout(self.parameters.flat.size, size, self.threads))
-                workers.flat[...] = self.parameters.flat
-                self.p = self.kernels.prepare(self.parameters, self.kernels.Room(buffer=workers.panels))
-                self.matrices, self.packed = self.kernels.matrices(self.p), self.parameters.flat.copy()
-                self.parts, self.buffers, self.workers = workers.parts, [], workers
+                self.workers = Workers(self.config, Layout(self.parameters.flat.size, size, self.threads, MAILBOX))
+                self._use(self.kernels.Room(buffer=self.workers.panels), self.workers.parts)
+                self.workers.flat[...] = self.parameters.flat
+
+    def _use(self, room, parts):
+        """Pack the matrices into this room, and take these buffers of gradients."""
+        self.p = self.kernels.prepare(self.parameters, room)
+        self.matrices, self.packed = self.kernels.matrices(self.p), self.parameters.flat.copy()
+        self.parts, self.buffers = parts, []
+
+    def _leave_workers(self):
+        """In a process that was forked: use memory of its own, as the parent's goes on changing."""
+        if self.workers:
+            self.workers = None
+            self._use(None, None)
 
     def employ(self):
-        if self.threads > 1 and possible():
+        if self.threads > 1 and possible() and self.layers is self.kernels:
             self._begin_workers()
             self.workers.begun.wait()
 
@@ -175,19 +158,23 @@ class NumbaEngine:
         In worker processes, if there are any, several items at once; each on an engine with these parameters.
         """
         waiting, movable = deque(), self.threads > 1 and portable(work)
-        for item in items:
-            workers = movable and self._processes()
-            if workers:
-                waiting.append(self.pool.submit(workers.ask_one, "each", self.config, work, item))
-                if len(waiting) > 2 * self.threads:
-                    yield waiting.popleft().result()
-            else:
-                start = time.perf_counter()
-                found = work(self, item)
-                self.worked += time.perf_counter() - start
-                yield found
-        while waiting:
-            yield waiting.popleft().result()
+        try:
+            for item in items:
+                workers = movable and self._processes()
+                if workers:
+                    waiting.append(self._threads.pool.submit(workers.ask_one, "each", self.config, work, item))
+                    if len(waiting) > 2 * self.threads:
+                        yield waiting.popleft().result()
+                else:
+                    start = time.perf_counter()
+                    found = work(self, item)
+                    self.worked += time.perf_counter() - start
+                    yield found
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
     # -------------------------------------------------------------------------------------------------------- training
 
@@ -201,9 +188,9 @@ class NumbaEngine:
                 found = workers.ask_all("gradients", self.config, batch, [(each.name, each.weight) for each in objectives])
             else:
                 self._make_parts()
-                found = self._share(lambda thread: gradients_of(
+                found = self._threads.share(lambda thread: gradients_of(
                     self.layers, self.config, self.p, self.buffers[thread], batch, objectives, range(thread, count, self.threads)))
-            self._share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+            self._threads.share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
         self.worked += time.perf_counter() - start
         for worker, (its_losses, its_dimages) in enumerate(found):
             for name, of_images in its_losses.items():
@@ -211,13 +198,14 @@ class NumbaEngine:
             dimages[worker::self.threads] = its_dimages
         return ({name: float(of_images.sum()) for name, of_images in losses.items()},
                 None if dimages[0] is None else np.stack(dimages))
+
     def _range(self, thread):
         """A thread's part of the flat buffers, first and last + 1"""
         size = self.parameters.flat.size
         return size * thread // self.threads, size * (thread + 1) // self.threads
 
     def update(self, gradients, m, v, decay, step, settings):
-        squares = self._share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
+        squares = self._threads.share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
         norm = sum(squares) ** 0.5
         if not math.isfinite(norm):
             return norm
@@ -230,8 +218,8 @@ class NumbaEngine:
             self.kernels.adamw(*(buffer[part] for buffer in buffers), numbers)
             if self.workers:
                 self.workers.flat[part] = self.parameters.flat[part]
-        self._share(mine)
-        self._share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
+        self._threads.share(mine)
+        self._threads.share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
         return norm
 
     # ------------------------------------------------------------------------------------------------ a model in use
@@ -281,4 +269,13 @@ class NumbaEngine:
         def mine(thread):
             first, last = images * thread // parts, images * (thread + 1) // parts
             return logits(ids[first * count:last * count], memory.of(slice(first, last)))
-        return np.concatenate(list(self.pool.map(mine, range(parts))))
+        return np.concatenate(list(self._threads.pool.map(mine, range(parts))))
+
+
+def forked():
+    for engine in list(ENGINES):
+        engine._leave_workers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked)

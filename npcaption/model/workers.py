@@ -32,11 +32,12 @@ class Layout(NamedTuple):
     parameters: int             # numbers
     panels: int                 # numbers: of the packed matrices
     workers: int
+    mailbox: int                # bytes
 
     def sizes(self):
         """Bytes"""
         numbers = self.parameters, self.panels, self.parameters * self.workers
-        return [4 * n + -4 * n % 4096 for n in numbers] + [MAILBOX]
+        return [4 * n + -4 * n % 4096 for n in numbers] + [self.mailbox]
 
     def views(self, memory):
         """-> parameters (N,), panels, the workers' gradients (workers, N), mailbox (bytes)"""

@@ -236,7 +236,7 @@ def test_where_a_thread_fails_the_others_are_done_before_the_error_is_raised():
         time.sleep(0.05)
         done.set()
     with pytest.raises(KeyError):
-        engine._share(work)
+        engine._threads.share(work)
     assert done.is_set()
 
 
