@@ -130,7 +130,7 @@ class TrainingConfig:
     begin: str = setting("run", "", "checkpoint with whose weights, settings of the model and tokenizer training begins",
                          metavar="FILE")
     engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
-    threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
+    threads: int = setting("run", 0, "workers of the numba engine; 0 for one per usable core", Range(0, 1024))
     seed: int = setting("run", 0, "seed of everything random", Range(0, 2 ** 32 - 1))
 
 
