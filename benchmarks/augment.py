@@ -26,6 +26,7 @@ def make(views, folder):
     model = ModelConfig(vocabulary=tokenizer.size)
     sequences = encode_captions(data.train, tokenizer, model.max_length)
     trainer = Trainer(Config(model, TrainingConfig()), initialise(model, 0))
+    trainer.engine.employ()
     batches = (batch for epoch in range(10 ** 6)
                for batch in epoch_batches(data.train.images, sequences, BATCH, "random", 0, epoch, 0, views, threads=1))
 

@@ -1,8 +1,6 @@
 """Shared memory without a name: several processes map it, and the system frees it with the last of them, however that ends."""
 import mmap
 import os
-import tempfile
-import uuid
 
 
 class SharedMemory:
@@ -15,7 +13,7 @@ class SharedMemory:
 
     def __init__(self, size):
         if os.name == "nt":                                  # a name, but it goes with the last process that has it open
-            self.opener, self.descriptors = f"npcaption-{uuid.uuid4().hex}", ()
+            self.opener, self.descriptors = f"npcaption-{os.urandom(16).hex()}", ()
             self.memory = mmap.mmap(-1, size, self.opener)
             return
         self.opener = unnamed_file(size)
@@ -43,6 +41,7 @@ def unnamed_file(size):
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("npcaption")
     else:
+        import tempfile  # here, as what it imports would slow the start of small commands
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     os.ftruncate(descriptor, size)
