@@ -28,7 +28,7 @@ from npcaption.support.progress import progress
 from .step import MODEL, make_npcaption
 
 LEAST = 0.9
-SHORTEST = 5e-4     # seconds of a sleep: shorter kernels are slept through with those that follow, as each sleep costs 10 us itself
+SHORTEST = 1e-3     # seconds of a sleep: shorter kernels are slept through with those that follow, as each sleep costs 10 us itself
 PROGRAM = ("import sys; sys.path[:] = {{path!r}}; from benchmarks import ceiling; ceiling.sleep({times!r}); "
            "from npcaption.model.worker import serve; serve()")
 
@@ -40,13 +40,14 @@ def replaceable():
 
 
 def call_of(kernel, arguments):
-    """A kernel and the sizes of what it is called with, as text"""
-    sizes = [list(a.shape) if isinstance(a, np.ndarray) else a if isinstance(a, int) else 0 for a in arguments]
-    return f"{kernel.__name__} {sizes}"
+    """A kernel and the sizes of some of what it is called with: enough to tell its calls apart, and quickly found"""
+    sizes = [part for a in (arguments[0], arguments[1], arguments[-1]) for part in (a.shape if isinstance(a, np.ndarray) else (0,))]
+    of_range = arguments[-1] - arguments[-2] if isinstance(arguments[-1], int) else 0
+    return kernel.__name__, of_range, *sizes
 
 
 def measure(workers, batch):
-    """Seconds of processor time of each kernel's call in steps of one worker and of so many -> {call: median}"""
+    """Seconds of processor time of each kernel's call in steps of one worker and of so many -> [[call, median]]"""
     seconds, real = {}, replaceable()
     for module, name, kernel in real:
         def timed(*arguments, kernel=kernel):
@@ -63,13 +64,13 @@ def measure(workers, batch):
     finally:
         for module, name, kernel in real:
             setattr(module, name, kernel)
-    return {call: statistics.median(found) for call, found in seconds.items()}
+    return [[call, statistics.median(found)] for call, found in seconds.items()]
 
 
 def sleep(file):
     """Replace the kernels by sleeps of the times in a JSON file. What they write stays finite, as nothing is written."""
     with open(file) as content:
-        times = json.load(content)
+        times = {tuple(call): seconds for call, seconds in json.load(content)}
     kernels.compile_kernels()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(29, 1)                       # PR_SET_TIMERSLACK, nanoseconds: of Linux, which else adds 50 us

@@ -77,7 +77,7 @@ def parts(size, workers, steps=20):
     run = timed("the whole step", step)
     for _ in range(steps + 3):
         run()
-    print(f"\nbatch {size}, {workers} workers: median ms of {steps} steps")
+    print(f"\nbatch {size}, {workers} workers: median ms of {steps} steps, {size / middle(taken['the whole step'][3:]):.0f} images/s")
     for name, seconds in taken.items():
         print(f"{name:<44}{middle(seconds[3:]) * 1e3:>8.2f}", flush=True)
     if engine.workers:
@@ -100,7 +100,7 @@ def main():
     print(f"{usable_cores()} usable cores; kernels ready after {time.perf_counter() - start:.1f} s", flush=True)
     for size in options.batches:
         measure(size, options.workers, options.threads if importlib.util.find_spec("torch") else [], options.rounds)
-    for size in options.batches:
+    for size in [*options.batches, 16 * max(options.workers)]:  # the last one: what waiting for the slowest costs the others
         parts(size, max(options.workers))
 
 

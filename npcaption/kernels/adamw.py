@@ -9,7 +9,7 @@ ONE = np.float32(1)
 
 @kernel
 def add_gradients(parts: F2, total: F1, first: I, last: I):
-    """total[first:last] = the sum of parts' rows there, which are overwritten.  parts (workers, N), total (N,)
+    """total[first:last] = the sum of parts' rows there, which become 0.  parts (workers, N), total (N,)
 
     Halves are added, each the sum of its own halves: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). So the order is the same
     for all of them together and for two machines that add their halves first.
@@ -29,6 +29,8 @@ def add_gradients(parts: F2, total: F1, first: I, last: I):
         out, row = total[block], parts[0, block]
         for i in range(out.size):
             out[i] = row[i]
+        for part in range(count):                            # while they are in the nearest cache
+            parts[part, block] = 0
 
 
 @kernel

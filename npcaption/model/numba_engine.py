@@ -17,9 +17,10 @@ from .finite import watched
 from .memory import Memory, decode_step, no_text, remember
 from .objectives import LIKELIHOOD, OBJECTIVES
 from .threads import Threads
-from .workers import MAILBOX, Layout, Workers, portable, possible
+from .workers import MAILBOX, Layout, Workers, portable, reason_against, tell
 
 PATIENCE = 3.0      # seconds of work before worker processes are begun, which takes each of them about one
+ENOUGH = 250_000    # numbers whose adding or update is worth a thread: 0.1 ms of work or more
 ENGINES = weakref.WeakSet()                                  # all of this process
 
 
@@ -35,11 +36,10 @@ def compile_kernels():
 
 
 def gradients_of(layers, config, p, part, batch, objectives, mine):
-    """The gradients of some of a batch's images, into part Parameters.  mine: their numbers
+    """The gradients of some of a batch's images are added into part Parameters.  mine: their numbers
 
     -> {objective's name: [loss of each]}, [gradient of each image's pixels, None for uint8]
     """
-    part.flat[...] = 0
     losses, dimages = {objective.name: [] for objective in objectives}, []
     for i in mine:
         layers.arena().reset()
@@ -74,7 +74,9 @@ class NumbaEngine:
         self.layers = kernels
         self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
         self.parts, self.buffers = None, []                  # (threads, N), and as Parameters: made when first wanted
-        self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work without them
+        self.clean = True                                    # whether parts are 0, as after each step that ended well
+        self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work
+        self.alone = ""                                      # why there will be none
         self._threads, self._locks = Threads(threads), {}
         ENGINES.add(self)
 
@@ -101,11 +103,13 @@ class NumbaEngine:
     # ------------------------------------------------------------------------------------------- threads and processes
 
     def _make_parts(self):
-        """For each worker a buffer of gradients"""
+        """For each worker a buffer of gradients, 0"""
         if self.parts is None:
             self.parts = np.zeros((self.threads, self.parameters.flat.size), np.float32)
         if len(self.buffers) != self.threads:
             self.buffers = [type(self.parameters)(self.config, flat=part) for part in self.parts]
+        if not self.clean:
+            self.parts[...] = 0
 
     def _for_each(self, count, work):
         """work(i) for i < count, each in a thread whose arena is empty"""
@@ -122,16 +126,19 @@ class NumbaEngine:
         """
         if self.layers is not self.kernels:
             return None
-        if self.workers is None and self.worked > PATIENCE and self.threads > 1 and possible():
+        if self.workers is None and self.worked > PATIENCE:
             self._begin_workers()
         return self.workers if self.workers and self.workers.ready() else None
 
     def _begin_workers(self):
         """Begin the processes, and use memory that they see."""
         with self.lock:
-            if self.workers is None:
-                size = self.kernels.panels_room(self.parameters)
-                self.workers = Workers(self.config, Layout(self.parameters.flat.size, size, self.threads, MAILBOX))
+            if self.workers is None and self.threads > 1 and not self.alone:
+                layout = Layout(self.parameters.flat.size, self.kernels.panels_room(self.parameters), self.threads, MAILBOX)
+                self.alone = reason_against(layout)
+                if self.alone:
+                    return tell(self.alone)
+                self.workers = Workers(self.config, layout)
                 self._use(self.kernels.Room(buffer=self.workers.panels), self.workers.parts)
                 self.workers.flat[...] = self.parameters.flat
 
@@ -139,7 +146,7 @@ class NumbaEngine:
         """Pack the matrices into this room, and take these buffers of gradients."""
         self.p = self.kernels.prepare(self.parameters, room)
         self.matrices, self.packed = self.kernels.matrices(self.p), self.parameters.flat.copy()
-        self.parts, self.buffers = parts, []
+        self.parts, self.buffers, self.clean = parts, [], True
 
     def _leave_workers(self):
         """In a process that was forked: use memory of its own, as the parent's goes on changing."""
@@ -148,8 +155,9 @@ class NumbaEngine:
             self._use(None, None)
 
     def employ(self):
-        if self.threads > 1 and possible() and self.layers is self.kernels:
+        if self.layers is self.kernels:
             self._begin_workers()
+        if self.workers:
             self.workers.begun.wait()
 
     def each(self, work, items):
@@ -184,13 +192,16 @@ class NumbaEngine:
         losses, dimages = {objective.name: np.zeros(count) for objective in objectives}, [None] * count
         start, workers = time.perf_counter(), self._processes()
         with self.lock:
+            self._make_parts()
+            self.clean = False
             if workers and all(objective in known(objective.weight) for objective in objectives):
                 found = workers.ask_all("gradients", self.config, batch, [(each.name, each.weight) for each in objectives])
             else:
-                self._make_parts()
                 found = self._threads.share(lambda thread: gradients_of(
                     self.layers, self.config, self.p, self.buffers[thread], batch, objectives, range(thread, count, self.threads)))
-            self._threads.share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+            self._threads.share(lambda part: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(part)),
+                                -(-self.parts.size // ENOUGH))
+            self.clean = True
         self.worked += time.perf_counter() - start
         for worker, (its_losses, its_dimages) in enumerate(found):
             for name, of_images in its_losses.items():
@@ -199,13 +210,14 @@ class NumbaEngine:
         return ({name: float(of_images.sum()) for name, of_images in losses.items()},
                 None if dimages[0] is None else np.stack(dimages))
 
-    def _range(self, thread):
-        """A thread's part of the flat buffers, first and last + 1"""
+    def _range(self, part):
+        """One of `threads` parts of the flat buffers, first and last + 1"""
         size = self.parameters.flat.size
-        return size * thread // self.threads, size * (thread + 1) // self.threads
+        return size * part // self.threads, size * (part + 1) // self.threads
 
     def update(self, gradients, m, v, decay, step, settings):
-        squares = self._threads.share(lambda thread: self.kernels.sum_of_squares(gradients.flat, *self._range(thread)))
+        threads = -(-gradients.flat.size // ENOUGH)
+        squares = self._threads.share(lambda part: self.kernels.sum_of_squares(gradients.flat, *self._range(part)), threads)
         norm = sum(squares) ** 0.5
         if not math.isfinite(norm):
             return norm
@@ -213,13 +225,13 @@ class NumbaEngine:
         buffers = self.parameters.flat, gradients.flat, m, v, decay
         self.packed = None                                   # a copy at each step would take time
 
-        def mine(thread):
-            part = slice(*self._range(thread))
+        def mine(part):
+            part = slice(*self._range(part))
             self.kernels.adamw(*(buffer[part] for buffer in buffers), numbers)
             if self.workers:
                 self.workers.flat[part] = self.parameters.flat[part]
-        self._threads.share(mine)
-        self._threads.share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
+        self._threads.share(mine, threads)
+        self._threads.share(lambda part: [matrix.pack() for matrix in self.matrices[part::self.threads]], threads)
         return norm
 
     # ------------------------------------------------------------------------------------------------ a model in use

@@ -19,10 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import WorkerError, printable
+from ..support.memory import usable_memory
 from ..support.progress import note
 from ..support.shared import SharedMemory
 
 MAILBOX = 2 ** 26   # bytes; what does not fit goes through the pipe
+INTERPRETER = 130 * 2 ** 20  # bytes that a worker takes beside its gradients: Python, numba, the kernels, an arena
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # or NumPy starts threads, too
 PROGRAM = "import sys; sys.path[:] = {path!r}; from npcaption.model.worker import serve; serve()"
 
@@ -175,13 +177,16 @@ def begin(workers, free, begun, ended, shared, layout, config):
                 raise error
     except Exception as error:                               # no more processes, a foreign executable, no kept kernels
         if not ended.is_set():
-            note(f"Worker processes cannot be used ({printable(error).rstrip('.')}), so threads do the work, which is slower "
-                 "on many cores.")
+            tell(printable(error).rstrip("."))
         end(workers, ended, os.getpid(), at_once=True)
     shared.close_descriptors()
     for worker in list(workers):
         free.put(worker)
     begun.set()
+
+
+def tell(reason):
+    note(f"Worker processes cannot be used ({reason}), so threads do the work, which is slower on many cores.")
 
 
 def end(workers, ended, owner, at_once=False):
@@ -196,9 +201,13 @@ def end(workers, ended, owner, at_once=False):
         workers.pop().end(at_once)
 
 
-def possible():
-    """Whether this program can start a Python of its own kind."""
-    return bool(sys.executable) and not getattr(sys, "frozen", False)
+def reason_against(layout):
+    """Why no processes should be started, or "" """
+    if not sys.executable or getattr(sys, "frozen", False):
+        return "this program cannot start a Python of its own kind"
+    needed, usable = layout.workers * (INTERPRETER + 8 * layout.parameters), usable_memory()
+    return (f"{layout.workers} of them need {needed / 2 ** 30:.1f} GiB, more than half of the {usable / 2 ** 30:.1f} GiB that may be "
+            "used") if 2 * needed > usable else ""
 
 
 def portable(work):

@@ -363,7 +363,10 @@ def test_gradients_are_added_and_their_squares_summed(threads):
     parts = normal(0, threads, 10_001)
     for first, last in [(0, 10_001), (17, 4113), (4096, 8192), (10_000, 10_001), (5, 5)]:
         total = np.full(10_001, CANARY)
-        kernels.add_gradients(parts.copy(), total, first, last)
+        added = parts.copy()
+        kernels.add_gradients(added, total, first, last)
+        assert not added[:, first:last].any() and np.array_equal(np.delete(added, range(first, last), 1),
+                                                                 np.delete(parts, range(first, last), 1))
         squares = kernels.sum_of_squares(total, first, last)
         exact = parts[:, first:last].sum(0, dtype=float)
         assert_close(total[first:last], exact, threads * EPS * np.abs(parts).max() + 1e-30)
@@ -379,8 +382,9 @@ def test_gradients_of_two_machines_add_up_to_the_bits_of_one_with_the_workers_of
         kernels.add_gradients(part.copy(), half, 0, 5000)
     kernels.add_gradients(parts.copy(), whole, 0, 5000)
     np.testing.assert_array_equal(whole, halves[0] + halves[1])
-    kernels.add_gradients(halves, halves[0], 0, 5000)
-    np.testing.assert_array_equal(whole, halves[0])
+    both = np.empty(5000, np.float32)
+    kernels.add_gradients(halves, both, 0, 5000)
+    np.testing.assert_array_equal(whole, both)
     if workers > 2:
         assert not np.array_equal(whole, np.cumsum(parts, 0, dtype=np.float32)[-1])
 

@@ -78,12 +78,14 @@ def test_steps_in_processes_have_the_bits_of_steps_in_threads(pair, kind, count)
         assert threads[2].any() and (threads[1] is None) == (kind is np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 def test_frozen_features_too(kind):
     pair = engine_of(FEATURES, 2, False), engine_of(FEATURES, 2)
     assert_same_bits(*(step(engine, batch(FEATURES, 5, kind=kind)) for engine in pair))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_the_mailbox_goes_through_the_pipe(monkeypatch, pair):
     monkeypatch.setattr(numba_engine, "MAILBOX", 4096)
     small, given = engine_of(), batch()
@@ -91,6 +93,7 @@ def test_what_does_not_fit_into_the_mailbox_goes_through_the_pipe(monkeypatch, p
     assert_same_bits(step(engine_of(processes=False), given), step(small, given))
 
 
+@pytest.mark.slow
 def test_memory_without_a_name_can_be_a_deleted_file(monkeypatch):
     monkeypatch.delattr(os, "memfd_create", raising=False)
     assert_same_bits(step(engine_of(processes=False), batch()), step(engine_of(), batch()))
@@ -162,6 +165,7 @@ def gone(pid):
     return False
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_engine():
     engine = engine_of()
     pids = [worker.process.pid for worker in engine.workers.all]
@@ -180,6 +184,7 @@ def test_where_a_worker_is_killed_a_sentence_says_so_and_all_end():
     assert_same_bits(step(engine_of(processes=False), given), step(engine, given))  # in threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["raise SystemExit(3)", "import npcaption.model.workers as w; print('hello')"])
 def test_where_no_worker_can_be_begun_that_is_told_once_and_threads_do_the_work(monkeypatch, capfd, program):
     monkeypatch.setattr(workers, "PROGRAM", program)
@@ -189,6 +194,15 @@ def test_where_no_worker_can_be_begun_that_is_told_once_and_threads_do_the_work(
     told = capfd.readouterr().err
     assert told.count("Worker processes cannot be used") == 1 and "threads do the work" in told
     assert_same_bits(step(engine_of(processes=False), batch()), step(engine, batch()))
+
+
+def test_where_memory_is_short_threads_do_the_work(monkeypatch, capfd):
+    monkeypatch.setattr(workers, "usable_memory", lambda: 500 * 2 ** 20)
+    engine = NumbaEngine(CONFIG, initialise(CONFIG, 1), 3)
+    engine.employ()
+    engine.employ()
+    told = capfd.readouterr().err
+    assert engine.workers is None and told.count("3 of them need 0.4 GiB, more than half of the 0.5 GiB that may be used") == 1
 
 
 def test_short_work_begins_no_processes_and_long_work_does(monkeypatch):
