@@ -11,9 +11,13 @@ import argparse
 import importlib.util
 import os
 import sys
+import tempfile
 import time
 from statistics import median as middle
 
+import numpy as np
+
+from npcaption.model import workers as processes
 from npcaption.model.engines import compile_engine
 from npcaption.support.cores import usable_cores
 
@@ -57,14 +61,61 @@ def share_of_memory(pid):
         return next(int(line.split()[1]) / 1024 for line in found if line.startswith("Pss:"))
 
 
+PROGRAM = ("import sys; sys.path[:] = {{path!r}}; from benchmarks import cores; cores.log_images({folder!r}); "
+           "from npcaption.model.worker import serve; serve()")
+
+
+def log_images(folder):
+    """In a worker: write when it begins a step and ends it, its processor time in between, and each image's seconds."""
+    from npcaption.model import worker
+    real, out = worker.gradients_of, open(os.path.join(folder, str(os.getpid())), "w")
+
+    def logged(*arguments):
+        *others, mine = arguments
+        start, used, images, found = time.perf_counter(), time.process_time(), [], ({}, [])
+        for i in mine:
+            before = time.perf_counter()
+            losses, dimages = real(*others, range(i, i + 1))
+            images.append(time.perf_counter() - before)
+            for name, of_image in losses.items():
+                found[0].setdefault(name, []).extend(of_image)
+            found[1].extend(dimages)
+        print(start, time.perf_counter(), time.process_time() - used, *images, file=out, flush=True)
+        return found
+    worker.gradients_of = logged
+
+
+def tell_images(folder, asked, steps):
+    """What the workers logged of the last steps.  asked: when each step's request was made"""
+    logs = np.array([np.loadtxt(os.path.join(folder, name), ndmin=2)[-steps:] for name in os.listdir(folder)])  # (W, steps, .)
+    start, end, used, images = logs[..., 0] - asked[-steps:], logs[..., 1] - logs[..., 0], logs[..., 2], logs[..., 3:]
+    rows = {"start after the request, the first": start.min(0), "start after the request, the last": start.max(0),
+            "a worker's images, mean": end.mean(0), "a worker's images, the slowest": end.max(0),
+            "a worker's processor time, mean": used.mean(0), "its first image, mean": images[..., 0].mean(0),
+            "its other images, mean": images[..., 1:].mean((0, 2)) if images.shape[-1] > 1 else [np.nan]}
+    for name, seconds in rows.items():
+        print(f"  {name:<42}{np.median(seconds) * 1e3:>8.2f}", flush=True)
+
+
 def parts(size, workers, steps=20):
-    """Where a step of so many workers spends its time, in this process."""
-    step = make_npcaption("numba", size, workers, MODEL)
-    engine, taken = step.trainer.engine, {}
+    """Where a step of so many workers spends its time: in this process, and in the workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        processes.PROGRAM, before = PROGRAM.format(folder=folder), processes.PROGRAM
+        try:
+            step = make_npcaption("numba", size, workers, MODEL)
+        finally:
+            processes.PROGRAM = before
+        measure_parts(step, size, workers, steps, folder)
+
+
+def measure_parts(step, size, workers, steps, folder):
+    engine, taken, asked = step.trainer.engine, {}, []
 
     def timed(name, function):
         def run(*arguments):
             start = time.perf_counter()
+            if name == "images, in the workers":
+                asked.append(start)
             result = function(*arguments)
             taken.setdefault(name, []).append(time.perf_counter() - start)
             return result
@@ -80,7 +131,8 @@ def parts(size, workers, steps=20):
     print(f"\nbatch {size}, {workers} workers: median ms of {steps} steps, {size / middle(taken['the whole step'][3:]):.0f} images/s")
     for name, seconds in taken.items():
         print(f"{name:<44}{middle(seconds[3:]) * 1e3:>8.2f}", flush=True)
-    if engine.workers:
+    if engine.workers and size % workers == 0:
+        tell_images(folder, np.array(asked), steps)
         each = [share_of_memory(worker.process.pid) for worker in engine.workers.all]
         print(f"memory of a worker: {middle(each):.0f} MiB, of all together {sum(each):.0f}", flush=True)
 
