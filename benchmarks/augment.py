@@ -7,7 +7,7 @@ import sys
 from itertools import islice
 
 from npcaption.config import Config, ModelConfig, TrainingConfig
-from npcaption.data.batches import NO_VIEWS, Views, ahead, encode_captions, epoch_batches
+from npcaption.data.batches import NO_VIEWS, Views, encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
 from npcaption.model.parameters import initialise
 from npcaption.tokenizers import CharTokenizer
@@ -26,8 +26,9 @@ def make(views, folder):
     model = ModelConfig(vocabulary=tokenizer.size)
     sequences = encode_captions(data.train, tokenizer, model.max_length)
     trainer = Trainer(Config(model, TrainingConfig()), initialise(model, 0))
-    batches = ahead(batch for epoch in range(10 ** 6)
-                    for batch in epoch_batches(data.train.images, sequences, BATCH, "random", 0, epoch, 0, views))
+    trainer.engine.employ()
+    batches = (batch for epoch in range(10 ** 6)
+               for batch in epoch_batches(data.train.images, sequences, BATCH, "random", 0, epoch, 0, views, threads=1))
 
     def work():
         for batch in islice(batches, STEPS):

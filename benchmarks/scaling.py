@@ -1,10 +1,12 @@
-"""Scaling of the engine's training step with the image size, the channels, the batch and the threads.
+"""Scaling of the engine's training step with the image size, the channels and the batch.
 
     python -m benchmarks.scaling [--threads 2]
 
-Each row changes one setting of the seed model at 128x128, batch 16. Rounds cover all rows in turn; medians.
+Each row changes one setting of the seed model at 128x128, batch 16, in threads of one process. Rounds cover all rows in
+turn; medians. Scaling with the cores: benchmarks.cores.
 """
 import argparse
+import math
 import statistics
 import time
 from dataclasses import replace
@@ -31,8 +33,6 @@ def rows(threads):
         yield f"channels {channels}", replace(MODEL, channels=channels, hidden=4 * channels), BATCH, threads
     for batch in (1, 2, 15, 16, 17, 64):
         yield f"batch {batch}", MODEL, batch, threads
-    for count in range(1, threads + 1):
-        yield f"threads {count}", MODEL, BATCH, count
 
 
 def stepper(model, batch, threads):
@@ -40,6 +40,7 @@ def stepper(model, batch, threads):
     images = rng.integers(0, 256, (batch, model.image_size, model.image_size, 3), np.uint8)
     ids = rng.integers(3, model.vocabulary, (batch, model.max_length))
     trainer = Trainer(Config(model, TrainingConfig(threads=threads)), initialise(model, 0))
+    trainer.engine.worked = -math.inf                        # seconds until it would begin processes
     step = whole(images, ids[:, None])
     return lambda: trainer.step(step, 1, 3e-4)
 

@@ -10,6 +10,7 @@ under torch.compile; peak, the machine's fused multiply-adds. First the gradient
 are compared. Needs the extra `bench`.
 """
 import argparse
+import math
 import os
 import sys
 from dataclasses import replace
@@ -37,13 +38,22 @@ def batch(size, model=MODEL):
     return rng.integers(0, 256, (size, model.image_size, model.image_size, 3), np.uint8), ids
 
 
-def make_npcaption(engine, size, threads, model):
+def make_npcaption(engine, size, threads, model, processes=True):
+    """processes: whether worker processes do the work as soon as it begins"""
     from npcaption.model.batch import whole
     from npcaption.training.trainer import Trainer
     trainer = Trainer(Config(model, TrainingConfig(engine=engine, threads=threads)), initialise(model, 0))
+    if processes:
+        trainer.engine.employ()
+    elif engine == "numba":
+        trainer.engine.worked = -math.inf                    # seconds until it would
     images, ids = batch(size, model)
     step = whole(images, ids[:, None])
-    return lambda: trainer.step(step, 1, 3e-4)
+
+    def work():
+        return trainer.step(step, 1, 3e-4)
+    work.trainer = trainer
+    return work
 
 
 def original(m=MODEL):

@@ -146,7 +146,7 @@ class TrainingConfig:
     begin: str = setting("run", "", "checkpoint for the initial weights, the model's settings and the tokenizer",
                          metavar="FILE")
     engine: str = setting("run", "numba", "compiled kernels, or the NumPy textbook", ENGINES)
-    threads: int = setting("run", 0, "threads of the numba engine; 0 for one per core", Range(0, 1024))
+    threads: int = setting("run", 0, "workers of the numba engine; 0 for one per usable core", Range(0, 1024))
     seed: int = setting("run", 0, "seed of all random numbers", Range(0, 2 ** 32 - 1))
 
 

@@ -29,6 +29,10 @@ class GradientError(NpcaptionError):
     """A forward or backward that breaks the contract of a pair."""
 
 
+class WorkerError(NpcaptionError):
+    """A worker process that ended, or failed, before its work was done."""
+
+
 class Stopped(NpcaptionError):
     """Training was stopped by a signal, and its state is saved."""
 

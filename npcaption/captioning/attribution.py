@@ -12,7 +12,7 @@ import numpy as np
 from .. import layers
 from ..errors import ConfigError, DataError
 from ..model import wiring
-from ..model.engines import check_batch
+from ..model.batch import check_batch
 from ..model.parameters import Parameters
 from ..tokenizers import PADDING
 

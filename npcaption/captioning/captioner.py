@@ -134,12 +134,15 @@ class Captioner:
         if not callable(decode):
             raise ConfigError(f"decode is {kind(decode)}; it must be a function, such as "
                               f"npcaption.captioning.decoding.greedy.")
+        return list(self.stream(images, decode))
+
+    def stream(self, images, decode=decoding.greedy):
+        """Like `sentences`, but yields an image's at a time; images are read when they are needed."""
         self.engine.refresh()
-        found, images = [], iter(images)
-        while group := list(islice(images, GROUP)):
-            found += [[Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses]
-                      for hypotheses in decode(self.engine, self.inputs_of(group))]
-        return found
+        images = iter(images)
+        groups = iter(lambda: list(islice(images, GROUP)), [])
+        for found in self.engine.each(decode, map(self.inputs_of, groups)):
+            yield from ([Sentence(self.tokenizer.decode(h.ids), h) for h in hypotheses] for hypotheses in found)
 
     def loss(self, images, captions):
         """The loss in nats per token, without padding.

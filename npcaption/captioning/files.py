@@ -3,16 +3,20 @@ import glob
 import json
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from ..data.formats.text import clean, count
 from ..errors import DataError, printable
+from ..support.cores import usable_cores
 from ..support.files import check_writable, identity
 from ..support.images import max_pixels, open_image, pillow_set_up
+from ..support.in_order import in_order
 from ..support.progress import note, progress, say
 from . import attribution, pictures
 from .captioner import GROUP
@@ -81,15 +85,22 @@ def is_image(file):
 
 def captioned(captioner, paths, decode):
     """For each path in turn (path, the model's input, its Sentences), or (path, None, its DataError)"""
-    group = []
-    watched = progress(paths, len(paths), "captioning", "images") if len(paths) > GROUP else paths
-    for number, path in enumerate(watched, 1):
-        group.append((path, *attempt(captioner, path)))
-        if len(group) == GROUP or number == len(paths):
-            sentences = iter(captioner.sentences([image for _, image, _ in group if image is not None], decode))
-            for path, image, error in group:
-                yield path, image, error or next(sentences)
-            group = []
+    read, cores = deque(), usable_cores() if len(paths) > 1 and captioner.encoder is None else 1
+
+    def readable(pool):
+        for path, (image, error) in zip(paths, in_order(pool, partial(attempt, captioner), paths, 2 * cores)):
+            read.append((path, image, error))
+            if error is None:
+                yield image
+
+    def found():
+        with ThreadPoolExecutor(cores) as pool:
+            for sentences in captioner.stream(readable(pool), decode):
+                while read[0][2]:                            # unreadable files before it
+                    yield read.popleft()
+                yield *read.popleft()[:2], sentences
+        yield from read
+    yield from progress(found(), len(paths), "captioning", "images") if len(paths) > GROUP else found()
 
 
 def attempt(captioner, path):

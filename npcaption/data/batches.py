@@ -1,11 +1,11 @@
 """Captions as token ids, and the batches of an epoch."""
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
 from ..model.batch import trim, whole
+from ..support.in_order import in_order
 from ..support.progress import progress
 from ..tokenizers import caption_ids
 from .augmentation import DRAWS, augment, sided
@@ -70,17 +70,18 @@ def padded(of_captions, chosen):
     return found
 
 
-def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS):
+def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS, threads=0):
     """One epoch in random order, from batch `done` on -> Batches, without keys
 
     captions: see captions_of; views: what may be done to the images. What is drawn depends on seed and epoch alone.
+    threads: those that make the next batches while the ones before are being used; 0 for none.
     """
     rng, changing = np.random.default_rng([seed, epoch]), any(views[:3])
     order = rng.permutation(len(images))
     chosen = captions_of(sequences, captions, rng)
     draws, flips = (rng.random((len(images), DRAWS)), rng.random(len(images)) < 0.5) if changing else (None, None)
-    for start in range(done * batch_size, len(order), batch_size):
-        batch = order[start:start + batch_size]
+
+    def made(batch):
         pictures = images[batch]                             # (B, A, A, 3), or features (B, P, D)
         release(images)
         if changing:
@@ -92,7 +93,13 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
         for name, target in sequences.of_captions.items():
             targets[name] = padded(target, captions)[:, :, :ids.shape[-1] - 1]
             release(target)
-        yield whole(pictures, ids, targets=targets)
+        return whole(pictures, ids, targets=targets)
+    parts = [order[start:start + batch_size] for start in range(done * batch_size, len(order), batch_size)]
+    if not threads:
+        yield from map(made, parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from in_order(pool, made, parts, 2 + threads)
 
 
 def seen_otherwise(pictures, batch, draws, mirror, views):
@@ -101,13 +108,3 @@ def seen_otherwise(pictures, batch, draws, mirror, views):
         return np.stack([augment(*each, views.crop, views.colour) for each in zip(pictures, draws, mirror)])
     pictures[mirror] = views.mirrored[batch[mirror]]
     return pictures
-
-
-def ahead(batches, count=3):
-    """The same batches, made in a thread of its own while the ones before are being used."""
-    batches, end = iter(batches), object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = deque(pool.submit(next, batches, end) for _ in range(count))
-        while (batch := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, batches, end))
-            yield batch

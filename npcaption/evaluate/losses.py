@@ -53,15 +53,22 @@ def nats_of(captioner, images, sequences, label):
 
     Images are processed in groups, and shuffled within a group.
     """
-    c, order = captioner, np.random.default_rng(0).permutation(len(images))
-    groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal: none has just one image
-    nats = shuffled = 0
-    for group in progress(groups, len(groups), label, "groups"):
-        group = np.sort(group)                               # in the order on disk
-        source = c.engine.encode(images[group])              # (N, P, C)
+    order = np.random.default_rng(0).permutation(len(images))
+    groups = np.array_split(order, math.ceil(len(order) / GROUP))  # nearly equal, so that none is left with one image
+
+    def of_group(group):
+        group = np.sort(group)                               # as they lie on disk
         owners = np.repeat(np.arange(len(group)), np.diff(sequences.first)[group])  # (M,), each caption's image
         ids = trim(np.concatenate([sequences.ids[sequences.first[i]:sequences.first[i + 1]] for i in group]))  # (M, T)
-        nats += c.engine.decode_loss(source, owners, ids)
-        neighbours = (owners - 1) % len(group)               # (M,), the previous image; for the first the last
-        shuffled += c.engine.decode_loss(source, neighbours, ids) if len(group) > 1 else math.nan
-    return nats, shuffled
+        return images[group], owners, ids
+    found = captioner.engine.each(nats_of_group, map(of_group, groups))
+    return tuple(map(sum, zip(*progress(found, len(groups), label, "groups"))))
+
+
+def nats_of_group(engine, group):
+    """group: images (N, ...), owners and ids of M captions of theirs -> nats beside their own images, and beside others"""
+    images, owners, ids = group
+    source = engine.encode(images)                           # (N, P, C)
+    neighbours = (owners - 1) % len(images)                  # (M,), the image before; before the first comes the last
+    return (engine.decode_loss(source, owners, ids),
+            engine.decode_loss(source, neighbours, ids) if len(images) > 1 else math.nan)

@@ -45,11 +45,10 @@ def evaluate(captioner, split, train, beam=4, length_penalty=1.0):
 
 
 def decode_all(captioner, images, decode, label):
-    """The best Sentence for each image."""
-    starts, found = range(0, len(images), GROUP), []
-    for start in progress(starts, len(starts), f"captions, {label}", "groups"):
-        found += [sentences[0] for sentences in captioner.sentences(list(images[start:start + GROUP]), decode)]
-    return found
+    """-> for each image the best Sentence"""
+    read = (image for start in range(0, len(images), GROUP) for image in images[start:start + GROUP])
+    found = captioner.stream(read, decode)
+    return [sentences[0] for sentences in progress(found, len(images), f"captions, {label}", "images")]
 
 
 def loss_rows(captioner, split, train):

@@ -33,6 +33,6 @@ from .matmul import pack_weight
 from .sublayers import (
     bag_loss_backward, bag_loss_forward, cross_attention_backward, cross_attention_forward, cross_attention_memory,
     cross_attention_step, feature_embed_backward, feature_embed_forward, matrices, mlp_backward, mlp_forward,
-    output_backward, output_forward, output_loss_backward, output_loss_forward, patch_embed_backward,
+    output_backward, output_forward, output_loss_backward, output_loss_forward, panels_room, patch_embed_backward,
     patch_embed_forward, prepare, prepare_sublayer, self_attention_backward, self_attention_forward,
     self_attention_step, token_embed_backward, token_embed_forward, token_embed_step)

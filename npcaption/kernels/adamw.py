@@ -1,4 +1,4 @@
-"""From the threads' gradients to new parameters, a range of the flat buffers at a time."""
+"""From the workers' gradients to new parameters, a range of the flat buffers at a time."""
 import numpy as np
 
 from .compilation import kernel
@@ -9,14 +9,28 @@ ONE = np.float32(1)
 
 @kernel
 def add_gradients(parts: F2, total: F1, first: I, last: I):
-    """total[first:last] = the sum of parts' rows there, in their order.  parts (threads, N), total (N,)"""
+    """total[first:last] = the sum of parts' rows there, which become 0.  parts (workers, N), total (N,)
+
+    Halves are added, each the sum of its own halves: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). So the order is the same
+    for all of them together and for two machines that add their halves first.
+    """
+    count, levels = parts.shape[0], 0
+    while 1 << levels < count:
+        levels += 1
     for start in range(first, last, 4096):
-        out = total[start:min(start + 4096, last)]
-        out[:] = 0
-        for part in range(parts.shape[0]):
-            row = parts[part, start:min(start + 4096, last)]
-            for i in range(out.size):
-                out[i] += row[i]
+        block = slice(start, min(start + 4096, last))
+        for level in range(levels - 1, -1, -1):
+            for n in range(1 << level):
+                left, right = count * n >> level, count * (2 * n + 1) >> (level + 1)
+                if left < right < count * (n + 1) >> level:
+                    into, row = parts[left, block], parts[right, block]
+                    for i in range(into.size):
+                        into[i] += row[i]
+        out, row = total[block], parts[0, block]
+        for i in range(out.size):
+            out[i] = row[i]
+        for part in range(count):                            # while they are in the nearest cache
+            parts[part, block] = 0
 
 
 @kernel

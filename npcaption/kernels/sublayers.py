@@ -45,20 +45,29 @@ class Matrix(NamedTuple):
             pack_weight(self.w.T, self.transposed, self.panels)
 
 
-def prepare(parameters):
-    """{sublayer: {name: array or Matrix}} of float32 Parameters.  See `matrices`, too."""
-    room = Room(sum(panels_size(*shape) + LINE for views in parameters.sublayer.values()
-                    for w in views.values() if w.ndim == 2 for shape in (w.shape, w.shape[::-1])))
-    return {layer: prepare_sublayer(views, room) for layer, views in parameters.sublayer.items()}
+def panels_room(parameters):
+    """Numbers that the panels of all weight matrices take."""
+    return sum(panels_size(*shape) + LINE for views in parameters.sublayer.values()
+               for w in views.values() if w.ndim == 2 for shape in (w.shape, w.shape[::-1]))
 
 
-def prepare_sublayer(views, room):
-    """room: for the panels; side by side in one large piece of memory, which the system may map in large pages."""
+def prepare(parameters, room=None, pack=True):
+    """{sublayer: {name: array or Matrix}} of float32 Parameters.  See `matrices`, too.
+
+    room: for the panels, panels_room(parameters) numbers; side by side in one large piece of memory, which the system may
+    map in large pages. pack: False where another process packs what is in the room.
+    """
+    room = room or Room(panels_room(parameters))
+    return {layer: prepare_sublayer(views, room, pack) for layer, views in parameters.sublayer.items()}
+
+
+def prepare_sublayer(views, room, pack=True):
     p = dict(views)
     for name, w in views.items():
         if w.ndim == 2 and name.endswith(".weight"):
             p[name] = Matrix(w, *(room.take(panels_size(*shape)) for shape in (w.shape, w.shape[::-1])))
-            p[name].pack()
+            if pack:
+                p[name].pack()
     return p
 
 

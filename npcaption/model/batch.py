@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import DataError
 from ..tokenizers import PADDING
 
 
@@ -47,3 +48,13 @@ def target_tokens(ids):
 def trim(ids):
     """ids without the columns that hold only padding, two at least.  (..., L) -> (..., T) int64"""
     return ids[..., :max(2, int((ids != PADDING).sum(-1).max()))].astype(np.int64)
+
+
+def check_batch(config, ids, images=None):
+    """Refuse what would reach beyond a table: kernels, unlike NumPy, do not look."""
+    shape = config.input_shape
+    if images is not None and images.shape[-len(shape):] != shape:
+        raise DataError(f"The images have shape {images.shape}; this model takes (B, {', '.join(map(str, shape))}).")
+    if ids.shape[-1] > config.max_length or ids.size and not 0 <= ids.min() <= ids.max() < config.vocabulary:
+        raise DataError(f"The ids, shape {ids.shape}, go from {ids.min()} to {ids.max()}; this model takes at most "
+                        f"{config.max_length} of 0 to {config.vocabulary - 1}.")

@@ -27,6 +27,12 @@ class Memory(NamedTuple):
             kv[moved, :length] = kv[parents[moved], :length]
 
 
+def no_text(config, captions, dtype):
+    """For each decoder block room for the keys and values of so many captions' tokens, (R, L, 2C)"""
+    shape = captions, config.max_length - 1, 2 * config.channels
+    return [np.empty(shape, dtype) for _ in range(config.decoder_blocks)]
+
+
 def remember(layers, config, p, source):
     """source, as `encode_forward` gives it -> the images' part of a Memory"""
     return [layers.cross_attention_memory(source, p[f"decoder.{i}.cross_attention"], config.heads)

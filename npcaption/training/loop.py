@@ -9,8 +9,8 @@ from pathlib import Path
 from .. import config as configs
 from ..captioning import decoding
 from ..captioning.captioner import Captioner
-from ..data.batches import Views, ahead, epoch_batches
-from ..errors import Stopped, TrainingError, printable
+from ..data.batches import Views, epoch_batches
+from ..errors import Stopped, TrainingError, WorkerError, printable
 from ..evaluate import metrics
 from ..evaluate.losses import losses
 from ..evaluate.scores import decode_all
@@ -18,6 +18,7 @@ from ..model import checkpoint as checkpoints
 from ..model.batch import target_tokens
 from ..report.samples import add_samples
 from ..support.command import as_called, quoted, sibling
+from ..support.cores import usable_cores
 from ..support.progress import progress
 from . import report, schedule
 from .interrupts import Interrupts
@@ -83,8 +84,8 @@ def train_epoch(run, epoch, interrupts, save_minutes):
     saved = time.perf_counter()
     start, done = saved - state.seconds, state.step - epoch * run.steps  # before a break
     batches = epoch_batches(run.data.train.inputs, run.sequences, t.batch_size, t.captions, t.seed, epoch, done,
-                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored))
-    for batch in progress(ahead(batches), run.steps - done, f"epoch {epoch + 1}", "steps"):
+                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored), threads=1 + usable_cores() // 8)
+    for batch in progress(batches, run.steps - done, f"epoch {epoch + 1}", "steps"):
         number = state.step + 1
         rate = schedule.learning_rate_at(number, run.steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
         try:
@@ -92,6 +93,8 @@ def train_epoch(run, epoch, interrupts, save_minutes):
         except TrainingError as error:
             raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower --learning-rate "
                                 f"(it was {t.learning_rate}).") from error
+        except WorkerError as error:
+            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: {resuming_command()}") from error
         now = time.perf_counter()
         state.count(found, run.trainer.objectives, batch, target_tokens(batch.ids), now - start)
         if number < (epoch + 1) * run.steps and (interrupts.noted or now - saved >= 60 * save_minutes):

@@ -106,6 +106,8 @@ def prepare(config, folder, resume, say, strict=False):
     trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
                Trainer(config, checkpoints.to_caption(begun).parameters) if begun else
                Trainer(config, first_parameters(config, sequences, tokenizer, vectors)))
+    if t.engine == "numba":
+        say(workers_line(trainer.engine.threads, t.batch_size))
     if t.objective == "self-critical":
         trainer.sampler = SelfCritical(trainer.engine, tokenizer, data.train.captions, t)
     captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine, encoder)
@@ -142,6 +144,14 @@ def check_data(data, t):
     if t.batch_size > len(data.train.names):
         raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
                           f"Choose a smaller --batch-size.")
+
+
+def workers_line(workers, batch_size):
+    """How many cores training uses, and what batch would use all of them."""
+    if batch_size >= workers:
+        return f"Workers: {workers}, each with {batch_size / workers:.3g} images of a batch."
+    return (f"Workers: {workers}, of which a batch of {batch_size} images uses {batch_size}. A --batch-size of {workers} would use "
+            f"all of them.")
 
 
 def check_same_data(data, seen, resumed, state, t, folder):

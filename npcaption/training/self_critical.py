@@ -13,9 +13,10 @@ import numpy as np
 from ..captioning import decoding
 from ..evaluate import metrics
 from ..model.batch import target_tokens, trim
+from ..support.cores import usable_cores
 from ..tokenizers import PADDING
 
-GROUP = 16          # images whose captions are sampled together, while the rewards of the group before are computed
+GROUP = 16          # images whose captions are sampled together at most, while the rewards of the group before are computed
 END = "<end>"       # counted as a word in captions and references, or captions learn to break off
 
 
@@ -62,11 +63,12 @@ class SelfCritical:
         ids = np.full((len(inputs), self.settings.samples, self.engine.config.max_length), PADDING, np.int64)
         with ThreadPoolExecutor(1) as beside:
             waiting = []
-            for start in range(0, len(inputs), GROUP):
-                for i, samples in enumerate(draw(self.engine, inputs[start:start + GROUP]), start):
-                    for row, sample in zip(ids[i], samples):
+            size = min(GROUP, -(-len(inputs) // usable_cores()))
+            parts = [slice(start, start + size) for start in range(0, len(inputs), size)]
+            for part, found in zip(parts, self.engine.each(draw, (inputs[part] for part in parts))):
+                for rows, samples in zip(ids[part], found):
+                    for row, sample in zip(rows, samples):
                         row[:len(sample.ids)] = sample.ids
-                part = slice(start, start + GROUP)
                 waiting.append(beside.submit(self._rewards, ids[part], numbers[part]))
             return ids, np.concatenate([rewards.result() for rewards in waiting])
 

@@ -361,16 +361,34 @@ def test_the_dropout_mask_is_the_textbooks_bit_for_bit(rate):
 # -------------------------------------------------------------------------------------------------------- the optimiser
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_gradients_are_added_in_the_threads_order_and_their_squares_summed(threads):
+def test_gradients_are_added_and_their_squares_summed(threads):
     parts = normal(0, threads, 10_001)
     for first, last in [(0, 10_001), (17, 4113), (4096, 8192), (10_000, 10_001), (5, 5)]:
         total = np.full(10_001, CANARY)
-        kernels.add_gradients(parts, total, first, last)
+        added = parts.copy()
+        kernels.add_gradients(added, total, first, last)
+        assert not added[:, first:last].any() and np.array_equal(np.delete(added, range(first, last), 1),
+                                                                 np.delete(parts, range(first, last), 1))
         squares = kernels.sum_of_squares(total, first, last)
         exact = parts[:, first:last].sum(0, dtype=float)
         assert_close(total[first:last], exact, threads * EPS * np.abs(parts).max() + 1e-30)
         assert squares == pytest.approx((exact ** 2).sum(), rel=1e-6)
         assert (total[:first] == CANARY).all() and (total[last:] == CANARY).all()
+
+
+@pytest.mark.parametrize("workers", [2, 4, 6, 10])
+def test_gradients_of_two_machines_add_up_to_the_bits_of_one_with_the_workers_of_both(workers):
+    parts = np.exp(normal(0, workers, 5000)).astype(np.float32)
+    whole, halves = np.empty(5000, np.float32), np.empty((2, 5000), np.float32)
+    for half, part in zip(halves, np.split(parts, 2)):
+        kernels.add_gradients(part.copy(), half, 0, 5000)
+    kernels.add_gradients(parts.copy(), whole, 0, 5000)
+    np.testing.assert_array_equal(whole, halves[0] + halves[1])
+    both = np.empty(5000, np.float32)
+    kernels.add_gradients(halves, both, 0, 5000)
+    np.testing.assert_array_equal(whole, both)
+    if workers > 2:
+        assert not np.array_equal(whole, np.cumsum(parts, 0, dtype=np.float32)[-1])
 
 
 @pytest.mark.parametrize("clip_norm", [1.0, np.inf])
