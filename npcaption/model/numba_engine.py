@@ -20,6 +20,7 @@ from .threads import Threads
 from .workers import MAILBOX, Layout, Workers, portable, reason_against, tell
 
 PATIENCE = 3.0      # seconds of work before worker processes are begun, which takes each of them about one
+ENOUGH = 250_000    # numbers whose adding or update is worth a thread: 0.1 ms of work or more
 ENGINES = weakref.WeakSet()                                  # all of this process
 
 
@@ -75,7 +76,6 @@ class NumbaEngine:
         self.parts, self.buffers = None, []                  # (threads, N), and as Parameters: made when first wanted
         self.clean = True                                    # whether parts are 0, as after each step that ended well
         self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work
-        self.shares = threads                                # parts of the gradients' norm: the workers of all ranks
         self.alone = ""                                      # why there will be none
         self._threads, self._locks = Threads(threads), {}
         ENGINES.add(self)
@@ -199,7 +199,8 @@ class NumbaEngine:
             else:
                 found = self._threads.share(lambda thread: gradients_of(
                     self.layers, self.config, self.p, self.buffers[thread], batch, objectives, range(thread, count, self.threads)))
-            self._threads.share(lambda thread: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(thread)))
+            self._threads.share(lambda part: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(part)),
+                                -(-self.parts.size // ENOUGH))
             self.clean = True
         self.worked += time.perf_counter() - start
         for worker, (its_losses, its_dimages) in enumerate(found):
@@ -207,24 +208,16 @@ class NumbaEngine:
                 losses[name][worker::self.threads] = of_images
             dimages[worker::self.threads] = its_dimages
         return ({name: float(of_images.sum()) for name, of_images in losses.items()},
-                None if not count or dimages[0] is None else np.stack(dimages))
+                None if dimages[0] is None else np.stack(dimages))
 
-    def _range(self, thread):
-        """A thread's part of the flat buffers, first and last + 1"""
-        return self._part(thread, self.threads)
-
-    def _part(self, number, count):
-        """One of `count` equal parts of the flat buffers, first and last + 1"""
+    def _range(self, part):
+        """One of `threads` parts of the flat buffers, first and last + 1"""
         size = self.parameters.flat.size
-        return size * number // count, size * (number + 1) // count
+        return size * part // self.threads, size * (part + 1) // self.threads
 
     def update(self, gradients, m, v, decay, step, settings):
-        squares = [0.0] * self.shares
-
-        def add(thread):
-            for n in range(thread, self.shares, self.threads):
-                squares[n] = self.kernels.sum_of_squares(gradients.flat, *self._part(n, self.shares))
-        self._threads.share(add)
+        threads = -(-gradients.flat.size // ENOUGH)
+        squares = self._threads.share(lambda part: self.kernels.sum_of_squares(gradients.flat, *self._range(part)), threads)
         norm = sum(squares) ** 0.5
         if not math.isfinite(norm):
             return norm
@@ -232,13 +225,13 @@ class NumbaEngine:
         buffers = self.parameters.flat, gradients.flat, m, v, decay
         self.packed = None                                   # a copy at each step would take time
 
-        def mine(thread):
-            part = slice(*self._range(thread))
+        def mine(part):
+            part = slice(*self._range(part))
             self.kernels.adamw(*(buffer[part] for buffer in buffers), numbers)
             if self.workers:
                 self.workers.flat[part] = self.parameters.flat[part]
-        self._threads.share(mine)
-        self._threads.share(lambda thread: [matrix.pack() for matrix in self.matrices[thread::self.threads]])
+        self._threads.share(mine, threads)
+        self._threads.share(lambda part: [matrix.pack() for matrix in self.matrices[part::self.threads]], threads)
         return norm
 
     # ------------------------------------------------------------------------------------------------ a model in use
