@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..model.batch import trim, whole
+from ..model.batch import Batch, target_tokens, trim
 from ..support.in_order import in_order
 from ..support.progress import progress
 from ..tokenizers import caption_ids
@@ -62,19 +62,24 @@ def beside(ids, chosen):
     return trim(padded(ids, chosen))
 
 
-def padded(of_captions, chosen):
-    """Rows of an array (M, ...) for the captions of B images, zeros where there are fewer: PADDING is one -> (B, K, ...)"""
-    found = np.zeros((len(chosen), max(map(len, chosen)), *of_captions.shape[1:]), of_captions.dtype)
+def padded(of_captions, chosen, count=None):
+    """Rows of an array (M, ...) for the captions of B images, zeros where there are fewer: PADDING is one -> (B, K, ...)
+
+    count: K, by default the most that an image has
+    """
+    found = np.zeros((len(chosen), count or max(map(len, chosen)), *of_captions.shape[1:]), of_captions.dtype)
     for captions, rows in zip(found, chosen):
         captions[:len(rows)] = of_captions[rows]
     return found
 
 
-def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS, threads=0):
+def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, views=NO_VIEWS, threads=0,
+                  share=np.arange):
     """One epoch in random order, from batch `done` on -> Batches, without keys
 
     captions: see captions_of; views: what may be done to the images. What is drawn depends on seed and epoch alone.
-    threads: those that make the next batches while the ones before are being used; 0 for none.
+    threads: those that make the next batches while the ones before are being used; 0 for none. share: function: the number
+    of a batch's images -> the places of those that are wanted, as a part of the Batch; by default of all.
     """
     rng, changing = np.random.default_rng([seed, epoch]), any(views[:3])
     order = rng.permutation(len(images))
@@ -82,18 +87,20 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
     draws, flips = (rng.random((len(images), DRAWS)), rng.random(len(images)) < 0.5) if changing else (None, None)
 
     def made(batch):
+        ids = beside(sequences.ids, [chosen[i] for i in batch])  # (B, K, T) of the whole batch: so many tokens, so long
+        tokens, count, part = target_tokens(ids), len(batch), share(len(batch))
+        batch, ids = batch[part], ids[part]
         pictures = images[batch]                             # (B, A, A, 3), or features (B, P, D)
         release(images)
-        if changing:
+        if changing and len(batch):
             sided = np.array([sequences.sided[chosen[i]].any() for i in batch])  # (B,)
             pictures = seen_otherwise(pictures, batch, draws[batch], views.flip & flips[batch] & ~sided, views)
         captions = [chosen[i] for i in batch]
-        ids = beside(sequences.ids, captions)                # (B, K, T)
         targets = {name: target[batch] for name, target in sequences.targets.items()}
         for name, target in sequences.of_captions.items():
-            targets[name] = padded(target, captions)[:, :, :ids.shape[-1] - 1]
+            targets[name] = padded(target, captions, ids.shape[1])[:, :, :ids.shape[-1] - 1]
             release(target)
-        return whole(pictures, ids, targets=targets)
+        return Batch(pictures, ids, None, targets, None, max(1, tokens), count)
     parts = [order[start:start + batch_size] for start in range(done * batch_size, len(order), batch_size)]
     if not threads:
         yield from map(made, parts)

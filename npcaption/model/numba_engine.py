@@ -76,6 +76,7 @@ class NumbaEngine:
         self.parts, self.buffers = None, []                  # (threads, N), and as Parameters: made when first wanted
         self.clean = True                                    # whether parts are 0, as after each step that ended well
         self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work
+        self.shares = threads                                # parts of the gradients' norm: the workers of all ranks
         self.alone = ""                                      # why there will be none
         self._threads, self._locks = Threads(threads), {}
         ENGINES.add(self)
@@ -208,16 +209,24 @@ class NumbaEngine:
                 losses[name][worker::self.threads] = of_images
             dimages[worker::self.threads] = its_dimages
         return ({name: float(of_images.sum()) for name, of_images in losses.items()},
-                None if dimages[0] is None else np.stack(dimages))
+                None if not count or dimages[0] is None else np.stack(dimages))
 
     def _range(self, part):
         """One of `threads` parts of the flat buffers, first and last + 1"""
+        return self._share(part, self.threads)
+
+    def _share(self, number, count):
+        """One of `count` parts of the flat buffers, first and last + 1"""
         size = self.parameters.flat.size
-        return size * part // self.threads, size * (part + 1) // self.threads
+        return size * number // count, size * (number + 1) // count
 
     def update(self, gradients, m, v, decay, step, settings):
-        threads = -(-gradients.flat.size // ENOUGH)
-        squares = self._threads.share(lambda part: self.kernels.sum_of_squares(gradients.flat, *self._range(part)), threads)
+        threads, squares = -(-gradients.flat.size // ENOUGH), [0.0] * self.shares
+
+        def add(part):
+            for n in range(part, self.shares, self.threads):
+                squares[n] = self.kernels.sum_of_squares(gradients.flat, *self._share(n, self.shares))
+        self._threads.share(add, threads)
         norm = sum(squares) ** 0.5
         if not math.isfinite(norm):
             return norm

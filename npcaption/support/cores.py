@@ -13,11 +13,24 @@ def usable_cores(proc=Path("/proc/self"), cgroups=Path("/sys/fs/cgroup")):
 
     The limits are those of Linux control groups, version 1 and 2, including parent groups; 2.5 cores count as 3.
     """
+    return max(1, min([len(affinity()), *map(math.ceil, _limits(proc, cgroups))]))
+
+
+def affinity():
+    """The cores that this process may run on -> set of numbers"""
     try:
-        cores = len(os.sched_getaffinity(0))
+        return os.sched_getaffinity(0)
     except (AttributeError, OSError):                        # macOS and Windows; a sandbox that forbids the call
-        cores = os.cpu_count() or 1
-    return max(1, min([cores, *map(math.ceil, _limits(proc, cgroups))]))
+        return set(range(os.cpu_count() or 1))
+
+
+def fair_share(affinities, number, proc=Path("/proc/self"), cgroups=Path("/sys/fs/cgroup")):
+    """The cores for one of several processes of this machine, so that no core has two.  affinities: of each -> int >= 1
+
+    Processes that a launcher has bound to cores of their own keep them; others divide what they have in common.
+    """
+    cores = sum(1 / sum(core in others for others in affinities) for core in affinities[number])
+    return max(1, int(min([cores + 1e-6, *(limit / len(affinities) for limit in _limits(proc, cgroups))])))
 
 
 def _limits(proc, cgroups):

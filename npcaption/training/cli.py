@@ -17,9 +17,15 @@ from ..errors import ConfigError
 from ..support.command import arguments, parser_of
 from ..support.flags import add_flags, add_option, given
 from . import loop
+from .launcher import ranks_of_training
 
 
 def main(words=None):
+    with ranks_of_training() as ranks:
+        train(words, ranks)
+
+
+def train(words, ranks):
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # so that --help tells the preset's values
     early.add_argument("--preset", nargs="?")
     preset = early.parse_known_args(words)[0].preset or "shapes"
@@ -36,4 +42,4 @@ def main(words=None):
     chosen = config.override(chosen, **settings)
     if chosen.training.data == config.SHAPES and preset != "shapes" and "data" not in settings:
         raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
-    loop.train(chosen, options.out or f"runs/{preset}", **given(options, RunOptions))
+    loop.train(chosen, options.out or f"runs/{preset}", **given(options, RunOptions), ranks=ranks)

@@ -4,6 +4,7 @@ import signal
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from .. import config as configs
@@ -15,7 +16,6 @@ from ..evaluate import metrics
 from ..evaluate.losses import losses
 from ..evaluate.scores import decode_all
 from ..model import checkpoint as checkpoints
-from ..model.batch import target_tokens
 from ..report.samples import add_samples
 from ..support.command import as_called, quoted, sibling
 from ..support.cores import usable_cores
@@ -23,34 +23,43 @@ from ..support.progress import progress
 from . import report, schedule
 from .interrupts import Interrupts
 from .preparation import prepare
+from .ranks import ALONE
 from .run_folder import FILES, SCENES, RunFolder
 
 
-def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False):
+def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False,
+          ranks=ALONE):
     """Train as configured; leave checkpoints, log.csv and report.html in the folder `out`.  -> Captioner of the best epoch
 
     resume: continue from last.npz, to the same bits as without the break. save_minutes: between checkpoints within
     an epoch. debug_nan: check what every sublayer makes in every step. strict: fail instead of skipping unusable images.
+    ranks: see launcher.ranks_of_training; only the first writes.
     """
     configs.check(config)
     configs.check_setting("save_minutes", save_minutes)
-    how = dict(say=say, save_minutes=save_minutes, debug_nan=debug_nan, strict=strict)
+    how = dict(say=say, save_minutes=save_minutes, debug_nan=debug_nan, strict=strict, ranks=ranks)
     captioner = train_stage(config, RunFolder(out), resume, **how)
     if not config.training.self_critical_epochs:
         return captioner
     folder = RunFolder(Path(out) / "self-critical")
     say(f"\nSelf-critical training, in {folder.path}:")
-    return train_stage(configs.second_stage(config, str(RunFolder(out).best)), folder, resume and folder.last.exists(), **how)
+    again = ranks.told(resume and folder.last.exists())      # and the first stage's best.npz is written
+    return train_stage(configs.second_stage(config, str(RunFolder(out).best)), folder, again, **how)
 
 
-def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
+def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict, ranks=ALONE):
     """One run in one folder -> Captioner of the best epoch"""
     if config.training.objective == "self-critical":         # the reward alone is learnt, and its gradient is noisy enough
         config = configs.without_teacher(config)
         config = replace(config, training=replace(config.training, weight_decay=0.0, bag_weight=0.0))
     scenes = [SCENES] * (config.training.data == configs.SHAPES)
-    with folder.use(resume, [*FILES, *scenes]):
-        run = prepare(config, folder, resume, say, strict)
+    ranks.settle(config.training)
+    with ranks.leading(folder.use(resume, [*FILES, *scenes])):
+        if ranks.about:
+            say(ranks.about)
+        run = ranks.in_turn(partial(prepare, config, folder, resume, say, strict, ranks))
+        ranks.check_alike("settings or data", (run.config.to_json(), run.state.data))
+        ranks.check_alike("first parameters", run.trainer.parameters.flat)
         if debug_nan:
             run.trainer.engine.watch(run.trainer.gradients)
         if not resume:
@@ -75,7 +84,7 @@ def fit(run, say, save_minutes):
             left = (time.perf_counter() - began) / (state.step - first) * (epochs * run.steps - state.step)
             say(report.epoch_line(row, epochs, better, left))
             say(report.sample_lines(run.data.val, drawn))
-            stop_if_asked(run, interrupts)
+            stop_if_asked(run, run.ranks.most(interrupts.noted or 0))
 
 
 def train_epoch(run, epoch, interrupts, save_minutes):
@@ -84,7 +93,7 @@ def train_epoch(run, epoch, interrupts, save_minutes):
     saved = time.perf_counter()
     start, done = saved - state.seconds, state.step - epoch * run.steps  # before a break
     batches = epoch_batches(run.data.train.inputs, run.sequences, t.batch_size, t.captions, t.seed, epoch, done,
-                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored), threads=1 + usable_cores() // 8)
+                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored), threads=1 + usable_cores() // 8, share=run.ranks.mine)
     for batch in progress(batches, run.steps - done, f"epoch {epoch + 1}", "steps"):
         number = state.step + 1
         rate = schedule.learning_rate_at(number, run.steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
@@ -94,13 +103,14 @@ def train_epoch(run, epoch, interrupts, save_minutes):
             raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower --learning-rate "
                                 f"(it was {t.learning_rate}).") from error
         except WorkerError as error:
-            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: {resuming_command()}") from error
+            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: {resuming_command(run.ranks)}") from error
         now = time.perf_counter()
-        state.count(found, run.trainer.objectives, batch, target_tokens(batch.ids), now - start)
-        if number < (epoch + 1) * run.steps and (interrupts.noted or now - saved >= 60 * save_minutes):
+        state.count(found, run.trainer.objectives, batch, now - start)
+        asked = run.ranks.most(interrupts.noted or 0)
+        if number < (epoch + 1) * run.steps and (asked or now - saved >= 60 * save_minutes):
             run.save(folder.last)
             saved = now
-            stop_if_asked(run, interrupts)
+            stop_if_asked(run, asked)
     return rate
 
 
@@ -110,6 +120,7 @@ def end_epoch(run, learning_rate):
     Weights and their average are validated both, and the better ones are saved.
     """
     state, folder, weights = run.state, run.folder, nullcontext
+    run.ranks.check_alike("parameters", run.trainer.parameters.flat)
     val, lowest, more = validated(run, "validation")
     row = report.log_row(state, val, learning_rate, len(run.data.train.names), run.trainer.objectives) | more
     if run.trainer.average is not None:
@@ -124,11 +135,13 @@ def end_epoch(run, learning_rate):
             run.save(folder.best, checkpoints.to_caption)
     same, others = report.sample(run.captioner, run.data.val, state.epoch - 1)
     try:                                                     # first: after a kill, no completed epoch is without samples
-        add_samples(folder.samples, run.data.val, state.epoch, same, others)
+        if run.ranks.first:
+            add_samples(folder.samples, run.data.val, state.epoch, same, others)
     finally:
         run.save(folder.last)
-    folder.write_log(state.log)
-    folder.write_report(run.config)
+    if run.ranks.first:
+        folder.write_log(state.log)
+        folder.write_report(run.config)
     return row, better, others
 
 
@@ -154,15 +167,19 @@ def cider_d_of(run, label):
     return float(metrics.cider_d([metrics.tokenize(sentence.text) for sentence in sentences], references).corpus)
 
 
-def stop_if_asked(run, interrupts):
-    if interrupts.noted:
-        raise Stopped(f"Stopped by {signal.Signals(interrupts.noted).name}. {run.folder.last} holds all {run.state.step} steps. "
-                      f"Resume with: {resuming_command()}", interrupts.noted)
+def stop_if_asked(run, number):
+    """number: of the signal that a rank has noted, or 0"""
+    if number:
+        run.ranks.told(None)                                 # the first has written its checkpoint
+        raise Stopped(f"Stopped by {signal.Signals(number).name}. {run.folder.last} holds all {run.state.step} steps. "
+                      f"Resume with: {resuming_command(run.ranks)}", number)
 
 
 def finish(run, say):
     """The last lines of a training -> Captioner of the best epoch"""
     t, folder = run.config.training, run.folder
+    if not run.ranks.first:                                  # what it captions is said and drawn by the first
+        return run.captioner
     best = checkpoints.load(folder.best)
     captioner = Captioner.of(best, t.engine, t.threads, run.captioner.encoder)
     if run.data.scenes is not None:
@@ -178,9 +195,9 @@ def finish(run, say):
     return captioner
 
 
-def resuming_command():
+def resuming_command(ranks=ALONE):
     """The command that began this process, with --resume"""
     command, words = as_called()
     if not command:                                          # Python code called `train`
         return "train(..., resume=True)"
-    return quoted([*command, *words, *["--resume"] * ("--resume" not in words)])
+    return quoted(ranks.command([*command, *words, *["--resume"] * ("--resume" not in words)]))

@@ -22,6 +22,7 @@ from ..support.settings import shown
 from ..tokenizers import PADDING
 from ..tokenizers.words import unspaced
 from . import report
+from .ranks import ALONE, Ranks, check_same_layout
 from .run_folder import RunFolder
 from .self_critical import SelfCritical
 from .state import TrainingState
@@ -42,6 +43,7 @@ class Run:
     state: TrainingState
     trainer: Trainer
     captioner: Captioner                                     # of the trainer's parameters
+    ranks: Ranks                                             # the processes that train together, or ALONE
 
     @property
     def steps(self):
@@ -49,14 +51,18 @@ class Run:
         return math.ceil(len(self.data.train.names) / self.config.training.batch_size)
 
     def save(self, path, kept=lambda checkpoint: checkpoint):
+        if not self.ranks.first:
+            return
         checkpoints.save(path, kept(Checkpoint(self.config, self.captioner.tokenizer, self.trainer.parameters,
                                                self.state.to_json(), self.trainer.optimiser, self.seen)))
 
 
-def prepare(config, folder, resume, say, strict=False):
+def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
     """All that comes before the first step.  config Config, folder RunFolder, say(line) prints -> Run"""
     t = config.training
     resumed, state, notes = folder.resumable(config) if resume else (None, None, [])
+    if resumed:
+        check_same_layout(state.ranks, ranks.layout, folder)
     begun = checkpoints.load(t.begin) if t.begin and not resumed else None
     known = resumed or begun                                 # whose model and tokenizer there are
     if t.begin:
@@ -92,7 +98,7 @@ def prepare(config, folder, resume, say, strict=False):
         config = replace(config, model=replace(config.model, word_width=width))
     sequences, val_sequences = (encode_captions(split, tokenizer, config.model.max_length)
                                 for split in (data.train, data.val))
-    state = state or TrainingState(fingerprint(data), teacher=teacher.sha256 if teacher else "")
+    state = state or TrainingState(fingerprint(data), teacher=teacher.sha256 if teacher else "", ranks=ranks.layout)
     lessons = teacher and Lessons(teacher, data.train, sequences, t)
     config, sequences = with_targets(config, sequences, Supervision(data.train.captions, state.words, lessons), say)
     if t.objective == "self-critical":
@@ -103,15 +109,15 @@ def prepare(config, folder, resume, say, strict=False):
     say(report.describe(data, sequences, tokenizer, config.model.max_length))
     say("\n" + table(config.model) + "\n")
 
-    trainer = (Trainer(config, resumed.parameters, resumed.optimiser) if resumed else
-               Trainer(config, checkpoints.to_caption(begun).parameters) if begun else
-               Trainer(config, first_parameters(config, sequences, tokenizer, vectors)))
+    parameters = (resumed.parameters if resumed else checkpoints.to_caption(begun).parameters if begun else
+                  first_parameters(config, sequences, tokenizer, vectors))
+    trainer = Trainer(config, parameters, resumed and resumed.optimiser, ranks)
     if t.engine == "numba":
-        say(workers_line(trainer.engine.threads, t.batch_size))
+        say(workers_line(sum(ranks.layout) or trainer.engine.threads, t.batch_size))
     if t.objective == "self-critical":
-        trainer.sampler = SelfCritical(trainer.engine, tokenizer, data.train.captions, t)
-    captioner = Captioner(config.model, tokenizer, trainer.parameters, trainer.engine, encoder)
-    return Run(config, folder, data, sequences, val_sequences, seen, state, trainer, captioner)
+        trainer.sampler = SelfCritical(trainer.engine, tokenizer, data.train.captions, t, ranks)
+    captioner = Captioner(config.model, tokenizer, trainer.parameters, ranks.over_all(trainer.engine), encoder)
+    return Run(config, folder, data, sequences, val_sequences, seen, state, trainer, captioner, ranks)
 
 
 def with_targets(config, sequences, supervision, say):

@@ -15,6 +15,7 @@ from ..evaluate import metrics
 from ..model.batch import target_tokens, trim
 from ..support.cores import usable_cores
 from ..tokenizers import PADDING
+from .ranks import ALONE
 
 GROUP = 16          # images whose captions are sampled together at most, while the rewards of the group before are computed
 END = "<end>"       # counted as a word in captions and references, or captions learn to break off
@@ -36,9 +37,10 @@ class Rewards:
 class SelfCritical:
     """From a batch of images to a batch of sampled captions, with their advantages for weights."""
 
-    def __init__(self, engine, tokenizer, captions, settings):
-        """captions: the training images' texts; settings: TrainingConfig"""
+    def __init__(self, engine, tokenizer, captions, settings, ranks=ALONE):
+        """captions: the training images' texts; settings: TrainingConfig; ranks: who samples the other images of a batch"""
         self.engine, self.tokenizer, self.settings, self.rewards = engine, tokenizer, settings, Rewards(captions)
+        self.ranks = ranks
 
     def sampled(self, batch, number):
         """A Batch whose captions are samples, and with a mix the batch's own -> Batch, {column: mean}
@@ -47,15 +49,16 @@ class SelfCritical:
         """
         t, numbers = self.settings, batch.targets["image"]
         ids, rewards = self._sample(batch.inputs, numbers, number)  # (B, K, L), (B, K)
-        weights = advantages(rewards)
-        told = {"reward": rewards.mean(), "distinct": distinct(ids), "length": (ids != PADDING).sum() / rewards.size - 1}
+        weights, lengths = advantages(rewards), (ids != PADDING).sum()
         ids[..., -1] = PADDING                               # an end in the last place was no choice
-        tokens = target_tokens(ids)
+        tokens, reward, different, length = self.ranks.sum([target_tokens(ids), rewards.sum(), distinct(ids), lengths])
+        tokens, samples = int(tokens), batch.image_count * t.samples
+        told = {"reward": reward / samples, "distinct": different / batch.image_count, "length": length / samples - 1}
         if t.mix:
-            share = t.mix * tokens / max(1, target_tokens(batch.ids))  # so that their loss is a mean over their own tokens
+            share = t.mix * tokens / batch.tokens            # so that their loss is a mean over their own tokens
             ids = joined(ids, batch.ids)
             weights = np.concatenate([(1 - t.mix) * weights, np.full(batch.ids.shape[:2], share)], axis=1)
-        return batch._replace(ids=trim(ids), weights=weights, tokens=max(1, tokens), keys=None), told
+        return batch._replace(ids=trim(ids) if len(ids) else ids, weights=weights, tokens=max(1, tokens), keys=None), told
 
     def _sample(self, inputs, numbers, step):
         """-> ids (B, K, L), padded, and rewards (B, K).  Rewards of a group are computed while the next is sampled"""
@@ -63,14 +66,14 @@ class SelfCritical:
         ids = np.full((len(inputs), self.settings.samples, self.engine.config.max_length), PADDING, np.int64)
         with ThreadPoolExecutor(1) as beside:
             waiting = []
-            size = min(GROUP, -(-len(inputs) // usable_cores()))
+            size = max(1, min(GROUP, -(-len(inputs) // usable_cores())))
             parts = [slice(start, start + size) for start in range(0, len(inputs), size)]
             for part, found in zip(parts, self.engine.each(draw, (inputs[part] for part in parts))):
                 for rows, samples in zip(ids[part], found):
                     for row, sample in zip(rows, samples):
                         row[:len(sample.ids)] = sample.ids
                 waiting.append(beside.submit(self._rewards, ids[part], numbers[part]))
-            return ids, np.concatenate([rewards.result() for rewards in waiting])
+            return ids, np.concatenate([np.empty((0, self.settings.samples)), *(rewards.result() for rewards in waiting)])
 
     def _rewards(self, ids, numbers):
         return np.array([[self.rewards.of(int(image), self.tokenizer.decode(row)) for row in captions]
@@ -87,8 +90,8 @@ def advantages(rewards):
 
 
 def distinct(ids):
-    """The share of an image's samples that are distinct captions, the mean over images.  ids (B, K, L)"""
-    return np.mean([len({row.tobytes() for row in captions}) / len(captions) for captions in ids])
+    """The share of an image's samples that are distinct captions, the sum over images.  ids (B, K, L)"""
+    return np.sum([len({row.tobytes() for row in captions}) / len(captions) for captions in ids])
 
 
 def joined(ids, others):

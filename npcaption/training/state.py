@@ -17,6 +17,7 @@ class TrainingState:
     data: str                                                # fingerprint of images and captions
     words: int = RULE                                        # rule by which captions were split into words
     teacher: str = ""                                        # SHA-256 of the checkpoint that is distilled
+    ranks: list = field(default_factory=list)                # of a training with MPI: each rank's number of workers
     epoch: int = 0                                           # completed epochs
     step: int = 0                                            # completed steps, of all epochs
     best: float = math.inf                                   # lowest of what is validated, and its epoch
@@ -26,8 +27,8 @@ class TrainingState:
     seconds: float = 0.0                                     # of the current epoch
     totals: dict = field(default_factory=dict)               # of the current epoch: {objective's name: sum of its loss}
 
-    def count(self, losses, objectives, batch, tokens, seconds):
-        """Add a step.  losses {name: mean}, tokens: the batch's targets, seconds since the epoch began
+    def count(self, losses, objectives, batch, seconds):
+        """Add a step.  losses {name: mean}, seconds since the epoch began
 
         What is no objective's loss is a mean over the images.
         """
@@ -35,7 +36,7 @@ class TrainingState:
         for name, loss in losses.items():
             self.totals[name] = self.totals.get(name, 0.0) + float(loss) * getattr(batch, per.get(name, "image_count"))
         self.step += 1
-        self.counted += tokens
+        self.counted += batch.tokens
         self.seconds = seconds
 
     def end_epoch(self, row, loss):
@@ -54,7 +55,7 @@ class TrainingState:
     @classmethod
     def from_json(cls, found):
         """The state in a checkpoint.  ValueError if a key is missing or its value has another type."""
-        found = {"words": 1, "teacher": "", "totals": {name: found[key] for key, name in EARLIER.items() if key in found}, **found}
+        found = {"words": 1, "teacher": "", "ranks": [], "totals": {name: found[key] for key, name in EARLIER.items() if key in found}, **found}
         values = {}
         for each in fields(cls):
             value = values[each.name] = found.get(each.name)

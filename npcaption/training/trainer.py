@@ -10,6 +10,7 @@ from ..layers.adamw import AdamW
 from ..model.engines import make_engine
 from ..model.objectives import LIKELIHOOD, chosen
 from ..model.parameters import Parameters, decay_of
+from .ranks import ALONE
 
 FROZEN = ("token_embed.weight",)                             # with freeze_word_vectors
 
@@ -17,10 +18,12 @@ FROZEN = ("token_embed.weight",)                             # with freeze_word_
 class Trainer:
     """A model in training: parameters, gradients and AdamW's moments, and one step of all of them."""
 
-    def __init__(self, config, parameters, optimiser=None):
-        """config Config; optimiser: a Checkpoint's, to resume from, or None to begin."""
-        self.config = config
-        self.engine = make_engine(config.training.engine, config.model, parameters, config.training.threads)
+    def __init__(self, config, parameters, optimiser=None, ranks=ALONE):
+        """config Config; optimiser: a Checkpoint's, to resume from, or None to begin; ranks: who trains together."""
+        self.config, self.ranks = config, ranks
+        self.engine = make_engine(config.training.engine, config.model, parameters, ranks.threads(config.training.threads))
+        if ranks.layout:
+            self.engine.shares = sum(ranks.layout)
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)
         self.optimiser = optimiser or (np.zeros_like(parameters.flat), np.zeros_like(parameters.flat),
                                        *[parameters.flat.copy()] * bool(config.training.average))
@@ -34,17 +37,20 @@ class Trainer:
     def step(self, batch, number, learning_rate):
         """Step `number`, counted from 1, on a Batch, whose keys are made here -> {objective's name: loss before the step}
 
+        With several ranks the Batch is this one's part, the losses are those of the whole.
+
         In self-critical training the captions are sampled here, and what is told of them is in the mapping, too.
 
         TrainingError, and nothing is changed, if a loss or a gradient is not finite.
         """
         t = self.config.training
-        keys = layers.fold_key(layers.fold_key(t.seed, number), np.arange(len(batch.inputs)))  # (B,)
+        keys = layers.fold_key(layers.fold_key(t.seed, number), self.ranks.mine(batch.image_count))  # (B,)
         batch, told = batch._replace(keys=keys), {}
         if self.sampler:
             batch, told = self.sampler.sampled(batch, number)
         try:
             losses, _ = self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
+            losses = self.ranks.add(self.engine, self.gradients.flat, losses)
         except TrainingError as error:                       # by an engine that is watched
             raise TrainingError(f"In step {number} {error}.") from error
         for name in self.frozen:                             # without gradient and decay AdamW leaves them as they are
