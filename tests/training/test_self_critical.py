@@ -228,7 +228,7 @@ def test_a_reward_that_can_be_had_is_learnt(tmp_path, monkeypatch):
 
 
 def test_self_critical_training_without_a_model_to_begin_with_is_refused():
-    with pytest.raises(ConfigError, match="Give --begin CHECKPOINT"):
+    with pytest.raises(ConfigError, match="Pass --begin CHECKPOINT"):
         check(override(SHAPES, objective="self-critical"))
 
 
