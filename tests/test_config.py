@@ -22,6 +22,7 @@ from npcaption.config import (
 from npcaption.errors import ConfigError
 from npcaption.model.parameters import Parameters, components
 from npcaption.support.command import arguments
+from npcaption.training.ranks import ALONE
 from npcaption.support.flags import add_flags, given
 from npcaption.support.settings import Range, element, setting, settings_of
 from npcaption.training import cli, loop
@@ -137,8 +138,8 @@ def test_flags_override_a_preset_both_ways(monkeypatch):
     cli.main(["--out", "here", "--resume"])
     expected = override(preset("flickr8k"), data=("a:b", "c"), flip=False, tied=False, frequencies=True,
                         convolutions=(), patch_size=8, beta1=0.8)
-    assert trained == [(expected, "runs/flickr8k", {"strict": True, "save_minutes": 1.0}),
-                       (preset("shapes"), "here", {"resume": True})]
+    assert trained == [(expected, "runs/flickr8k", {"strict": True, "save_minutes": 1.0, "ranks": ALONE}),
+                       (preset("shapes"), "here", {"resume": True, "ranks": ALONE})]
 
 
 def test_help_gives_the_values_of_the_named_preset(capsys):
@@ -194,7 +195,7 @@ def test_beside_a_teacher_the_encoder_is_the_students_only_if_its_settings_ask_f
     assert not student.reads_features and student.model.encoder_blocks
     assert override(student, encoder_blocks=0).reads_features and override(student, feature_norm=True).reads_features
     assert override(student, teacher="", soft_weight=0.0, feature_weight=0.0).reads_features
-    with pytest.raises(ConfigError, match="crop and colour change pixels, and the model reads features"):
+    with pytest.raises(ConfigError, match="crop and colour change pixels, but the model reads features"):
         check(override(student, encoder_blocks=0))
     alone = without_teacher(student)
     assert (alone.training.teacher, alone.training.soft_weight, alone.training.encoder) == ("", 0, "")

@@ -8,6 +8,7 @@ from npcaption import config as configs
 from npcaption.config import PRESETS, override
 from npcaption.report.settings import nearest_preset, resuming_command
 from npcaption.training import cli, loop
+from npcaption.training.ranks import ALONE
 
 PHOTOGRAPHS = {name: override(preset, data=["my photos", "-b"]) for name, preset in PRESETS.items() if name != "shapes"}
 CHANGED = {
@@ -37,7 +38,7 @@ def parsed(monkeypatch):
 @pytest.mark.parametrize("name", [*PHOTOGRAPHS, *CHANGED])
 def test_the_command_gives_the_very_settings_of_the_run(name, parsed):
     config = (PHOTOGRAPHS | CHANGED)[name]
-    assert parsed(resuming_command(config, "runs/a b")) == (config, "runs/a b", {"resume": True})
+    assert parsed(resuming_command(config, "runs/a b")) == (config, "runs/a b", {"resume": True, "ranks": ALONE})
 
 
 def test_a_run_directory_that_looks_like_a_flag_is_quoted(parsed):

@@ -126,5 +126,5 @@ def test_the_command_writes_the_page_of_one_run_and_of_several(calm, tmp_path, m
         assert told in (tmp_path / name).read_text(encoding="utf-8")
     assert capsys.readouterr().err == "Written: report.html\nWritten: two.html\n"
     for out in (calm / "samples.json", calm / "last.npz", calm / "log.csv"):
-        with pytest.raises(DataError, match="would be written over"):
+        with pytest.raises(DataError, match="would be overwritten"):
             main([str(calm), "--out", str(out)])
