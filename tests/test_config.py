@@ -22,10 +22,10 @@ from npcaption.config import (
 from npcaption.errors import ConfigError
 from npcaption.model.parameters import Parameters, components
 from npcaption.support.command import arguments
-from npcaption.training.ranks import ALONE
 from npcaption.support.flags import add_flags, given
 from npcaption.support.settings import Range, element, setting, settings_of
 from npcaption.training import cli, loop
+from npcaption.training.ranks import ALONE
 from tests.helpers.messages import assert_says
 from tests.helpers.refusals import refused
 
