@@ -137,7 +137,12 @@ class Captioner:
         return list(self.stream(images, decode))
 
     def stream(self, images, decode=decoding.greedy):
-        """Like `sentences`, but yields an image's at a time; images are read when they are needed."""
+        """Like `sentences`, but yields an image's at a time; images are read when they are needed.
+
+            >>> [[found]] = captioner.stream(images[:1])
+            >>> found.text
+            'two people are standing on a mountain .'
+        """
         self.engine.refresh()
         images = iter(images)
         groups = iter(lambda: list(islice(images, GROUP)), [])

@@ -128,7 +128,7 @@ def test_parameters_that_were_changed_in_place_count_in_the_processes(pair):
 
 
 def test_an_error_in_a_worker_is_raised_here_and_the_workers_work_on(pair):
-    with pytest.raises(ConfigError, match="beam of 0"):
+    with pytest.raises(ConfigError, match="width 0"):
         list(pair[1].each(partial(decoding.beam, width=0), [batch().inputs]))
     assert_same_bits(*(step(engine, batch()) for engine in pair))
 
