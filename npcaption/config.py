@@ -308,7 +308,7 @@ def check_teacher(t):
         raise ConfigError("A teacher is given and nothing that it teaches. Pass --soft-weight, --feature-weight or both.")
     if not t.teacher and t.objective != "self-critical":     # which has no use for one
         for name in filter(weights.get, weights):
-            raise ConfigError(f"{name} is {weights[name]:g}, and there is no teacher. Pass --teacher CHECKPOINT.")
+            raise ConfigError(f"{name} is {weights[name]}, and there is no teacher. Pass --teacher CHECKPOINT.")
 
 
 def check_features(m, reads_features):

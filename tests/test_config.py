@@ -205,7 +205,7 @@ def test_beside_a_teacher_the_encoder_is_the_students_only_if_its_settings_ask_f
 @pytest.mark.parametrize("settings, said", [
     (dict(teacher="t.npz"), "nothing that it teaches. Pass --soft-weight, --feature-weight or both"),
     (dict(soft_weight=0.5), "soft_weight is 0.5, and there is no teacher. Pass --teacher CHECKPOINT"),
-    (dict(feature_weight=2.0), "feature_weight is 2, and there is no teacher"),
+    (dict(feature_weight=2.0), "feature_weight is 2.0, and there is no teacher"),
     (dict(soft_weight=1.1, teacher="t.npz"), "soft_weight is 1.1; it must be a number, from 0 to 1")])
 def test_settings_of_distillation_that_cannot_work_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):

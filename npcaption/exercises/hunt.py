@@ -16,8 +16,9 @@ HEADER = '''"""Hunt: one line of {} is wrong. Fix it.
 
 
 def layers_of_hunt():
-    """The textbook's files with a backward, the choices of --layer."""
-    return [path.stem for path in FILES if path.parent.name == "layers"]
+    """The textbook's files with a backward and an exercise, the choices of --layer."""
+    taught = {exercise.path for exercise in EXERCISES.values()}
+    return [path.stem for path in FILES if path.parent.name == "layers" and path in taught]
 
 
 def hidden(mutant):
