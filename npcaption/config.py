@@ -117,7 +117,8 @@ class TrainingConfig:
     self_critical_epochs: int = setting("objectives", 0, "self-critical epochs after the ordinary ones, saved in the "
                                         "folder self-critical of the run directory", COUNT_OR_NONE)
     self_critical_rate: float = setting("objectives", 1e-4, "peak learning rate of the self-critical epochs", POSITIVE)
-    self_critical_batch_size: int = setting("objectives", 64, "images per step of these epochs", COUNT)
+    self_critical_batch_size: int = setting("objectives", 0, "images per step of the self-critical epochs; 0 for --batch-size",
+                                            COUNT_OR_NONE)
     bag_weight: float = setting("objectives", 0.0, "weight of the auxiliary bag-of-words loss; 0 for none",
                                 NOT_NEGATIVE)
     bag_least: int = setting("objectives", 20, "minimum document frequency (images) for a word to enter the bag", COUNT)
@@ -246,7 +247,8 @@ def second_stage(config, begin):
     t = config.training
     return replace(config, training=replace(t, objective="self-critical", begin=begin, epochs=t.self_critical_epochs,
                                             learning_rate=t.self_critical_rate, schedule="cosine",
-                                            batch_size=t.self_critical_batch_size, self_critical_epochs=0))
+                                            batch_size=t.self_critical_batch_size or t.batch_size,
+                                            self_critical_epochs=0))
 
 
 def without_teacher(config):

@@ -147,9 +147,10 @@ def check_data(data, t):
     if not data.train.names or not data.val.names:
         raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
                                   f"to validate: add some to the empty split.", *data.notes]))
-    if t.batch_size > len(data.train.names):
-        raise ConfigError(f"batch_size {t.batch_size} is more than the {len(data.train.names)} images to train on. "
-                          f"Choose a smaller --batch-size.")
+    for name in ("batch_size", "self_critical_batch_size"):
+        if getattr(t, name) > len(data.train.names):
+            raise ConfigError(f"{name} {getattr(t, name)} is more than the {len(data.train.names)} images to train on. "
+                              f"Choose a smaller --{name.replace('_', '-')}.")
 
 
 def workers_line(workers, batch_size):

@@ -8,7 +8,7 @@ import pytest
 
 from npcaption import layers
 from npcaption.captioning import decoding
-from npcaption.config import Config, ModelConfig, TrainingConfig, check, override
+from npcaption.config import Config, ModelConfig, TrainingConfig, check, override, second_stage
 from npcaption.errors import ConfigError, Stopped
 from npcaption.evaluate import metrics
 from npcaption.gradcheck.numeric import numerical_gradient, relative_error
@@ -26,7 +26,7 @@ from npcaption.training.trainer import Trainer
 SAYING_NOTHING = {"say": lambda line: None}
 SHAPES = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1, max_length=40),
                 TrainingConfig(scenes=200, epochs=30, batch_size=64, learning_rate=1e-2, self_critical_epochs=2, samples=3,
-                               self_critical_rate=1e-3, self_critical_batch_size=64, threads=1))
+                               self_critical_rate=1e-3, threads=1))
 CAPTIONS = [["a dog runs", "the dog runs fast"], ["a cat sits", "a red cat"], ["a dog sits", "one dog"]]
 
 
@@ -187,7 +187,7 @@ def test_a_second_stage_follows_in_a_folder_of_its_own_and_is_judged_by_cider_d(
     assert np.array_equal(captioner.parameters.flat, best.parameters.flat) and not np.array_equal(
         last.parameters.flat, first.parameters.flat)
     rows = last.state["log"]
-    assert best.config.training.batch_size == SHAPES.training.self_critical_batch_size
+    assert best.config.training.batch_size == SHAPES.training.batch_size
     assert len(rows) == 2 and {"reward", "distinct", "length", "val_cider_d"} <= rows[0].keys()
     before = float(next(line for line in said if line.startswith("Before self-critical")).split("CIDEr-D ")[1].split()[0])
     assert -100 * best.state["best"] == pytest.approx(max(before, *(100 * row["val_cider_d"] for row in rows)), abs=0.06)
@@ -215,6 +215,11 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(tmp
         calm, run = (checkpoints.load(tmp_path / folder / "self-critical" / name) for folder in ("calm", "run"))
         np.testing.assert_array_equal(calm.parameters.flat, run.parameters.flat)
     np.testing.assert_array_equal(calm.optimiser, run.optimiser)
+
+
+def test_the_second_stage_may_have_a_batch_size_of_its_own():
+    assert second_stage(SHAPES, "best.npz").training.batch_size == 64
+    assert second_stage(override(SHAPES, self_critical_batch_size=16), "best.npz").training.batch_size == 16
 
 
 @pytest.mark.slow
