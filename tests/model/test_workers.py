@@ -281,7 +281,8 @@ run("train")
 @pytest.fixture
 def training(tmp_path):
     """A long training, begun -> its process, and its workers' numbers"""
-    (tmp_path / "train.py").write_text(LONG)
+    heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
+    (tmp_path / "train.py").write_text(heeding + LONG)
     process = subprocess.Popen([sys.executable, "train.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env=os.environ | {"PYTHONPATH": str(ROOT)})
     for line in process.stdout:
