@@ -1,13 +1,13 @@
 """Train a captioner.
 
     python train.py                                             coloured shapes, offline, in minutes
-    python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
-    python train.py --data flickr8k --preset flickr8k           ours
-    python train.py --data flickr8k --preset word               the post's words; also: bpe, first-64, first-128, ...
+    python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k
+    python train.py --data flickr8k --preset flickr8k           our settings
+    python train.py --data flickr8k --preset word               word tokens; also: bpe, first-64, first-128, ...
     python train.py --data my_photos --preset flickr8k          any folder of images with a captions.txt
     python train.py ... --resume                                resume the run with the same flags
 
-A preset sets some of the settings below; flags override it, switches both ways (--flip, --no-flip).
+A preset sets some of the settings below. Flags override it; a switch has two forms (--flip, --no-flip).
 """
 import argparse
 
@@ -20,7 +20,7 @@ from . import loop
 
 
 def main(words=None):
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # so that --help tells the preset's values
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # --help shows the preset's values
     early.add_argument("--preset", nargs="?")
     preset = early.parse_known_args(words)[0].preset or "shapes"
     chosen = config.preset(preset)
@@ -35,5 +35,6 @@ def main(words=None):
     settings = given(options, TrainingConfig) | given(options, ModelConfig)
     chosen = config.override(chosen, **settings)
     if chosen.training.data == config.SHAPES and preset != "shapes" and "data" not in settings:
-        raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
+        raise ConfigError(f"The preset {preset} is for photographs, and --data is missing. Pass their folder with "
+                          f"--data.")
     loop.train(chosen, options.out or f"runs/{preset}", **given(options, RunOptions))

@@ -26,11 +26,12 @@ from .preparation import prepare
 from .run_folder import FILES, SCENES, RunFolder
 
 
-def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False):
-    """Train as configured; leave checkpoints, log.csv and report.html in the folder `out`.  -> Captioner of the best epoch
+def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False,
+          strict=False):
+    """Train as configured; write checkpoints, log.csv and report.html to `out` -> Captioner of the best epoch
 
     resume: continue from last.npz, to the same bits as without the break. save_minutes: between checkpoints within
-    an epoch. debug_nan: check what every sublayer makes in every step. strict: fail instead of skipping unusable images.
+    an epoch. debug_nan: check every sublayer's results in every step. strict: fail instead of skipping unusable images.
     """
     configs.check(config)
     configs.check_setting("save_minutes", save_minutes)
@@ -40,12 +41,13 @@ def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.
         return captioner
     folder = RunFolder(Path(out) / "self-critical")
     say(f"\nSelf-critical training, in {folder.path}:")
-    return train_stage(configs.second_stage(config, str(RunFolder(out).best)), folder, resume and folder.last.exists(), **how)
+    second = configs.second_stage(config, str(RunFolder(out).best))
+    return train_stage(second, folder, resume and folder.last.exists(), **how)
 
 
 def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
     """One run in one folder -> Captioner of the best epoch"""
-    if config.training.objective == "self-critical":         # the reward alone is learnt, and its gradient is noisy enough
+    if config.training.objective == "self-critical":         # only the reward: its gradient is noisy enough
         config = configs.without_teacher(config)
         config = replace(config, training=replace(config.training, weight_decay=0.0, bag_weight=0.0))
     scenes = [SCENES] * (config.training.data == configs.SHAPES)
@@ -54,19 +56,19 @@ def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict):
         if debug_nan:
             run.trainer.engine.watch(run.trainer.gradients)
         if not resume:
-            if config.training.objective == "self-critical":  # an epoch must be better than what it began with
+            if config.training.objective == "self-critical":  # a best epoch must beat the initial model
                 run.state.best = -cider_d_of(run, "before")
-                say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} on the validation images, greedy.")
+                say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} (validation images, greedy).")
                 run.save(folder.best, checkpoints.to_caption)
-            run.save(folder.last)                            # whenever it is killed, there is something to resume
+            run.save(folder.last)                            # a run killed in its first epoch can be resumed, too
         if run.state.epoch < run.config.training.epochs:
-            say(f"{printable(folder.report)} will show curves and samples, written anew after each epoch.")
+            say(f"Curves and samples: {printable(folder.report)}, rewritten after each epoch.")
         fit(run, say, save_minutes)
         return finish(run, say)
 
 
 def fit(run, say, save_minutes):
-    """All epochs that are left, each validated, logged and saved."""
+    """The remaining epochs, each validated, logged and saved."""
     state, epochs, began, first = run.state, run.config.training.epochs, time.perf_counter(), run.state.step
     with Interrupts() as interrupts:
         for epoch in range(state.epoch, epochs):
@@ -79,7 +81,7 @@ def fit(run, say, save_minutes):
 
 
 def train_epoch(run, epoch, interrupts, save_minutes):
-    """The steps of an epoch, counted from 0, that are left -> the last one's learning rate"""
+    """The remaining steps of an epoch, counted from 0 -> learning rate of the last step"""
     t, state, folder = run.config.training, run.state, run.folder
     saved = time.perf_counter()
     start, done = saved - state.seconds, state.step - epoch * run.steps  # before a break
@@ -91,10 +93,11 @@ def train_epoch(run, epoch, interrupts, save_minutes):
         try:
             found = run.trainer.step(batch, number, rate)
         except TrainingError as error:
-            raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower --learning-rate "
-                                f"(it was {t.learning_rate}).") from error
+            raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower "
+                                f"--learning-rate (it was {t.learning_rate}).") from error
         except WorkerError as error:
-            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: {resuming_command()}") from error
+            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: "
+                              f"{resuming_command()}") from error
         now = time.perf_counter()
         state.count(found, run.trainer.objectives, batch, target_tokens(batch.ids), now - start)
         if number < (epoch + 1) * run.steps and (interrupts.noted or now - saved >= 60 * save_minutes):
@@ -105,9 +108,9 @@ def train_epoch(run, epoch, interrupts, save_minutes):
 
 
 def end_epoch(run, learning_rate):
-    """Validate, sample, log and save -> the log's row, whether the epoch is the best so far, captions of a few images
+    """Validate, sample, log and save -> log row, whether the epoch is the best so far, captions of a few images
 
-    Weights and their average are validated both, and the better ones are saved.
+    Both the weights and their average are validated; the better of the two are saved.
     """
     state, folder, weights = run.state, run.folder, nullcontext
     val, lowest, more = validated(run, "validation")
@@ -123,7 +126,7 @@ def end_epoch(run, learning_rate):
         with weights():
             run.save(folder.best, checkpoints.to_caption)
     same, others = report.sample(run.captioner, run.data.val, state.epoch - 1)
-    try:                                                     # first: after a kill, no completed epoch is without samples
+    try:                                                     # before last.npz: every completed epoch has samples
         add_samples(folder.samples, run.data.val, state.epoch, same, others)
     finally:
         run.save(folder.last)
@@ -133,14 +136,15 @@ def end_epoch(run, learning_rate):
 
 
 def validated(run, label):
-    """Losses on the validation images, what is minimised there, and more columns of the log
+    """Losses on the validation images, the validation criterion (lower is better), and more columns of the log
 
-    That is the loss; in self-critical training minus CIDEr-D, as there the loss rises while captions get better.
+    The criterion is the loss; in self-critical training minus CIDEr-D, because the loss rises while captions improve.
     """
     name = f"epoch {run.state.epoch + 1} {label}"
     found = losses(run.captioner, run.data.val.inputs, run.val_sequences, name)
     if not math.isfinite(found.loss):
-        raise TrainingError(f"The loss of {name} is {found.loss}. Training stops; {run.folder.last_good()}")
+        raise TrainingError(f"The loss of {name} is {found.loss}. Training stops; {run.folder.last_good()} Train again "
+                            f"with a lower --learning-rate.")
     if run.config.training.objective == "likelihood":
         return found, found.loss, {}
     score = cider_d_of(run, name)
@@ -156,12 +160,12 @@ def cider_d_of(run, label):
 
 def stop_if_asked(run, interrupts):
     if interrupts.noted:
-        raise Stopped(f"Stopped by {signal.Signals(interrupts.noted).name}. {run.folder.last} holds all {run.state.step} steps. "
-                      f"Resume with: {resuming_command()}", interrupts.noted)
+        raise Stopped(f"Stopped by {signal.Signals(interrupts.noted).name}. {run.folder.last} holds all "
+                      f"{run.state.step} steps. Resume with: {resuming_command()}", interrupts.noted)
 
 
 def finish(run, say):
-    """The last lines of a training -> Captioner of the best epoch"""
+    """Print the last lines of training -> Captioner of the best epoch"""
     t, folder = run.config.training, run.folder
     best = checkpoints.load(folder.best)
     captioner = Captioner.of(best, t.engine, t.threads, run.captioner.encoder)
@@ -174,13 +178,14 @@ def finish(run, say):
     else:
         told = f"Best validation CIDEr-D: {-100 * best.state['best']:.1f}, greedy"
     image = str(folder.scenes / "0.png") if run.data.scenes else "IMAGE"
-    say(f"{told}, in epoch {epoch}. Now: " + printable(quoted([*sibling("sample"), image, "--checkpoint", str(folder.best)])))
+    caption_it = quoted([*sibling("sample"), image, "--checkpoint", str(folder.best)])
+    say(f"{told}, in epoch {epoch}. Now: {printable(caption_it)}")
     return captioner
 
 
 def resuming_command():
-    """The command that began this process, with --resume"""
+    """This process's command line, with --resume"""
     command, words = as_called()
-    if not command:                                          # Python code called `train`
+    if not command:                                          # called from Python
         return "train(..., resume=True)"
     return quoted([*command, *words, *["--resume"] * ("--resume" not in words)])

@@ -1,9 +1,9 @@
-"""Self-critical training: sampled captions, each weighed by its reward less that of the image's other samples.
+"""Self-critical training: sampled captions, weighted by reward minus the mean reward of the image's other samples.
 
-The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the captions that people
-wrote. Its advantage is r_k minus the mean of the other rewards, and the likelihood with the advantages for weights has,
-on average over the samples, the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019;
-captions: Rennie et al. 2017, Luo 2020).
+The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the reference captions. Its
+advantage is r_k minus the mean of the other rewards. Averaged over the samples, the gradient of the likelihood weighted
+by the advantages is the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019; captions:
+Rennie et al. 2017, Luo 2020).
 """
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,49 +16,51 @@ from ..model.batch import target_tokens, trim
 from ..support.cores import usable_cores
 from ..tokenizers import PADDING
 
-GROUP = 16          # images whose captions are sampled together at most, while the rewards of the group before are computed
-END = "<end>"       # counted as a word in captions and references, or captions learn to break off
+GROUP = 16          # maximum images sampled together, while the previous group's rewards are computed
+END = "<end>"       # counts as a word of captions and references; else captions learn to stop early
 
 
 class Rewards:
-    """CIDEr-D of captions against the training captions of their images, the end counted as a word."""
+    """CIDEr-D of captions against the training captions of their images; the end counts as a word."""
 
     def __init__(self, captions):
-        """captions: for each of N training images its texts; document frequencies are theirs"""
+        """captions: the texts of each of the N training images; they also give the document frequencies"""
         self.cider = metrics.CiderD([[[*metrics.tokenize(text), END] for text in texts] for texts in captions])
 
     def of(self, image, text):
-        """The reward of a text for the training image of this number -> float, 0 to 10"""
+        """Reward of a text for training image number `image` -> float, 0 to 10"""
         found = self.cider.vector([*metrics.tokenize(text), END])
         return float(np.mean([metrics.similarity(found, reference) for reference in self.cider.vectors[image]]))
 
 
 class SelfCritical:
-    """From a batch of images to a batch of sampled captions, with their advantages for weights."""
+    """Sampler: replaces a batch's captions by sampled ones, weighted by their advantages."""
 
     def __init__(self, engine, tokenizer, captions, settings):
         """captions: the training images' texts; settings: TrainingConfig"""
         self.engine, self.tokenizer, self.settings, self.rewards = engine, tokenizer, settings, Rewards(captions)
 
     def sampled(self, batch, number):
-        """A Batch whose captions are samples, and with a mix the batch's own -> Batch, {column: mean}
+        """Sample captions for a Batch; with a mix, keep its own captions too -> Batch, {column: mean}
 
-        batch.targets["image"] (B,) says which training images they are. What is drawn depends on seed, step and image.
+        batch.targets["image"] (B,) holds the numbers of the training images. The samples are a function of seed, step
+        and image.
         """
         t, numbers = self.settings, batch.targets["image"]
         ids, rewards = self._sample(batch.inputs, numbers, number)  # (B, K, L), (B, K)
         weights = advantages(rewards)
-        told = {"reward": rewards.mean(), "distinct": distinct(ids), "length": (ids != PADDING).sum() / rewards.size - 1}
-        ids[..., -1] = PADDING                               # an end in the last place was no choice
+        told = {"reward": rewards.mean(), "distinct": distinct(ids),
+                "length": (ids != PADDING).sum() / rewards.size - 1}
+        ids[..., -1] = PADDING                               # the model did not choose an end at the last position
         tokens = target_tokens(ids)
         if t.mix:
-            share = t.mix * tokens / max(1, target_tokens(batch.ids))  # so that their loss is a mean over their own tokens
+            share = t.mix * tokens / max(1, target_tokens(batch.ids))  # their loss is a mean over their own tokens
             ids = joined(ids, batch.ids)
             weights = np.concatenate([(1 - t.mix) * weights, np.full(batch.ids.shape[:2], share)], axis=1)
         return batch._replace(ids=trim(ids), weights=weights, tokens=max(1, tokens), keys=None), told
 
     def _sample(self, inputs, numbers, step):
-        """-> ids (B, K, L), padded, and rewards (B, K).  Rewards of a group are computed while the next is sampled"""
+        """-> ids (B, K, L), padded, and rewards (B, K).  Rewards are computed while the next group is sampled"""
         draw = partial(decoding.sample, count=self.settings.samples, seed=(self.settings.seed << 32) + step)
         ids = np.full((len(inputs), self.settings.samples, self.engine.config.max_length), PADDING, np.int64)
         with ThreadPoolExecutor(1) as beside:
@@ -78,16 +80,17 @@ class SelfCritical:
 
 
 def advantages(rewards):
-    """Each reward less the mean of the image's others.  (B, K) -> (B, K), rows sum to 0
+    """Each reward minus the mean of the image's other rewards.  (B, K) -> (B, K), rows sum to 0
 
-    A baseline that does not depend on a caption changes no expectation: E[grad log p] = 0. The other samples are such a one.
+    A baseline independent of the caption leaves the expected gradient unchanged, because E[grad log p] = 0. The mean
+    over the other samples is independent of it.
     """
     count = rewards.shape[1]
     return (rewards - rewards.mean(1, keepdims=True)) * (count / (count - 1))
 
 
 def distinct(ids):
-    """The share of an image's samples that are distinct captions, the mean over images.  ids (B, K, L)"""
+    """Share of distinct captions among an image's samples, averaged over images.  ids (B, K, L)"""
     return np.mean([len({row.tobytes() for row in captions}) / len(captions) for captions in ids])
 
 
