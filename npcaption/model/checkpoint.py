@@ -99,8 +99,8 @@ def load(path):
             return read(archive, os.fstat(file.fileno()).st_size)
     except (OSError, EOFError, ValueError, RuntimeError, ConfigError, zipfile.BadZipFile) as error:
         reason = "".join(filter(str.isprintable, str(error)[:300])).rstrip(".") or "it ends too early"
-        raise CheckpointError(f"{path} is truncated, damaged or no checkpoint of npcaption ({reason}). Name another "
-                              f".npz from npcaption train.") from error
+        raise CheckpointError(f"{path} is not a checkpoint of npcaption, or is truncated or damaged ({reason}). Name "
+                              f"another .npz from npcaption train.") from error
 
 
 def read(archive, size):

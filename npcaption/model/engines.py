@@ -9,7 +9,7 @@ An engine runs one model. It holds the configuration and the Parameters, and off
     encode(images)   decode_loss(source, owners, ids)   decode_logits(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
     employ()                                                 start worker processes now, not after some seconds of work
-    each(work, items)                                        work(engine, item) for each item, in order, maybe in parallel
+    each(work, items)                                        work(engine, item) for each item, in order, or in parallel
 
 batch: a Batch; objectives: Objectives with their weights; settings: AdamW; images (B, A, A, 3) uint8, ids (M, L) with
 start and end, source (B, P, C).

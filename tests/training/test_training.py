@@ -305,7 +305,7 @@ def test_debug_nan_checks_every_sublayer_in_every_step(tmp_path, monkeypatch):
         return out, cache
     config = override(TINY, engine="numpy", decoder_blocks=1, encoder_blocks=1)
     monkeypatch.setattr(layers, "mlp_forward", infinite_where_nobody_looks)
-    with pytest.raises(TrainingError, match="In step 1 the first to make a number that is not finite was encoder.0.mlp"):
+    with pytest.raises(TrainingError, match="In step 1 the first NaN or infinity came from encoder.0.mlp"):
         loop.train(config, tmp_path / "run", say=lambda line: None, debug_nan=True)
 
 
