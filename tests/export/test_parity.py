@@ -236,10 +236,10 @@ def test_numbers_of_16_bits_become_the_same_of_32(dtype):
 
 @pytest.mark.parametrize("state, sentence", [
     (lambda m: m, "of type TorchCaptioner; .*state_dict"), (lambda m: "model.pt", "of type str; .*torch.load"),
-    (lambda m: {"model": m.state_dict(), "state_dict": m.state_dict()}, "holds 'state_dict' and 'model'. Give one"),
+    (lambda m: {"model": m.state_dict(), "state_dict": m.state_dict()}, "holds 'state_dict' and 'model'. Pass one"),
     (lambda m: m.state_dict() | {"module.ln_f.bias": m.ln_f.bias}, "'ln_f.bias' twice"),
     (lambda m: m.state_dict() | {"ln_f.bias": m.ln_f.bias * torch.inf}, "'ln_f.bias' holds numbers .* not finite"),
-    (lambda m: m.to("meta").state_dict(), "cannot be made an array"),
+    (lambda m: m.to("meta").state_dict(), "cannot become an array"),
     (lambda m: {"net": m.state_dict(), "optimizer": {"state": {}}}, r"mappings: net, optimizer\. Give .*\['net'\]"),
     (lambda m: {f"{part}.{name}": value for part in ("ema", "online") for name, value in m.state_dict().items()},
      "no 'patch_embed.pos_embd'")])
@@ -278,7 +278,7 @@ def test_a_number_of_heads_that_cannot_share_the_channels_is_refused():
 
 @pytest.mark.parametrize("tokenizer", [None, "char", {"kind": "char"}])
 def test_what_is_no_tokenizer_is_refused(tokenizer):
-    with pytest.raises(CheckpointError, match="The tokenizer is of type .*; give one of npcaption.tokenizers."):
+    with pytest.raises(CheckpointError, match="The tokenizer is of type .*npcaption.tokenizers."):
         torch_state.from_torch_state(reference(SMALL).state_dict(), tokenizer)
 
 
@@ -322,5 +322,5 @@ def test_a_model_that_the_original_cannot_be_is_refused():
     features = dict(encoder_name="frozen", feature_tokens=4, feature_width=3)
     for config in (replace(SMALL, convolutions=(5,), image_size=16), replace(SMALL, bag=3), replace(SMALL, **features),
                    replace(SMALL, word_width=3)):
-        with pytest.raises(ConfigError, match="has no convolutions, frozen features, word vectors or bag"):
+        with pytest.raises(ConfigError, match="has no convolutions, frozen features, word vectors or training heads.*best.npz"):
             torch_state.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))
