@@ -111,7 +111,7 @@ def initialise(config, seed, dtype=np.float32):
 
 
 def decay_of(parameters, weight_decay, which):
-    """Weight decay of each parameter, (N,).  which: "all", or "matrices" without vectors, embeddings and positions"""
+    """Weight decay of each parameter, (N,), for "all" alike, or for "matrices", not vectors, embeddings, positions."""
     decay = np.zeros_like(parameters.flat)
     start = 0
     for name, view in parameters.named.items():
