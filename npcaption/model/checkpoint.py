@@ -130,7 +130,7 @@ def stored_members(archive, size):
         if name in members:
             raise ValueError(f"it holds {name!r} twice")
         if info.compress_type != zipfile.ZIP_STORED or info.comment:
-            raise ValueError(f"{name!r} is not stored as by np.savez")
+            raise ValueError(f"{name!r} is not stored as np.savez does it")
         members[name] = info
     if "meta" not in members:
         raise ValueError("it holds no meta")

@@ -78,7 +78,7 @@ def decode_forward(layers, config, p, ids, source, dropout=None):
 
 
 def decode_backward(layers, dx, cache, g):
-    """dx (..., T, C) -> dsource (..., P, C), the sum over the blocks: all of them read the same source"""
+    """dx (..., T, C) -> dsource (..., P, C): every block looked at the same source, so their gradients add up"""
     embed, blocks = cache
     dsource = 0
     for i, (itself, cross, mlp) in reversed(list(enumerate(blocks))):
