@@ -2,7 +2,7 @@
 
 x is (T, C), float32, without a batch axis. p and g are as in the textbook, but p comes from `prepare`: its weight
 matrices are packed. Activations are in the thread's arena; the caller resets it before each image. A cache serves one
-backward, which may write over it and over dout: a residual sublayer adds its gradient to dout and returns dout as dx.
+backward, which may write over it, and over dout: a residual sublayer's dx is dout, added to in place.
 """
 from typing import NamedTuple
 
