@@ -75,7 +75,8 @@ def shared_tokenizer(teacher, config, known):
     flags = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in names)
     if known and known.to_json() != found.to_json():
         raise ConfigError(f"The tokenizers differ: the teacher's is {described(found)}, the student's "
-                          f"{described(known)}. Choose a teacher with the student's tokenizer, or pass --soft-weight 0.")
+                          f"{described(known)}. Choose a teacher with the student's "
+                          f"tokenizer, or pass --soft-weight 0.")
     if not known and any(getattr(settings, name) != getattr(t, name) for name in names):
         size = f" of {t.vocabulary_size:,} ids" * (t.tokenizer == "bpe")
         raise ConfigError(f"The teacher's tokenizer is {described(found)}, the student's {t.tokenizer}{size}. "
