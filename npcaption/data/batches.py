@@ -1,4 +1,4 @@
-"""Captions as token ids, and the batches of an epoch."""
+"""Mini-batches of an epoch, and captions as token ids."""
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -15,14 +15,14 @@ from .store import release
 class Sequences(NamedTuple):
     """The captions of a split as token ids."""
     ids: np.ndarray             # (M, max_length) integers, the captions of image 0, then of image 1, ...
-    first: np.ndarray           # (N + 1,): those of image n are ids[first[n]:first[n + 1]]
-    sided: np.ndarray           # (M,) bool, which would be false of the mirrored image
-    targets: dict = {}          # {objective's name: (N, ...)}, what it wants of each image besides
-    of_captions: dict = {}      # {objective's name: (M, max_length - 1, ...)}, what it wants of each caption's next tokens
+    first: np.ndarray           # (N + 1,); ids[first[n]:first[n + 1]] are the captions of image n
+    sided: np.ndarray           # (M,) bool, whether the caption is wrong for the mirrored image
+    targets: dict = {}          # {objective's name: (N, ...)}, targets of each image
+    of_captions: dict = {}      # {objective's name: (M, max_length - 1, ...)}, targets of each caption's next tokens
 
 
 class Views(NamedTuple):
-    """Augmentations of an image; see augment. Features can only be those of the mirrored image."""
+    """Augmentations of an image; see augment. For features, mirroring is the only one."""
     flip: bool
     crop: float
     colour: float
@@ -35,16 +35,16 @@ NO_VIEWS = Views(False, 0.0, 0.0)
 def encode_captions(split, tokenizer, max_length):
     first = np.cumsum([0] + [len(captions) for captions in split.captions])
     texts = [text for captions in split.captions for text in captions]
-    ids = np.empty((len(texts), max_length), np.uint16 if tokenizer.size < 2 ** 16 else np.int32)  # there may be millions
+    ids = np.empty((len(texts), max_length), np.uint16 if tokenizer.size < 2 ** 16 else np.int32)  # maybe millions
     for row, text in zip(ids, progress(texts, len(texts), "captions to ids", "captions")):
         row[:] = caption_ids(tokenizer, text, max_length)
     return Sequences(ids, first, np.array(list(map(sided, texts)), bool))
 
 
 def captions_of(sequences, captions, rng):
-    """Captions of each image in an epoch -> a list of (K,) indices into sequences.ids, one for each image
+    """Choose each image's captions for an epoch -> a list of (K,) indices into sequences.ids, one for each image
 
-    captions "random" draws one of each image's, "first" takes the first, "all" takes all.
+    captions: "random" for one random caption of each image, "first" for the first, "all" for all.
     """
     first = sequences.first
     if captions == "all":
@@ -55,7 +55,7 @@ def captions_of(sequences, captions, rng):
 
 
 def beside(ids, chosen):
-    """The captions of B images, trimmed to the longest; who has fewer than another has empty ones behind.
+    """The captions of B images, trimmed to the longest; images with fewer captions get empty ones at the end.
 
     ids (M, L), chosen: for each image indices into them -> (B, K, T) int64
     """
@@ -110,7 +110,7 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
 
 
 def seen_otherwise(pictures, batch, draws, mirror, views):
-    """Other views of images, or of their features.  batch (B,) their numbers, draws (B, DRAWS), mirror (B,) bool"""
+    """Augment images, or their features.  batch (B,): their numbers, draws (B, DRAWS), mirror (B,) bool"""
     if views.mirrored is None:
         return np.stack([augment(*each, views.crop, views.colour) for each in zip(pictures, draws, mirror)])
     pictures[mirror] = views.mirrored[batch[mirror]]

@@ -1,9 +1,9 @@
 """Score a model's captions beside baselines.
 
     npcaption evaluate --checkpoint runs/flickr8k/best.npz --data flickr8k --split test
-    npcaption evaluate --json scores.json --html page.html      of the newest model, on its validation images
+    npcaption evaluate --json scores.json --html page.html      the newest model on its validation images
 
-Beside the model's scores stand those of image-blind baselines, and of people's captions against each other.
+The tables also show the scores of image-blind baselines, and of people's captions against each other.
 """
 import datetime
 import json
@@ -35,11 +35,11 @@ def main(words=None):
     add_option(parser, "checkpoint", str, "trained model (default: the newest runs/*/best.npz, or the one that ships)",
                metavar="FILE")
     _, kind, data = setting_of(TrainingConfig, "data")
-    add_flag(parser, "data", kind, data._replace(help=f"{data.help} (default: what the model was trained on)"))
+    add_flag(parser, "data", kind, data._replace(help=f"{data.help} (default: the model's training data)"))
     add_encoder_flags(parser)
     add_option(parser, "split", str, "images to score", ("train", "val", "test"), default="val")
     add_option(parser, "limit", int, "maximum images; 0 for all", COUNT_OR_NONE, default=0)
-    add_option(parser, "unseen", bool, "skip images that the model was trained on", default=False)
+    add_option(parser, "unseen", bool, "skip the model's training images", default=False)
     add_option(parser, "beam", int, "width of the beam search; 0 for none", COUNT_OR_NONE, "K", 4)
     add_option(parser, "length_penalty", float, "rank beams by log-probability / tokens^X", Range(0, 10), default=1.0)
     add_option(parser, "json", str, "write the scores and all captions", metavar="FILE")
@@ -48,14 +48,14 @@ def main(words=None):
         add_flag(parser, *setting_of(TrainingConfig, name), getattr(TrainingConfig, name))
     options = arguments(parser, words)
     if options.length_penalty != 1 and not options.beam:
-        raise ConfigError("--length-penalty ranks the captions of a beam, and --beam is 0. Pass --beam K.")
+        raise ConfigError("--length-penalty needs a beam search, but --beam is 0. Pass --beam K.")
 
     path = options.checkpoint or captioner_.newest()
     outputs = [file for file in (options.json, options.html) if file]
     check_outputs(outputs, [path])
     trained = checkpoint.load(path)
     t, size = trained.config.training, trained.config.model.image_size
-    compile_engine(options.engine)                           # goes on beside what follows; the engine waits for it
+    compile_engine(options.engine)                           # runs in the background; the engine waits for it
     data = tuple(options.data or t.data)
     dataset = load_dataset(data, size, t.seed, t.scenes, looked_at=(options.split,))
     encoder = frozen_encoder(options.encoder, options.features, options.activation)
@@ -76,10 +76,11 @@ def main(words=None):
     result = {"checkpoint": str(path), "data": shown(data), "split": options.split, "images": len(split.names),
               "references": sum(map(len, split.captions)), "date": datetime.date.today().isoformat(),
               "trained_on": None if trained.seen is None else 0 if options.unseen else int(trained_on.sum()),
-              "max_length": trained.config.model.max_length, "length_penalty": options.length_penalty if options.beam else None,
+              "max_length": trained.config.model.max_length,
+              "length_penalty": options.length_penalty if options.beam else None,
               **evaluate(captioner, split, train, options.beam, options.length_penalty)}
-    result["notes"][:0] = [warning] * bool(warning) + dataset.notes + ["The floors are made of the very captions that they are measured on."] * (
-        options.split == "train")
+    same = "The baselines are computed from the same captions that they are scored on."
+    result["notes"][:0] = [warning] * bool(warning) + dataset.notes + [same] * (options.split == "train")
     try:
         if options.json:
             text = json.dumps(result, indent=1, ensure_ascii=False)
@@ -87,7 +88,7 @@ def main(words=None):
         if options.html:
             count, maps = len(split.names), looks(captioner, split, result["captions"])
             pictures = [list(progress(things, count, "page", what)) for things, what in
-                        [(photographs(split), "photographs"), (maps, "attention maps")]]
+                        [(photographs(split), "images"), (maps, "attention maps")]]
             page.write(options.html, page.render(result, *pictures))
-    finally:                                                 # a disk may be full after an hour's work
+    finally:                                                 # print the scores even if the disk is full
         print(report.evaluation(result))

@@ -8,11 +8,11 @@ from ..support.images import open_image
 from ..tokenizers import PADDING, caption_ids
 from . import page
 
-THUMBNAIL = 224  # pixels, the longest side of a photograph in the page
+THUMBNAIL = 224  # pixels, the longest side of an image in the page
 
 
 def photographs(split):
-    """For each image a JPEG of its file, or of what the model sees if there are no files."""
+    """A JPEG of each image's file, or of the model's input if there are no files."""
     for i, pixels in enumerate(split.images):
         photo = open_image(split.files[i] if split.files else np.array(pixels))
         photo.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -22,7 +22,7 @@ def photographs(split):
 
 
 def looks(captioner, split, captions):
-    """For each image the words of the caption that is shown, and where the model looked for each."""
+    """The words of each image's shown caption, with their attention maps."""
     for image, caption in zip(split.inputs, captions):
         text = page.shown(caption)["caption"]
         ids = caption_ids(captioner.tokenizer, text, captioner.config.max_length)

@@ -1,4 +1,4 @@
-"""Files to write, which must not be those that are read."""
+"""Output files: the check that they are writable and none of them is an input."""
 import os
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def check_outputs(files, inputs):
 
 
 def inputs_of(data, dataset):
-    """The files that data, a tuple of paths, lie in: those of captions, and images that are files of their own."""
+    """The files of a data set: caption files, and images in files of their own.  data: tuple of paths, or SHAPES"""
     for path in () if data == SHAPES else data:
         yield from (source.file for source in find_caption_files(Path(path))[0])
     yield from (file for split in (dataset.train, dataset.val, dataset.test) for file in split.files or []

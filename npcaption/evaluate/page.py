@@ -1,6 +1,6 @@
-"""An evaluation as one HTML file that needs nothing else: the scores, and every photograph with its captions.
+"""An evaluation as one self-contained HTML file: the scores, and every image with its captions.
 
-The page is page.html, page.css and page.js, with what is filled in here.
+The page consists of page.html, page.css and page.js; this module fills them in.
 """
 import io
 from base64 import b64encode
@@ -15,7 +15,7 @@ from ..captioning.pictures import COLOURS, SATURATION, heat
 from ..errors import printable
 from ..support.files import write_whole
 
-ENDS = 20  # captions shown as the best, and as many as the worst
+ENDS = 20  # number of best captions, and of worst captions
 
 HERE = Path(__file__).parent
 
@@ -24,15 +24,15 @@ JUDGED = [("CIDEr-D", "cider_d", 100), ("BLEU-4", "bleu_4", 100), ("ROUGE-L", "r
 
 
 def render(result, photos=None, looks=None):
-    """An HTML document of what `npcaption evaluate --json` writes -> str
+    """An HTML document on the result of `npcaption evaluate --json` -> str
 
-    photos: JPEG bytes for each of result["captions"], or None for one that is not to be shown. looks: for each, the
-    words of the caption that is shown, each with its map: [(word, (n, n), at least 0)]; or None.
+    photos: JPEG bytes for each of result["captions"], or None to show no image. looks: for each, the words of the shown
+    caption with their maps: [(word, (n, n), at least 0)]; or None.
     """
     captions = result["captions"]
     items = list(zip(captions, photos or [None] * len(captions), looks or [None] * len(captions)))
     facts = [result["checkpoint"], f"{result['data']}, {result['split']}",
-             f"{result['images']:,} photographs with {result['references']:,} references", result["date"]]
+             f"{result['images']:,} images with {result['references']:,} references", result["date"]]
     cards = [part for heading, group in sections(items)
              for part in (f"<h3>{heading}</h3>", *(card(*item) for item in group))]
     notes = [f'<p class="note">{escape(note)}</p>\n' for note in result["notes"]]
@@ -49,7 +49,7 @@ def source(name):
 
 
 def write(path, html):
-    """The document into a file, whole or not at all.  DataError if it cannot be written."""
+    """Write the document to a file, whole or not at all.  DataError if it cannot be written"""
     write_whole(path, html.encode(errors="replace"))
 
 
@@ -67,7 +67,7 @@ def scores(rows):
 
 
 def table(head, rows):
-    """HTML cells -> a table that scrolls where it does not fit."""
+    """HTML cells -> a table that scrolls if it does not fit"""
     lines = ["".join(f'<th scope="col">{cell}</th>' for cell in head),
              *("".join(f"<td>{cell}</td>" for cell in row) for row in rows)]
     return '<div class="table"><table>' + "\n".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>"
@@ -78,12 +78,12 @@ def number(value, digits, factor=1):
 
 
 def shown(caption):
-    """Judged caption of an image: the beam's caption, or greedy's if there was no beam."""
+    """Judged caption of an image: from beam search, or else the greedy one."""
     return caption["beam"] or caption["greedy"]
 
 
 def sections(items):
-    """-> [(heading, items)]: the best, the worst from the very worst on, the others; no item in two of them"""
+    """Group the items -> [(heading, items)]: the best, the worst in ascending order, the others; each item once"""
     def cider(item):
         return shown(item[0])["cider_d"]
 

@@ -1,1 +1,1 @@
-"""Models written for others."""
+"""Export: models as ONNX files, a web page, and PyTorch states."""

@@ -1,4 +1,4 @@
-"""The command `npcaption export FORMAT`: each format has a module of its own, imported when it is asked for."""
+"""The command `npcaption export FORMAT`; each format has its own module, imported on use."""
 import sys
 from importlib import import_module
 
@@ -6,14 +6,14 @@ from ..errors import ConfigError
 from ..support.command import parser_of
 from ..support.settings import suggestion
 
-FORMATS = {                                                  # name: (module with main(words), what it writes)
+FORMATS = {                                                  # name: (module with main(words), description)
     "onnx": (".onnx_cli", "encoder, decoder and gradient as ONNX models"),
     "web": (".web.cli", "a page that captions, and shows the backward pass, in a browser"),
 }
 
 
 def format_parser(name, about):
-    """The ArgumentParser of a format, its usage named after how it was called."""
+    """The ArgumentParser of a format, with the format in its usage line."""
     parser = parser_of("export", about)
     parser.prog += f" {name}"
     return parser

@@ -12,13 +12,13 @@ from ..model.parameters import Parameters
 from ..support.progress import progress
 from ..tokenizers import PADDING, START
 
-IMAGES, CAPTIONS = 2, 2     # captions of each image
-FEW = 10
+IMAGES, CAPTIONS = 2, 2     # CAPTIONS of each image
+FEW = 10                    # allowed multiple of the textbook's own rounding error
 DTYPES = np.float32, np.float64
 
 
 def runner(model):
-    """A function from {input's name: array} to {output's name: array}.  model ModelProto"""
+    """Run function of a model: {input's name: array} -> {output's name: array}.  model ModelProto"""
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3                           # else a line on stderr for each parameter of the gradient
@@ -28,17 +28,17 @@ def runner(model):
 
 
 class Error(NamedTuple):
-    """Largest difference from the textbook in float64, relative to the largest number of that array."""
-    runtime: float              # of ONNX Runtime
-    float32: float              # of the textbook itself in float32, by which a badly conditioned model is known
+    """Largest differences from the textbook in float64, relative to the largest number of the array."""
+    runtime: float              # ONNX Runtime's difference
+    float32: float              # difference of the textbook in float32, large if the model is badly conditioned
 
     def within(self, tolerance):
-        """Whether it is that small, or no more than a few times what rounding does to the textbook. nan is neither."""
+        """Whether `runtime` is below the tolerance, or below FEW times the textbook's rounding error; False for NaN."""
         return self.runtime < tolerance or self.runtime < FEW * self.float32
 
 
 def errors(models, checkpoint):
-    """{output's name: Error}.  models: those of onnx_models.models_of for the checkpoint"""
+    """{output's name: Error}.  models: result of onnx_models.models_of for the checkpoint"""
     checkpoint = checkpoints.to_caption(checkpoint)
     config = checkpoint.config.model
     images, ids = example(config)
@@ -53,7 +53,7 @@ def errors(models, checkpoint):
 
 
 def example(config):
-    """Random images, or features, and the ids (R, L) of random captions, one of them shorter than the others"""
+    """Random images, or features, and random captions, one of them shorter -> inputs, ids (R, L)"""
     rng, shape = np.random.default_rng(0), (IMAGES, *config.input_shape)
     images = rng.standard_normal(shape, np.float32) if config.encoder_name else rng.integers(0, 256, shape, np.uint8)
     ids = rng.integers(0, config.vocabulary, (IMAGES * CAPTIONS, config.max_length))
@@ -66,14 +66,14 @@ def name_of(config):
 
 
 def runtime(models, config, images, ids):
-    """As `textbook`, by ONNX Runtime"""
+    """The outputs of `textbook`, from ONNX Runtime."""
     first = ids[::CAPTIONS]
     inputs = {name_of(config): images.astype(np.float32), "ids": first[:, :-1], "targets": first[:, 1:]}
     return decoded(models, config, images, ids) | runner(models["gradient.onnx"])(inputs)
 
 
 def decoded(models, config, images, ids):
-    """All captions token by token -> logits (R, L - 1, V) and maps (R, L - 1, H, P), by their outputs' names"""
+    """Decode all captions token by token -> {output's name: logits (R, L - 1, V) or maps (R, L - 1, H, P)}"""
     images_kv, decoder = runner(models["encoder.onnx"])({name_of(config): images}), runner(models["decoder.onnx"])
     empty = np.zeros((len(ids), 0, 2 * config.channels), np.float32)
     text = {f"text_kv.{i}": empty for i in range(config.decoder_blocks)}
@@ -86,7 +86,7 @@ def decoded(models, config, images, ids):
 
 
 def textbook(config, p, images, ids):
-    """Outputs of the three models, by their outputs' names; the gradients are those of an image's first caption."""
+    """The textbook's outputs for the three models, by name; gradients come from the first caption of each image."""
     g, dtype, first = Parameters(config, p.flat.dtype), p.flat.dtype, ids[::CAPTIONS]
     source, encoder = wiring.encode_forward(layers, config, p.sublayer, images.astype(dtype))
     x, (_, blocks) = wiring.decode_forward(layers, config, p.sublayer, ids[:, :-1], source.repeat(CAPTIONS, 0))
@@ -104,7 +104,7 @@ def textbook(config, p, images, ids):
 
 
 def relative(found, expected):
-    """Largest difference, relative to the largest number expected; nan for a wrong shape.  0 apart from 0 is 0"""
+    """Largest difference, relative to the largest expected number (absolute if that is 0); NaN for a wrong shape."""
     if np.shape(found) != np.shape(expected):
         return np.nan
     apart, largest = np.abs(found - expected).max(), np.abs(expected).max()

@@ -3,8 +3,8 @@
     npcaption export onnx DIR                                the model that ships with the package
     npcaption export onnx DIR --checkpoint runs/x/best.npz   a model that npcaption train wrote
 
-The folder is made if there is none; files of these names in it are replaced. If ONNX Runtime is installed, all three
-are compared with the NumPy textbook before they are written. docs/onnx.md describes them, with a program that captions.
+The command makes the folder if necessary, and replaces files of these names in it. If ONNX Runtime is installed, it
+compares all three models with the NumPy textbook before writing. docs/onnx.md describes them, with an example program.
 """
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def main(words=None):
     checkpoint = checkpoints.load(checkpoints.SHIPPED if options.checkpoint is None else options.checkpoint)
     if checkpoint.parameters.flat.nbytes > LARGEST:
         raise ConfigError(f"The model has {checkpoint.parameters.flat.nbytes / 1e9:.1f} GB of parameters; an ONNX file "
-                          "holds at most 2.1 GB. Export a smaller one.")
+                          "holds at most 2.1 GB. Export a smaller model.")
 
     models = onnx_models.models_of(checkpoint)
     compared = comparison(models, checkpoint)
@@ -44,7 +44,7 @@ def main(words=None):
 
 
 def required():
-    """The module that makes the models.  ConfigError without the package onnx"""
+    """The module onnx_models.  ConfigError without the package onnx"""
     try:
         import onnx  # noqa: F401
     except ImportError as error:
@@ -55,14 +55,14 @@ def required():
 
 
 def check_folder(folder, names):
-    """DataError if the files could not be written to the folder in the end."""
+    """DataError if the folder is unusable for the files, before the export begins."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file. Name a folder for the three ONNX models.")
     if folder.is_dir():
         for name in names:
             check_writable(folder / name)
     elif not folder.absolute().parent.is_dir():
-        raise DataError(f"There is no folder {folder.parent} to make {folder.name} in. Make it, or name another.")
+        raise DataError(f"There is no folder {folder.parent} for {folder.name}. Make it, or name another.")
     elif not os.access(folder.absolute().parent, os.W_OK):
         raise DataError(f"{folder} cannot be made: no permission. Name another folder.")
 
@@ -75,7 +75,7 @@ def make(folder):
 
 
 def comparison(models, checkpoint):
-    """Errors of the models, as a sentence.  NpcaptionError if one is too large"""
+    """Compare the models with the textbook -> sentence with the errors.  NpcaptionError if one is too large"""
     try:
         import onnxruntime
     except ImportError:
@@ -85,7 +85,7 @@ def comparison(models, checkpoint):
     runtime = f"ONNX Runtime {printable(onnxruntime.__version__)}"
     if wrong := [name for name, error in found.items() if not error.within(AGREED)]:
         raise NpcaptionError(f"{runtime} and the textbook disagree on {wrong[0]} by {found[wrong[0]].runtime:.1e}; "
-                             "nothing is written. Try another onnxruntime, and report it.")
+                             "nothing is written. Try another onnxruntime, and report this.")
     gradients = max(error.runtime for name, error in found.items() if name.startswith("grad."))
     return (f"{runtime} agrees with the NumPy textbook in float64: logits to "
             f"{found['logits'].runtime:.0e}, gradients to {gradients:.0e} of the largest.")

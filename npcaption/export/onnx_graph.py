@@ -1,22 +1,22 @@
-"""The graph: ONNX nodes, and values that record what is computed with them.
+"""The graph: ONNX nodes, recorded from operations on values.
 
-A Value stands for an array that only a runtime will know. It has an array's shape and dtype, as ONNX infers them, and
-the operators and methods that the textbook uses, each of which adds nodes to the value's Graph.
+A Value represents an array known only at run time. It has an array's shape and dtype, as inferred by ONNX, and the
+operators and methods that the textbook uses; each of them adds nodes to the value's Graph.
 """
 from typing import NamedTuple
 
 import numpy as np
 from onnx import checker, defs, helper, numpy_helper, shape_inference
 
-OPSET, IR_VERSION = 18, 8                                    # of 2022: onnx 1.13, ONNX Runtime 1.14 and later
+OPSET, IR_VERSION = 18, 8                                    # since 2022: onnx 1.13, ONNX Runtime 1.14
 IMPORTS = [helper.make_opsetid("", OPSET)]
-OPTIONAL = {"LayerNormalization"}                            # operators whose last outputs a node may leave out
+OPTIONAL = {"LayerNormalization"}                            # operators with optional last outputs
 UFUNCS = {np.add: "Add", np.subtract: "Sub", np.multiply: "Mul", np.true_divide: "Div", np.exp: "Exp"}
 
 
 class Node(NamedTuple):
     kind: str
-    path: tuple                 # names of the functions that were at work, outermost first
+    path: tuple                 # names of the calling functions, outermost first
     inputs: list                # Values
     outputs: list
     attributes: dict
@@ -34,7 +34,7 @@ class Value:
 
     @property
     def shape(self):
-        """An int for each axis, or a text (its name, or "") where only the runtime knows"""
+        """An int for each axis, or a text (its name, or "") if only the runtime knows it"""
         return tuple(axis.dim_value if axis.HasField("dim_value") else axis.dim_param
                      for axis in self.type.tensor_type.shape.dim)
 
@@ -50,15 +50,16 @@ class Value:
         return self if dtype == self.dtype else op("Cast", self, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def reshape(self, *shape):
-        """An axis that only the runtime knows must have a name and stay in its place; ONNX writes that as 0."""
+        """Like NumPy's; an axis known only at run time must have a name and stay in place, which ONNX writes as 0."""
         known = [0 if axis and isinstance(axis, str) and axis == self.shape[i] else axis
                  for i, axis in enumerate(shape)]
         if any(isinstance(axis, str) for axis in known):
-            raise ValueError(f"An array {self.shape} cannot become {shape}: an axis without a number would move.")
+            raise ValueError(f"An array {self.shape} cannot become {shape}: an axis without a number would move. Keep "
+                             "it in its place.")
         return op("Reshape", self, known)
 
     def known_as(self, *shape):
-        """This value, whose shape a computed one has made, which ONNX's inference does not follow."""
+        """This value with its shape declared: ONNX infers no shape that results from a computed one."""
         self.type = helper.make_tensor_type_proto(self.type.tensor_type.elem_type, shape)
         return self
 
@@ -81,7 +82,7 @@ class Value:
         return op(kind, self, list(axes), keepdims=int(keepdims))
 
     def __getitem__(self, index):
-        """Rows by their numbers, another Value; or one of [..., None], [:, None], and [:, 0] of an axis of length 1"""
+        """Rows, for a Value of their numbers; else only [..., None], [:, None], and [:, 0] on an axis of length 1"""
         if isinstance(index, Value):
             return op("Gather", self, index, axis=0)
         match index:
@@ -94,7 +95,7 @@ class Value:
         raise TypeError(f"A value of a graph cannot be indexed by {index!r}.")
 
     def __eq__(self, other):
-        """A value is only itself: whether it equals a number cannot be known now, and False would be a wrong answer."""
+        """Identity for Values; TypeError for numbers: equality is unknown before run time, and False would be wrong."""
         if isinstance(other, Value):
             return self is other
         raise TypeError("A value of a graph cannot be compared while the graph is made.")
@@ -108,7 +109,7 @@ class Value:
         return op("Add", self, other)
 
     def __radd__(self, other):
-        return self if isinstance(other, int) and other == 0 else op("Add", other, self)  # 0: where a sum begins
+        return self if isinstance(other, int) and other == 0 else op("Add", other, self)  # 0: the start of sum()
 
     def __sub__(self, other):
         return op("Sub", self, other)
@@ -131,10 +132,10 @@ class Value:
         return op("Neg", self)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **settings):
-        """NumPy hands over its functions of a Value, and its scalars' operators."""
+        """Called by NumPy for its functions of a Value, and for its scalars' operators."""
         if method == "__call__" and ufunc in UFUNCS and not settings:
             return op(UFUNCS[ufunc], *inputs)
-        return NotImplemented                                # it raises TypeError then
+        return NotImplemented                                # NumPy then raises TypeError
 
     def __array_function__(self, function, types, arguments, settings):
         if function is np.concatenate:
@@ -149,9 +150,9 @@ class Value:
 
 
 def op(kind, *inputs, outputs=1, **attributes):
-    """A node in the graph of its inputs -> its output, or a list of several
+    """Add a node to the graph of its inputs -> its output, or a list of several
 
-    Of the inputs at least one is a Value; a list is integers (axes, a shape), a number has the first Value's dtype.
+    At least one input is a Value; a list holds integers (axes, a shape); a number gets the first Value's dtype.
     """
     first = next(value for value in inputs if isinstance(value, Value))
     return first.graph.add(kind, [value if isinstance(value, Value) else first.graph.constant(value, first.dtype)
@@ -159,26 +160,26 @@ def op(kind, *inputs, outputs=1, **attributes):
 
 
 class Graph:
-    """Nodes in the order of their computing.  calls: the functions at work, whose names the nodes get"""
+    """Nodes in the order of computation.  calls: names of the running functions, for the nodes' names"""
 
     def __init__(self):
         self.nodes, self.inputs, self.parameters, self.constants, self.calls = [], [], {}, {}, []
 
     def input(self, name, dtype, shape):
-        """shape: ints, and names of axes that only the runtime knows"""
+        """An input of the graph.  shape: ints, and names of the axes known only at run time"""
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         value = Value(self, helper.make_tensor_type_proto(kind, shape), name)
         self.inputs.append(value)
         return value
 
     def parameter(self, name, array):
-        """An array that the file holds, if it is needed."""
+        """An array stored in the file, if a node needs it."""
         value = self._stored(name, array)
         self.parameters[name] = value
         return value
 
     def constant(self, number, dtype):
-        """The Value of a number, a list of integers or an array; equal ones are one."""
+        """The Value of a number, a list of integers or an array; equal constants share one Value."""
         array = np.array(number, np.int64) if isinstance(number, list) else np.asarray(number)
         if array.ndim == 0 and not isinstance(number, np.ndarray):
             array = array.astype(dtype)
@@ -205,9 +206,9 @@ class Graph:
         return values[0] if outputs == 1 else values
 
     def model(self, outputs, metadata, overridable=False):
-        """The ModelProto that computes outputs, {name: (Value, shape)}, by as few of the nodes as are needed.
+        """The ModelProto with the outputs {name: (Value, shape)} and only the nodes they need.
 
-        overridable: whether a runtime may be given other parameters than those in the file.
+        overridable: whether a runtime's inputs may replace the file's parameters.
         """
         results = []
         for name, (value, shape) in outputs.items():
@@ -226,7 +227,7 @@ class Graph:
         return model
 
     def _needed(self, names):
-        """-> NodeProtos of what the named values need, and the set of the values needed"""
+        """-> NodeProtos needed for the named values, and the set of the values needed"""
         kept, needed = [], set()
         for node in reversed(self.nodes):
             wanted = [value in needed or value.name in names for value in node.outputs]

@@ -1,9 +1,9 @@
-"""The engine: the textbook's functions on values of a graph, and so the exporter.
+"""The ONNX engine: the textbook's functions on values of a graph.
 
-npcaption.model's wiring calls an engine's sublayers. Here they are the textbook's own, forward and backward, the same
-code; only the names that they call are looked up in another namespace, in which onnx_primitives and onnx_steps replace
-some. So what the textbook computes is written once, and a sublayer that is new there is exported without a line here. A
-function that a graph cannot express fails while exporting: a Value refuses what it does not know.
+npcaption.model's wiring calls an engine's sublayers. Here they are the textbook's own code, forward and backward; but
+they look up their callees in another namespace, with some functions replaced by onnx_primitives and onnx_steps. So the
+mathematics is written once, and a new sublayer of the textbook is exported without a line here. A function that a graph
+cannot express fails during the export: a Value raises TypeError for unknown operations.
 """
 import functools
 import sys
@@ -14,10 +14,10 @@ from . import onnx_primitives, onnx_steps
 
 
 def engine_on(graph):
-    """The engine that npcaption.model asks for, on arrays that are values of `graph`."""
+    """An engine for npcaption.model whose arrays are values of `graph`."""
     names, ours = {}, [sys.modules[function.__module__] for function in vars(layers).values() if is_function(function)]
     for module in [*ours, onnx_steps]:
-        names |= vars(module)                                # what its functions call, and its constants
+        names |= vars(module)                                # callees of its functions, and constants
     names |= functions_of(onnx_primitives)
     for name, function in functions_of(*ours, onnx_steps, onnx_primitives).items():
         if function.__module__ != onnx_primitives.__name__:
@@ -31,13 +31,13 @@ def is_function(value):
 
 
 def functions_of(*modules):
-    """{name: function} of those that the modules define; of several with one name the last"""
+    """{name: function} of the functions defined in the modules; the last one for a repeated name"""
     return {name: value for module in modules for name, value in vars(module).items()
             if is_function(value) and value.__module__ == module.__name__}
 
 
 def named(graph, function):
-    """The function; while it is at work, the nodes that it makes have its name before theirs."""
+    """Wrap a function: nodes that it adds have its name as a prefix."""
     @functools.wraps(function)
     def call(*arguments, **settings):
         graph.calls.append(function.__name__)

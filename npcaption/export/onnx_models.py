@@ -1,6 +1,6 @@
 """The three ONNX models of a checkpoint, made by the model's own wiring: encoder, decoder, gradient.
 
-What they take and give, and what their metadata hold, docs/onnx.md tells.
+docs/onnx.md describes their inputs, outputs and metadata.
 """
 import json
 from collections import defaultdict
@@ -23,16 +23,16 @@ NAMES = "encoder.onnx", "decoder.onnx", "gradient.onnx"
 
 
 def models_of(checkpoint):
-    """{file's name: ModelProto}.  The bag of words, which only training has, is left out."""
+    """{file's name: ModelProto}, without the training heads."""
     checkpoint = checkpoints.to_caption(checkpoint)
     makers = progress((encoder_of, decoder_of, gradient_of), len(NAMES), "exporting", "models")
     return dict(zip(NAMES, (make(checkpoint) for make in makers)))
 
 
 def metadata_of(checkpoint):
-    """Metadata that a program needs beside the model, as JSON: ONNX has texts only.
+    """Metadata for programs that use the model, as JSON: ONNX stores only texts.
 
-    Among it is what our code knows: the special ids, and an expression for the spaces between words that nobody writes.
+    It includes the special ids, and a regular expression for the spaces that are dropped when words are joined.
     """
     tokenizer = checkpoint.tokenizer.to_json()
     if "words" in tokenizer:
@@ -52,14 +52,14 @@ def parameters_on(graph, checkpoint):
 
 
 def input_of(graph, config, dtype):
-    """The image, of uint8 or floats, or a frozen encoder's features, which are always floats"""
+    """The input: an image of uint8 or floats, or a frozen encoder's features, always floats"""
     if config.encoder_name:
         return graph.input("features", np.float32, ["B", *config.input_shape])
     return graph.input("image", dtype, ["B", *config.input_shape])
 
 
 def encoder_of(checkpoint):
-    """image -> keys and values of the image, for each decoder block"""
+    """Model: image -> keys and values of the image, for each decoder block"""
     graph, config = Graph(), checkpoint.config.model
     layers, p = engine_on(graph), parameters_on(graph, checkpoint)
     source, _ = wiring.encode_forward(layers, config, p, input_of(graph, config, np.uint8))
@@ -69,7 +69,7 @@ def encoder_of(checkpoint):
 
 
 def decoder_of(checkpoint):
-    """ids, keys and values of the text before and of the images -> logits, keys and values of the text, and maps"""
+    """Model: ids, keys and values of the earlier text and of the images -> logits, keys and values of the text, maps"""
     graph, config = Graph(), checkpoint.config.model
     layers, p, blocks = engine_on(graph), parameters_on(graph, checkpoint), range(config.decoder_blocks)
     width = 2 * config.channels
@@ -85,7 +85,7 @@ def decoder_of(checkpoint):
 
 
 def gradient_of(checkpoint):
-    """image, ids, targets -> loss, its gradient by the image, and by every parameter"""
+    """Model: image, ids, targets -> loss, its gradients by the image and by every parameter"""
     graph, config = Graph(), checkpoint.config.model
     layers, p = engine_on(graph), parameters_on(graph, checkpoint)
     g = {layer: defaultdict(int) for layer in p}

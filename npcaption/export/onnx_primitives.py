@@ -1,7 +1,7 @@
-"""The textbook's primitives for which ONNX has an operator of its own, on values of a graph.
+"""ONNX primitives: replacements for the textbook's functions that ONNX has operators for, on values of a graph.
 
-Each has the name, the arguments and the formula of its namesake in npcaption.layers; a cache holds what the backward
-there or here unpacks. All other functions of the textbook run on values as they are.
+Each has the name, arguments and formula of its namesake in npcaption.layers; its cache fits the backward there or here.
+All other functions of the textbook run on values unchanged.
 """
 import numpy as np
 from onnx import numpy_helper
@@ -33,7 +33,7 @@ def layernorm_forward(x, w, b):
 
 
 def attention_forward(q, k, v, causal):
-    """causal: -inf above the diagonal, as every sequence is whole: T = S."""
+    """causal: -inf above the diagonal; every sequence is complete here, so T = S"""
     scale = q.shape[-1] ** -0.5
     scores = q @ k.T * scale                                 # (..., H, T, S)
     if causal:
@@ -45,21 +45,21 @@ def attention_forward(q, k, v, causal):
 
 
 def embedding_backward(dout, cache):
-    """dw = onehot(ids)^T dout, which adds up a repeated token's rows in one order always, as a scatter does not."""
+    """dw = onehot(ids)^T dout: always the same order of the sum over a repeated token, unlike a scatter."""
     ids, w = cache
     rows = op("OneHot", op("Reshape", ids, [-1]), np.array(w.shape[0]), np.array([0, 1], w.dtype))  # (rows, V)
     return op("Gemm", rows, dout.reshape(-1, w.shape[1]), transA=1)
 
 
 def position_forward(x, w):
-    if x.shape[-2] == w.shape[0]:                             # of an image: the whole table
+    if x.shape[-2] == w.shape[0]:                             # an image: the whole table
         return x + w, (w,)
     length = op("Shape", x, start=-2, end=-1)                # [T]
     return x + op("Slice", w, [0], length, [0]).known_as(x.shape[-2], w.shape[1]), (w,)
 
 
 def position_backward(dout, cache):
-    """Behind the places of the sequence dw is 0."""
+    """dw is 0 after the sequence's last position."""
     w, = cache
     dw = dout.sum(0)                                         # (T, C)
     if dw.shape != w.shape:
@@ -70,7 +70,7 @@ def position_backward(dout, cache):
 
 
 def convolution_forward(x, w, b, stride):
-    """The operator has the channels first, and a kernel (O, C, 3, 3)."""
+    """The operator has channels first, and a kernel (O, C, 3, 3)."""
     kernel = w.reshape(WINDOW, WINDOW, x.shape[-1], w.shape[1]).transpose(3, 2, 0, 1)
     out = op("Conv", x.transpose(0, 3, 1, 2), kernel, b, pads=[WINDOW // 2] * 4, strides=[stride] * 2)
     return out.transpose(0, 2, 3, 1), (x, kernel, w, stride)
@@ -79,8 +79,8 @@ def convolution_forward(x, w, b, stride):
 def convolution_backward(dout, cache):
     """dx = dout spread out again, its windows added up; dw = sum over all windows of x times dout.
 
-    dw is a convolution too: of x, with the images for channels, by dout, whose pixels lie `stride` apart. rest: rows
-    behind the last window's middle, which take the place of the margin there.
+    dw is a convolution, too: x, with the images as channels, by dout, dilated by `stride`. rest: rows after the last
+    window's centre, in place of the margin there.
     """
     x, kernel, w, stride = cache
     dfirst = dout.transpose(0, 3, 1, 2)                      # (B, O, N, N)
@@ -93,7 +93,7 @@ def convolution_backward(dout, cache):
 
 
 def cross_entropy_forward(logits, targets, total, weights=None):
-    """Of captions that all weigh the same; total is a value too."""
+    """For captions of equal weight; total is a Value, too."""
     assert weights is None
     log_probs = op("LogSoftmax", logits, axis=-1)            # (..., T, V)
     picked = op("Squeeze", op("GatherElements", log_probs, targets[..., None], axis=logits.ndim - 1), [-1])  # (..., T)

@@ -1,7 +1,7 @@
-"""Decoding: the decoder's sublayers for one new token, over memories that are values of a graph.
+"""Decoding steps in ONNX: the decoder's sublayers for one new token, over memories in a graph.
 
-As npcaption.layers.steps, with two differences: a memory is not written to but grows, so its length is the place; and
-where a token looked is kept. R captions of B images, K = R / B of each, an image's own one after another.
+As in npcaption.layers.steps, with two differences: a memory grows instead of being written to, so its length is the
+position; and attention maps are kept. R captions of B images, K = R / B of each; an image's captions are adjacent.
 """
 import numpy as np
 
@@ -13,7 +13,7 @@ from .onnx_graph import op
 
 
 def self_attention_step(x, p, heads, memory, place):
-    """x (R, C) -> (R, C).  memory [kv (R, T, 2C)], whose only entry becomes (R, T + 1, 2C)"""
+    """x (R, C) -> (R, C).  memory [kv (R, T, 2C)], replaced by [kv (R, T + 1, 2C)]"""
     normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
     qkv, _ = projection_forward(normed, p["qkv.weight"])     # (R, 3C)
     q, new = np.split(qkv, [x.shape[-1]], axis=-1)           # (R, C), (R, 2C)
@@ -25,7 +25,7 @@ def self_attention_step(x, p, heads, memory, place):
 
 
 def cross_attention_step(x, p, heads, memory):
-    """x (R, C) -> (R, C).  memory [kv (B, P, 2C)], to which the maps (R, H, P) are added"""
+    """x (R, C) -> (R, C).  memory [kv (B, P, 2C)]; the maps (R, H, P) are appended"""
     normed, _ = layernorm_forward(x, p["norm.weight"], p["norm.bias"])  # (R, C)
     q, _ = projection_forward(normed, p["q.weight"])         # (R, C)
     images = op("Shape", memory[0], end=1)                   # [B]

@@ -1,27 +1,26 @@
-"""The engine: the textbook's sublayers in numba, in vector registers, one image at a time. Float32.
+"""The numba engine: the textbook's sublayers in vector registers, one image at a time, in float32.
 
-    target.py       the processor that numba compiles for, and its vectors; what numba must be able to do
-    compilation.py  how kernels are compiled and kept
+    target.py       the target processor, its vectors, and the check of numba
+    compilation.py  compilation of kernels, and the file that keeps them
     simd.py         single instructions
     matmul.py       the product in registers, and the three products of a linear layer
-    attention.py stem.py layernorm.py gelu.py cross_entropy.py soft_cross_entropy.py binary_cross_entropy.py embedding.py
-    dropout.py exponential.py
+    attention.py stem.py layernorm.py gelu.py cross_entropy.py soft_cross_entropy.py binary_cross_entropy.py
+    embedding.py dropout.py exponential.py
     depthwise.py    convolutions of the frozen EfficientNet-Lite encoder
     steps.py        attention of one new token over a memory, for decoding
     adamw.py        the optimiser
     arena.py        memory for one image
     sublayers.py    the same names and signatures as npcaption.layers
-    distillation.py more of them, for distillation
+    distillation.py the sublayers of distillation
 
-Compiled functions write their results into arrays that they are handed. Those named fused_X are a textbook X, or a
-whole sublayer X, in one call; X_forward and X_backward themselves are only in sublayers.py and
-distillation.py.
+Compiled functions write their results into arrays from the caller. A function fused_X is a textbook X, or a whole
+sublayer X, in one call; X_forward and X_backward themselves are only in sublayers.py and distillation.py.
 
 In place, unlike the textbook: a sublayer's backward may write over its cache and over dout, so a cache serves one
-backward; a residual sublayer's dx is dout, added to. Of the compiled functions, fused_layernorm_backward adds into dx,
-as all add into the gradients of parameters, and the fused losses turn logits into their gradient.
+backward; a residual sublayer adds its gradient to dout and returns dout as dx. Compiled functions add into the
+gradients of parameters; fused_layernorm_backward adds into dx, too; the fused losses turn logits into their gradient.
 """
-from . import target  # first, as it says what is wrong with a numba that cannot be used
+from . import target  # first: its errors explain an unusable numba
 from .adamw import adamw, adamw_numbers, add_gradients, sum_of_squares
 from .arena import Room, arena
 from .compilation import compile_kernels

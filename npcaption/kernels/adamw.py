@@ -1,4 +1,4 @@
-"""From the workers' gradients to new parameters, a range of the flat buffers at a time."""
+"""AdamW and the sum of the workers' gradients, on ranges of the flat buffers."""
 import numpy as np
 
 from .compilation import kernel
@@ -9,10 +9,10 @@ ONE = np.float32(1)
 
 @kernel
 def add_gradients(parts: F2, total: F1, first: I, last: I):
-    """total[first:last] = the sum of parts' rows there, which become 0.  parts (workers, N), total (N,)
+    """total[first:last] = the sum of parts' rows; the rows become 0.  parts (workers, N), total (N,)
 
-    Halves are added, each the sum of its own halves: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). So the order is the same
-    for all of them together and for two machines that add their halves first.
+    The sum is a tree of halves: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). So two machines that first add their halves
+    get the same bits as one machine.
     """
     count, levels = parts.shape[0], 0
     while 1 << levels < count:
@@ -29,13 +29,13 @@ def add_gradients(parts: F2, total: F1, first: I, last: I):
         out, row = total[block], parts[0, block]
         for i in range(out.size):
             out[i] = row[i]
-        for part in range(count):                            # while they are in the nearest cache
+        for part in range(count):                            # while still in the nearest cache
             parts[part, block] = 0
 
 
 @kernel
 def sum_of_squares(g: F1, first: I, last: I):
-    """Of g[first:last], summed in float64 from float32 sums of blocks."""
+    """Sum of the squares of g[first:last], in float64 over float32 sums of blocks."""
     total = 0.0
     for start in range(first, last, 4096):
         piece, block = g[start:min(start + 4096, last)], np.float32(0)
@@ -47,7 +47,7 @@ def sum_of_squares(g: F1, first: I, last: I):
 
 @kernel
 def adamw(p: F1, g: F1, m: F1, v: F1, decay: F1, numbers: F1):
-    """As layers/adamw.py, with g * scale.  numbers: see adamw_numbers."""
+    """As in layers/adamw.py, with g * scale.  numbers: see adamw_numbers"""
     scale, rate, beta1, beta2, epsilon = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     correct1, correct2 = numbers[5], numbers[6]
     for i in range(p.size):
@@ -60,8 +60,9 @@ def adamw(p: F1, g: F1, m: F1, v: F1, decay: F1, numbers: F1):
 
 
 def adamw_numbers(step, settings, norm):
-    """The kernel's numbers: the scale by which clipping shortens the gradient, learning rate, beta1, beta2, epsilon,
-    1 / (1 - beta1^step) and 1 / (1 - beta2^step).  settings AdamW, norm the gradient's -> (7,)"""
+    """The kernel's numbers -> (7,): scale of clipping, learning rate, beta1, beta2, epsilon, 1 / (1 - beta1^step) and
+    1 / (1 - beta2^step).  settings AdamW; norm: the gradient's norm
+    """
     scale = settings.clip_norm / norm if norm > settings.clip_norm else 1.0
     corrections = [1 / (1 - beta ** step) for beta in (settings.beta1, settings.beta2)]
     return np.array([scale, *settings[:4], *corrections], np.float32)

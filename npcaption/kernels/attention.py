@@ -1,8 +1,8 @@
 """Scaled dot-product attention of one image, head by head.
 
-Heads are groups of columns: head h of q, k, v lies in D columns from its array's first one on, so self-attention's
-fused (T, 3C) and cross-attention's (T, C) and (S, 2C) are read where they lie. Rows of queries go in blocks: a block's
-scores are still in the nearest cache when the softmax and the product with v come to them.
+Heads are groups of columns: head h of q, k, v is D columns of its array, so self-attention's fused (T, 3C) and
+cross-attention's (T, C) and (S, 2C) are read in place. Rows of queries go in blocks: a block's scores stay in the
+nearest cache for the softmax and the product with v.
 """
 import numpy as np
 
@@ -17,7 +17,7 @@ BLOCK = 48  # rows of queries: 48 rows of 256 sources are 48 KiB
 
 @compiled
 def softmax_rows(att, first, last, causal, scale):
-    """Rows first to last of att (T, S) from scores to probabilities, in place; a row's scores are scaled on the way."""
+    """Turn rows first to last of att (T, S) from scores into probabilities, in place, after scaling them."""
     sources = att.shape[1]
     hidden = sources - att.shape[0]                          # the last row sees every source
     for i in range(first, last):
@@ -40,7 +40,7 @@ def softmax_rows(att, first, last, causal, scale):
 
 @compiled
 def attend(q, q_at, panels, kv, v_at, first, last, causal, scale, probabilities, out, out_at, size):
-    """One head, rows first to last: probabilities (T, S) from the packed keys, and what they see of the values."""
+    """One head, rows first to last: probabilities (T, S) from the packed keys, and out = probabilities v."""
     sources = kv.shape[0]
     scores = address(probabilities, first * sources)
     product(address(q, first * q.shape[1] + q_at), BYTES * q.shape[1], BYTES,
@@ -57,7 +57,7 @@ def fused_attention_forward(
         att: F3, out: F2, panels: F1):
     """out (T, H*D) and att (H, T, S).  q (T, .), k and v in kv (S, .), their first columns q_at, k_at, v_at.
 
-    causal: as the textbook's, so S >= T.  panels: room for a head's keys, panels_size(D, S) numbers.
+    causal: as in the textbook, so S >= T.  panels: room for a head's keys, panels_size(D, S) numbers.
     """
     tokens, sources, size = q.shape[0], kv.shape[0], out.shape[1] // heads
     flat, scale = kv.reshape(-1), np.float32(1 / np.sqrt(size))
@@ -73,9 +73,9 @@ def fused_attention_forward(
 def fused_attention_backward(
         dout: F2, q: F2, q_at: I, kv: F2, k_at: I, v_at: I, heads: I,
         att: F3, dq: F2, dkv: F2, panels: F1, datt: F2):
-    """Writes the columns of dq that q has in q, and of dkv those of k and v; att (H, T, S) becomes dscores.
+    """Write dq and dkv, in the same columns as q, k and v; att (H, T, S) becomes dscores.
 
-    dq has q's shape and dkv has kv's; they may be one array, as q and kv may.  datt: room for (BLOCK, S).
+    dq has the shape of q, dkv the shape of kv; like q and kv, they may be one array.  datt: room for (BLOCK, S).
     """
     tokens, sources, size = q.shape[0], kv.shape[0], dout.shape[1] // heads
     q_row, kv_row, dout_row, att_row = BYTES * q.shape[1], BYTES * kv.shape[1], BYTES * dout.shape[1], BYTES * sources

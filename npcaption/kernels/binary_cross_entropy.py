@@ -1,4 +1,4 @@
-"""Yes-or-no answers about one image."""
+"""Binary cross-entropy of one image's bag of words."""
 import numpy as np
 
 from .compilation import kernel
@@ -10,10 +10,10 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 @kernel
 def fused_binary_cross_entropy(logits: F2, targets: F1, share: F):
-    """Overwrites targets (W,) with each answer's part of the loss, logits (1, W) with their gradient but for dloss.
+    """Overwrite targets (W,) with each word's part of the loss, logits (1, W) with their gradient except for dloss.
 
     share: 1 / total. With e = exp(-|z|) the likelier answer has the probability 1 / (1 + e), the other e / (1 + e):
-    both are right to the last bits, as 1 - p would not be.
+    both are exact to the last bits; 1 - p would not be.
     """
     row = logits[0]
     for j in range(row.size):

@@ -1,7 +1,7 @@
 """One image's cross-attention sublayer as one call.
 
 x, normed, q, seen, out and their gradients (T, C), source and dsource (S, C), kv (S, 2C), att (heads, T, S), rstd (T,);
-the rest as in self_attention.py.
+other arguments as in self_attention.py.
 """
 from .attention import fused_attention_backward, fused_attention_forward
 from .compilation import kernel
@@ -28,7 +28,7 @@ def fused_cross_attention_backward(
         xhat: F2, rstd: F1, normed: F2, q: F2, kv: F2, att: F3, keys: F1, seen: F2,
         dseen: F2, dq: F2, dkv: F2, datt: F2, dnormed: F2, dsource: F2,
         dq_w: F2, dkv_w: F2, dproj_w: F2, dproj_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch is dout, through dropout if there is any; dx holds dout and becomes dx."""
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
     no_residual = dx[:0]
     accumulate(seen, dbranch, dproj_w, dproj_b)
     multiply(dbranch, proj_transposed, nothing, no_residual, dseen)

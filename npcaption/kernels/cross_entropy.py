@@ -12,7 +12,7 @@ PADDING = 0
 def fused_cross_entropy(logits: F2, targets: IDS, share: F, row_loss: F1):
     """Write each token's part of the loss into row_loss (T,).  logits (T, V), share = the caption's weight / total
 
-    logits become (softmax(logits) - onehot(target)) * share: the gradient, but for dloss.
+    logits become (softmax(logits) - onehot(target)) * share: the gradient, except for dloss.
     """
     for t in range(logits.shape[0]):
         row = logits[t]

@@ -10,7 +10,7 @@ from .simd import F1, F2, F3, I, address, maximum, minimum
 from .target import COLUMNS
 
 ZERO, SIX = np.float32(0), np.float32(6)
-BAND = 64  # rows of a pointwise product: they stay in the nearest cache until all columns are done
+BAND = 64  # rows of a pointwise product that stay in the nearest cache until all columns are done
 
 
 @compiled
@@ -36,7 +36,7 @@ def fused_pointwise(x: F2, panels: F1, b: F1, out: F2):
 def fused_depthwise(x: F3, w: F3, b: F1, stride: I, out: F3):
     """out = relu6(depthwise convolution of x with w, plus b), padded as TensorFlow's "SAME".
 
-    There are (N - 1) stride + K - A zeros along a side, half of them before x, the odd one behind it; none is stored.
+    There are (N - 1) stride + K - A zeros along a side, half of them before x, the odd one after it; none is stored.
     """
     side, channels = x.shape[0], x.shape[2]
     n, taps = out.shape[0], w.shape[0]                       # taps along a side of the filter
@@ -44,7 +44,7 @@ def fused_depthwise(x: F3, w: F3, b: F1, stride: I, out: F3):
     pixels, filters, results = x.reshape(-1), w.reshape(-1), out.reshape(-1)
     for i in range(n * n):
         top, left = i // n * stride - before, i % n * stride - before
-        first, last = max(0, -left), min(taps, side - left)  # of the filter's columns, those within the image
+        first, last = max(0, -left), min(taps, side - left)  # the filter's columns within the image
         result = results[i * channels:][:channels]
         for j in range(channels):
             result[j] = b[j]

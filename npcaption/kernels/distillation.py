@@ -1,4 +1,4 @@
-"""The engine's sublayers of distillation: as those of sublayers.py, on one image at a time."""
+"""The numba engine's sublayers of distillation, on one image at a time, like those of sublayers.py."""
 import numpy as np
 
 from .arena import arena
@@ -24,7 +24,8 @@ def feature_regression_forward(source, p, pooled, total):
     error = predicted[0] - pooled.astype(np.float32)         # (Z,)
     share = 1 / (total * error.size)
     np.multiply(error, np.float32(2 * share), out=predicted[0])
-    return np.square(error, dtype=np.float64).sum() * share, (len(source), predicted, cache)  # it now holds its gradient
+    loss = np.square(error, dtype=np.float64).sum() * share
+    return loss, (len(source), predicted, cache)             # predicted now holds its own gradient
 
 
 def feature_regression_backward(dloss, cache, g):

@@ -1,4 +1,4 @@
-"""Dropout with the textbook's mask: a hash of the image's key and the element's place, so nothing need be stored."""
+"""Dropout with the textbook's mask, a hash of the image's key and the element's position: no mask is stored."""
 import numpy as np
 
 from .compilation import compiled, kernel
@@ -7,7 +7,7 @@ from .simd import F1, U32, F
 
 @compiled
 def hash32(x):
-    """MurmurHash3's finaliser, as layers/keys.py; numba would widen a product of uint32 to 64 bits."""
+    """MurmurHash3's finaliser, as in layers/keys.py; numba would widen a product of uint32 to 64 bits."""
     x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     x = np.uint32((x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(x ^ (x >> np.uint32(16)))
@@ -15,7 +15,7 @@ def hash32(x):
 
 @kernel
 def fold_key(key: U32, number: U32):
-    """As layers/keys.py, for one image."""
+    """As in layers/keys.py, for one image."""
     return hash32(np.uint32(key ^ hash32(np.uint32(number ^ np.uint32(0x9E3779B9)))))
 
 

@@ -1,4 +1,4 @@
-"""Between the outside and the first sublayers: pixels to patches, ids to rows of tables."""
+"""Embeddings: pixels to patches, ids to rows of tables, and their backward."""
 import numpy as np
 
 from .compilation import compiled, kernel
@@ -41,7 +41,7 @@ def cut(x: F3, size: I, patches: F2):
 
 @kernel
 def paste(dpatches: F2, size: I, dx: F3):
-    """The way back: every number of a patch goes to its place in dx (A, A, C)."""
+    """The backward of `cut`: copy every number of a patch to its pixel in dx (A, A, C)."""
     n = dx.shape[1] // size
     for row in range(dx.shape[0] // size):
         for column in range(n):
@@ -63,7 +63,7 @@ def embed(ids: IDS, w: F2, position: F2, out: F2):
 
 @kernel
 def add_at(dout: F2, ids: IDS, dw: F2):
-    """dw[ids_t] += dout_t, one after another: a repeated token collects from each of its places."""
+    """dw[ids_t] += dout_t, one after another: a repeated token sums the gradients of all its positions."""
     for t in range(ids.size):
         row, d = dw[ids[t]], dout[t]
         for j in range(d.size):

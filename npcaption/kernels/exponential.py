@@ -17,7 +17,7 @@ P0, P1, P2, P3, P4, P5, P6 = (np.float32(c) for c in (
 def exp_of_negative(x):
     """exp(x) = 2^n 2^r, n + r = x log2(e), n whole.  x <= 0 or NaN, float32"""
     t = x * LOG2_E
-    t = SMALLEST if t < SMALLEST else t                      # false for NaN, which so goes on to the result
+    t = SMALLEST if t < SMALLEST else t                      # false for NaN, so NaN reaches the result
     n = round_even(t)
     r = t - n
     return ((((((P6 * r + P5) * r + P4) * r + P3) * r + P2) * r + P1) * r + P0) * power_of_two(n)

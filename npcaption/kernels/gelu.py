@@ -1,4 +1,4 @@
-"""GELU and, while its parts are at hand, its slope.  float32 of any length"""
+"""GELU and its derivative, computed together, on float32 of any length."""
 import numpy as np
 
 from .compilation import compiled, kernel
@@ -26,7 +26,7 @@ def half_erfc(z):
 
 @kernel
 def fused_gelu_forward(x: F1, out: F1):
-    """out = x Phi(x), and into x its slope Phi(x) + x phi(x), which is all that the backward needs."""
+    """out = x Phi(x); x becomes the slope Phi(x) + x phi(x), the only input of the backward besides dout."""
     for i in range(x.size):
         v = x[i]
         tail = half_erfc(absolute(v) * ROOT_HALF)

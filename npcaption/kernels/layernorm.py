@@ -1,4 +1,4 @@
-"""Layer normalisation.  x (T, C) float32; see the textbook's layernorm.py for the formulas."""
+"""Layer normalisation of x (T, C) float32, by the formulas of layers/layernorm.py."""
 import numpy as np
 
 from .compilation import kernel
@@ -9,7 +9,7 @@ EPSILON, ONE = np.float32(1e-5), np.float32(1)
 
 @kernel
 def fused_layernorm_forward(x: F2, w: F1, b: F1, xhat: F2, rstd: F1, out: F2):
-    """Writes xhat (T, C), rstd (T,) and out (T, C)."""
+    """Write xhat (T, C), rstd (T,) and out (T, C)."""
     channels = x.shape[1]
     share = ONE / np.float32(channels)
     for i in range(x.shape[0]):
@@ -32,12 +32,12 @@ def fused_layernorm_forward(x: F2, w: F1, b: F1, xhat: F2, rstd: F1, out: F2):
 
 @kernel
 def fused_layernorm_backward(dout: F2, xhat: F2, rstd: F1, w: F1, dw: F1, db: F1, dx: F2):
-    """Adds into dx (T, C), which holds the gradient that went round the branch, and into dw and db."""
+    """Add into dx (T, C), which holds the gradient of the residual path, and into dw and db."""
     channels = dout.shape[1]
     share = ONE / np.float32(channels)
     for i in range(dout.shape[0]):
         d, h, result = dout[i], xhat[i], dx[i]
-        total, along = np.float32(0), np.float32(0)          # of dxhat, and of dxhat * xhat
+        total, along = np.float32(0), np.float32(0)          # sums of dxhat and of dxhat * xhat
         for j in range(channels):
             dxhat = d[j] * w[j]
             total += dxhat

@@ -1,24 +1,24 @@
 """Matrix products: one small product in registers, and loops around it.
 
-A core multiplies faster than it reads: in each cycle this kind of machine starts two fused multiply-adds of whole
-vectors but reads at most two vectors, and a product computed entry by entry reads two numbers for each one that it
-multiplies. So a *tile* of the result, ROWS x COLUMNS, is kept in registers while the loop runs down the depth k:
+A core multiplies faster than it reads: in each cycle it starts two fused multiply-adds of whole vectors but reads at
+most two vectors, and a product computed entry by entry reads two numbers for each multiplication. So a *tile* of the
+result, ROWS x COLUMNS, stays in registers while the loop runs over the depth k:
 
     for k:  read COLUMNS numbers of b's row k        VECTORS vectors
             for each of ROWS rows: read a[row, k]    one number, copied into all lanes
                 tile[row] += a[row, k] * b[k]        VECTORS multiply-adds
 
 With AVX-512 the tile is 8 x 32: 16 of the 32 registers hold sums, and a step of k reads 2 vectors and 8 numbers for 16
-multiply-adds. Sixteen sums that do not wait for each other also hide the multiply-add's latency (4 cycles, two started
-in each: 8 would do). AVX2 has 16 registers of 8 numbers, hence 6 x 16: 12 sums, 2 vectors of b, one number of a.
+multiply-adds. Sixteen independent sums also hide the multiply-add's latency (4 cycles with two starts each: 8 would
+do). AVX2 has 16 registers of 8 numbers, hence 6 x 16: 12 sums, 2 vectors of b, one number of a.
 
-b is read along its rows. A weight matrix is used by every image, so it is *packed* once a step: cut into panels of
-COLUMNS columns, each panel's rows one after another, the last panel filled up with zeros. Then a panel, 16 KiB at depth
-128, stays in the nearest cache while all rows of a pass over it. What is used once (the gradient dY in X^T dY, or the
-values in attention) is read where it lies: packing it would cost more than it saves.
+b is read along its rows. Every image uses a weight matrix, so it is *packed* once a step: into panels of COLUMNS
+columns, each panel's rows one after another, the last panel padded with zeros. Then a panel, 16 KiB at depth 128, stays
+in the nearest cache for all rows of a. A matrix with a single use (the gradient dY in X^T dY, or the values in
+attention) is read in place: packing it would cost more than it saves.
 
 The three products of a linear layer are this one product: x W reads panels of W, dY W^T panels of W^T, and in X^T dY
-the rows of a are columns of X, a matter of strides.
+the rows of a are columns of X, by the choice of strides.
 """
 from llvmlite import ir
 from numba import types
@@ -34,7 +34,7 @@ BYTES = 4  # bytes of a number
 
 
 def write_tile(module, rows):
-    """The LLVM function of a tile of so many rows; see `tile`. One copy in a module, never inlined: it is large."""
+    """The LLVM function for a tile of `rows` rows; see `tile`. One copy in a module, never inlined: it is large."""
     name = f"tile_{rows}x{COLUMNS}"
     if name in module.globals:
         return module.globals[name]
@@ -48,7 +48,7 @@ def write_tile(module, rows):
     def constant(n):
         return ir.Constant(INT, n)
 
-    def at(start, *offsets, kind=VECTOR):                    # a pointer to start + offsets, all in bytes
+    def at(start, *offsets, kind=VECTOR):                    # pointer to start + offsets, all in bytes
         for offset in offsets:
             start = build.add(start, offset)
         return build.inttoptr(start, kind.as_pointer())
@@ -57,7 +57,7 @@ def write_tile(module, rows):
         kind = ir.FunctionType(result, [value.type for value in values])
         return build.call(cgutils.get_or_insert_function(module, kind, name), values)
 
-    def copied(number, kind):                                # into all lanes
+    def copied(number, kind):                                # a number in all lanes
         nothing, first = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
         one = build.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
         return build.shuffle_vector(one, nothing, ir.Constant(first, [0] * LANES))
@@ -99,7 +99,7 @@ def write_tile(module, rows):
         return either
 
     def write_program(read, write):
-        for i, v in every:                                   # what is added at the end may be far away: prefetch it
+        for i, v in every:                                   # prefetch the residual: it may be far away
             line = at(residual, build.mul(c_row, constant(i)), constant(v * LANES * BYTES), kind=ir.IntType(8))
             call("llvm.prefetch.p0", ir.VoidType(), line, *(ir.Constant(ir.IntType(32), n) for n in (0, 3, 1)))
         sums = sums_down_the_depth(read)
@@ -117,7 +117,7 @@ def write_tile(module, rows):
     def write_whole(v, value, pointer):
         build.store(value, pointer).align = BYTES
 
-    def within(v):                                           # which lanes of vector v lie within the columns
+    def within(v):                                           # mask of vector v's lanes within the columns
         numbers = ir.VectorType(INT, LANES)
         lanes = ir.Constant(numbers, [v * LANES + lane for lane in range(LANES)])
         return build.icmp_signed("<", lanes, copied(columns, numbers))
@@ -143,8 +143,8 @@ def write_tile(module, rows):
 def tile(context, rows, a, a_row, a_k, b, b_k, depth, c, c_row, bias, residual, columns):
     """c[i, j] = sum_k a[i, k] b[k, j] + bias[j] + residual[i, j] for min(rows, ROWS) i and min(columns, COLUMNS) j.
 
-    a, b, c, bias, residual are addresses, the last two 0 where there is none; a_row, a_k, b_k, c_row are strides in
-    bytes, residual's is c's. No row or column beyond is read or written: there is a program for each number of rows.
+    a, b, c, bias, residual are addresses, 0 for no bias and no residual; a_row, a_k, b_k, c_row are strides in bytes;
+    residual has the stride of c. No row or column beyond is read or written: each number of rows has its own program.
     """
     def generate(context, builder, signature, values):
         rows, *arguments = values
@@ -164,7 +164,7 @@ def tile(context, rows, a, a_row, a_k, b, b_k, depth, c, c_row, bias, residual, 
 
 @compiled
 def product(a, a_row, a_k, b, b_k, b_panel, depth, c, c_row, rows, columns, bias, residual):
-    """c = a b + bias + residual, as `tile`; the columns of b go on `b_panel` bytes further after each COLUMNS."""
+    """c = a b + bias + residual, as in `tile`; each next COLUMNS columns of b begin `b_panel` bytes further on."""
     for j in range(0, columns, COLUMNS):
         b_j = b + j // COLUMNS * b_panel
         bias_j = bias + BYTES * j if bias != 0 else 0
@@ -176,7 +176,7 @@ def product(a, a_row, a_k, b, b_k, b_panel, depth, c, c_row, rows, columns, bias
 
 @compiled
 def pack(w, start, row, panels, depth, columns):
-    """panels = those of the matrix (depth, columns) whose row k lies at w[start + row * k:]"""
+    """Write the panels of the matrix (depth, columns) with row k at w[start + row * k:]."""
     into = 0
     for j in range(0, columns, COLUMNS):
         width = min(COLUMNS, columns - j)
@@ -191,8 +191,8 @@ def pack(w, start, row, panels, depth, columns):
 
 @compiled
 def pack_transposed(w, start, row, panels, depth, columns):
-    """panels = those of the matrix (depth, columns) whose column j lies at w[start + row * j:]"""
-    for first in range(0, depth, 64):                        # so many rows of a panel stay in the nearest cache
+    """Write the panels of the matrix (depth, columns) with column j at w[start + row * j:]."""
+    for first in range(0, depth, 64):                        # 64 rows of a panel stay in the nearest cache
         rows = min(64, depth - first)
         for j in range(0, -(-columns // COLUMNS) * COLUMNS):
             into = panels[(j // COLUMNS * depth + first) * COLUMNS + j % COLUMNS:]
@@ -211,7 +211,7 @@ def panels_size(depth, columns):
 
 @kernel
 def pack_weight(w: F2, panels: F1, transposed: F1):
-    """Panels of w (K, N) for x w, and of its transpose for dy w^T."""
+    """Write the panels of w (K, N) for x w, and of its transpose for dy w^T."""
     depth, columns = w.shape
     flat = w.reshape(-1)
     pack(flat, 0, columns, panels, depth, columns)

@@ -1,6 +1,6 @@
 """One image's MLP sublayer as one call.
 
-x, normed, out and their gradients (T, C), wide, active, slope, dwide (T, F), rstd (T,); the rest as in
+x, normed, out and their gradients (T, C), wide, active, slope, dwide (T, F), rstd (T,); other arguments as in
 self_attention.py.
 """
 from .compilation import kernel
@@ -14,7 +14,7 @@ from .simd import F1, F2
 def fused_mlp_forward(
         x: F2, norm_w: F1, norm_b: F1, up_panels: F1, up_b: F1, down_panels: F1, down_b: F1, residual: F2,
         xhat: F2, rstd: F1, normed: F2, wide: F2, active: F2, out: F2):
-    """wide, after the product with up, is overwritten by gelu's slope."""
+    """wide: first the product with up, on return GELU's slope"""
     fused_layernorm_forward(x, norm_w, norm_b, xhat, rstd, normed)
     multiply(normed, up_panels, up_b, residual[:0], wide)
     fused_gelu_forward(wide.reshape(-1), active.reshape(-1))
@@ -26,7 +26,7 @@ def fused_mlp_backward(
         dbranch: F2, dx: F2, norm_w: F1, up_transposed: F1, down_transposed: F1,
         xhat: F2, rstd: F1, normed: F2, slope: F2, active: F2, dwide: F2, dnormed: F2,
         dup_w: F2, dup_b: F1, ddown_w: F2, ddown_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch is dout, through dropout if there is any; dx holds dout and becomes dx."""
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
     accumulate(active, dbranch, ddown_w, ddown_b)
     multiply(dbranch, down_transposed, nothing, dx[:0], dwide)
     fused_gelu_backward(dwide.reshape(-1), slope.reshape(-1))

@@ -1,7 +1,7 @@
-"""One image's self-attention sublayer as one call: Python's lock changes hands once, not for every product.
+"""One image's self-attention sublayer as one call: Python's lock is released once, not for every product.
 
-x, normed, seen, out and their gradients (T, C), qkv (T, 3C), att (heads, T, T), rstd (T,); keys is room for a head's
-packed keys, datt for a block's (BLOCK, T). xhat, rstd, normed, qkv, att, seen are what the backward needs.
+x, normed, seen, out and their gradients (T, C), qkv (T, 3C), att (heads, T, T), rstd (T,); keys: room for a head's
+packed keys; datt: room for a block's (BLOCK, T). The backward reads xhat, rstd, normed, qkv, att, seen.
 """
 from .attention import fused_attention_backward, fused_attention_forward
 from .compilation import kernel
@@ -14,7 +14,7 @@ from .simd import F1, F2, F3, I
 def fused_self_attention_forward(
         x: F2, norm_w: F1, norm_b: F1, qkv_panels: F1, proj_panels: F1, proj_b: F1, residual: F2, heads: I, causal: I,
         xhat: F2, rstd: F1, normed: F2, qkv: F2, att: F3, keys: F1, seen: F2, out: F2, nothing: F1):
-    """out = residual + the branch; residual is x, or has no rows if dropout comes between. nothing: an empty vector."""
+    """out = residual + the branch; residual is x, or has no rows if dropout comes between.  nothing: an empty vector"""
     channels = x.shape[1]
     fused_layernorm_forward(x, norm_w, norm_b, xhat, rstd, normed)
     multiply(normed, qkv_panels, nothing, residual[:0], qkv)
@@ -28,7 +28,7 @@ def fused_self_attention_backward(
         xhat: F2, rstd: F1, normed: F2, qkv: F2, att: F3, keys: F1, seen: F2,
         dseen: F2, dqkv: F2, datt: F2, dnormed: F2,
         dqkv_w: F2, dproj_w: F2, dproj_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch is dout, through dropout if there is any; dx holds dout and becomes dx."""
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
     channels, no_residual = dx.shape[1], dx[:0]
     accumulate(seen, dbranch, dproj_w, dproj_b)
     multiply(dbranch, proj_transposed, nothing, no_residual, dseen)

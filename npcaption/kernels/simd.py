@@ -36,7 +36,7 @@ minimum = _float_function("minimum", 2)
 
 @intrinsic
 def power_of_two(context, n):
-    """2^n for a whole n from -126 to 127, made by writing n into the exponent's bits."""
+    """2^n for a whole n from -126 to 127, by writing n into the exponent's bits."""
     def generate(context, builder, signature, values):
         bits = ir.IntType(32)
         exponent = builder.add(builder.fptosi(values[0], bits), ir.Constant(bits, 127))
@@ -46,7 +46,7 @@ def power_of_two(context, n):
 
 @intrinsic
 def address(context, array, offset):
-    """Where in memory the element lies that stands `offset` elements behind an array's first.  -> int64"""
+    """Memory address of an array's element number `offset` -> int64"""
     def generate(context, builder, signature, values):
         data = context.make_array(signature.args[0])(context, builder, values[0]).data
         return builder.ptrtoint(builder.gep(data, [values[1]]), ir.IntType(64))

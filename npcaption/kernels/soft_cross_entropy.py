@@ -8,10 +8,10 @@ from .simd import F1, F2, IDS2, F, maximum
 
 @kernel
 def fused_soft_cross_entropy(logits: F2, likeliest: IDS2, q: F2, share: F, row_loss: F1):
-    """Write each token's part of the loss into row_loss (T,).  logits (T, V), likeliest and q (T, J), share as for cross_entropy
+    """Write each token's part of the loss into row_loss (T,).  logits (T, V), likeliest and q (T, J)
 
-    logits become (softmax(logits) * sum(q) - q at the likeliest) * share: the gradient, but for dloss. A row whose q is zero is
-    padding.
+    share: as in cross_entropy. logits become (softmax(logits) * sum(q) - q at the likeliest) * share: the gradient,
+    except for dloss. A row with q = 0 is padding.
     """
     for t in range(logits.shape[0]):
         row, total, expected = logits[t], np.float32(0), np.float32(0)

@@ -1,4 +1,4 @@
-"""One convolution of the stem with its norm, GELU and residual as one call; the textbook's are stem.py, convolution.py.
+"""One block of the stem as one call: convolution, norm, GELU and residual; see layers/stem.py, layers/convolution.py.
 
 x (A, A, C), out (N*N, O), N = ceil(A / stride); windows (N*N, 9*C), slope and xhat (N*N, O), rstd (N*N,).
 """
@@ -15,7 +15,7 @@ WINDOW = 3  # pixels along a side
 
 @compiled
 def reach(i, n, side, stride):
-    """Window i: its first row and column in x, and which of its columns lie within the image, first and last + 1"""
+    """Window i -> its first row and column in x, and the range of its columns within the image: first, last + 1"""
     top, left = i // n * stride - WINDOW // 2, i % n * stride - WINDOW // 2
     return top, left, max(0, -left), min(WINDOW, side - left)
 
@@ -30,7 +30,7 @@ def cut_windows(x, stride, windows):
         window = windows[i]
         if top < 0 or top + WINDOW > side or last - first < WINDOW:
             window[:] = 0
-        for y in range(max(0, -top), min(WINDOW, side - top)):  # the columns of a row lie side by side
+        for y in range(max(0, -top), min(WINDOW, side - top)):  # the columns of a row are contiguous
             run = (last - first) * channels
             source = pixels[((top + y) * side + left + first) * channels:][:run]
             place = window[(y * WINDOW + first) * channels:][:run]
@@ -40,7 +40,7 @@ def cut_windows(x, stride, windows):
 
 @compiled
 def add_windows(dwindows, stride, dx):
-    """Adds into dx: each pixel collects from its windows."""
+    """Add into dx: each pixel sums the gradients of its windows."""
     side, channels = dx.shape[0], dx.shape[2]
     n, dpixels = (side + stride - 1) // stride, dx.reshape(-1)
     for i in range(n * n):
@@ -58,7 +58,7 @@ def add_windows(dwindows, stride, dx):
 def fused_stem_block_forward(
         x: F3, panels: F1, b: F1, norm_w: F1, norm_b: F1, stride: I,
         windows: F2, xhat: F2, rstd: F1, slope: F2, out: F2):
-    """With stride 1, x is added to what comes out."""
+    """With stride 1, out = x + the branch."""
     cut_windows(x, stride, windows)
     multiply(windows, panels, b, out[:0], out)
     fused_layernorm_forward(out, norm_w, norm_b, xhat, rstd, slope)
@@ -74,13 +74,13 @@ def fused_stem_block_backward(
         dout: F2, transposed: F1, norm_w: F1, stride: I,
         windows: F2, xhat: F2, rstd: F1, slope: F2, dmixed: F2, dwindows: F2,
         dx: F3, dw: F2, db: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dout becomes the gradient of what the norm gave; dx is (0, 0, 0) where the pixels' is not wanted."""
+    """dout becomes the gradient of the norm's output; dx is (0, 0, 0) if the pixels need no gradient."""
     if dx.size:
         dpixels, numbers = dx.reshape(-1), dout.reshape(-1)
         for j in range(dpixels.size):
             dpixels[j] = numbers[j] if stride == 1 else np.float32(0)
     fused_gelu_backward(dout.reshape(-1), slope.reshape(-1))
-    dmixed[:] = 0                                            # no residual path goes round the norm
+    dmixed[:] = 0                                            # the norm has no residual path
     fused_layernorm_backward(dout, xhat, rstd, norm_w, dnorm_w, dnorm_b, dmixed)
     accumulate(windows, dmixed, dw, db)
     if dx.size:

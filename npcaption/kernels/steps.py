@@ -1,7 +1,7 @@
 """Attention of one new token for each of R captions of B images, over a memory; see the textbook's steps.py.
 
-x and out (R, C); text (R, L, 2C), keys (B, H, .) packed, kv (B, S, 2C). `room` is for what is needed on the way, in one
-piece: at a single caption every array that is handed over costs as much as a tenth of the product it is for.
+x and out (R, C); text (R, L, 2C), keys (B, H, .) packed, kv (B, S, 2C). `room` holds all intermediate arrays in one
+piece: for a single caption, each array argument costs a tenth of the product's time.
 """
 import numpy as np
 
@@ -14,12 +14,12 @@ from .simd import F1, F2, F3, I
 
 @compiled
 def piece(room, start, rows, columns):
-    """-> (rows, columns)"""
+    """A piece of room as a matrix -> (rows, columns)"""
     return room[start:start + rows * columns].reshape(rows, columns)
 
 
 def self_attention_room(rows, channels, heads, tokens):
-    """Numbers: xhat, normed, seen and qkv, then rstd, the probabilities and a head's packed keys"""
+    """Size of room, in numbers: xhat, normed, seen, qkv, rstd, the probabilities and a head's packed keys"""
     return rows * (6 * channels + 1) + heads * tokens + panels_size(channels // heads, tokens)
 
 
@@ -44,14 +44,14 @@ def fused_self_attention_step(
 
 @kernel
 def pack_keys(kv: F2, heads: I, keys: F2):
-    """The keys of each head, the first columns of kv (S, 2C), into its row of keys (H, panels_size(D, S))"""
+    """Pack each head's keys, in the first columns of kv (S, 2C), into its row of keys (H, panels_size(D, S))."""
     size = kv.shape[1] // (2 * heads)
     for h in range(heads):
         pack_transposed(kv.reshape(-1), h * size, kv.shape[1], keys[h], size, kv.shape[0])
 
 
 def cross_attention_room(rows, channels, images, sources):
-    """Numbers: xhat, normed, seen and q, then rstd and the probabilities of an image's captions"""
+    """Size of room, in numbers: xhat, normed, seen, q, rstd and the probabilities of an image's captions"""
     return rows * (4 * channels + 1) + rows // images * sources
 
 

@@ -1,8 +1,8 @@
-"""The engine's sublayers: the textbook's names, signatures and mathematics, on one image at a time.
+"""The numba engine's sublayers: the textbook's names, signatures and mathematics, on one image at a time.
 
-x is (T, C), float32, and no batch axis stands before it. p and g are as the textbook's, but p comes from `prepare`: its
-weight matrices are packed. Activations live in the thread's arena: whoever runs an image resets it before. A cache
-serves one backward, which may write over it, and over dout: a residual sublayer's dx is dout, added to in place.
+x is (T, C), float32, without a batch axis. p and g are as in the textbook, but p comes from `prepare`: its weight
+matrices are packed. Activations are in the thread's arena; the caller resets it before each image. A cache serves one
+backward, which may write over it, and over dout: a residual sublayer's dx is dout, added to in place.
 """
 from typing import NamedTuple
 
@@ -33,12 +33,12 @@ NO_VECTOR, NO_MATRIX, NO_IMAGE = (np.empty((0,) * axes, np.float32) for axes in 
 
 class Matrix(NamedTuple):
     """A weight matrix (inputs, outputs), packed."""
-    w: np.ndarray               # row-major, or the transpose of a row-major one, as tied output weights are
-    panels: np.ndarray          # of w, for x w
-    transposed: np.ndarray      # of w^T, for dy w^T
+    w: np.ndarray               # row-major, or (tied output weights) the transpose of a row-major matrix
+    panels: np.ndarray          # panels of w, for x w
+    transposed: np.ndarray      # panels of w^T, for dy w^T
 
     def pack(self):
-        """Once the parameters have changed."""
+        """Write both panels, again after each change of the parameters."""
         if self.w.flags.c_contiguous:
             pack_weight(self.w, self.panels, self.transposed)
         else:
@@ -46,16 +46,16 @@ class Matrix(NamedTuple):
 
 
 def panels_room(parameters):
-    """Numbers that the panels of all weight matrices take."""
+    """Size of the panels of all weight matrices, in numbers."""
     return sum(panels_size(*shape) + LINE for views in parameters.sublayer.values()
                for w in views.values() if w.ndim == 2 for shape in (w.shape, w.shape[::-1]))
 
 
 def prepare(parameters, room=None, pack=True):
-    """{sublayer: {name: array or Matrix}} of float32 Parameters.  See `matrices`, too.
+    """Parameters for the sublayers.  float32 Parameters -> {sublayer: {name: array or Matrix}}; see `matrices`, too
 
-    room: for the panels, panels_room(parameters) numbers; side by side in one large piece of memory, which the system may
-    map in large pages. pack: False where another process packs what is in the room.
+    room: memory for all panels, panels_room(parameters) numbers in one large piece, which the system may map in large
+    pages. pack: False if another process packs the matrices in this room.
     """
     room = room or Room(panels_room(parameters))
     return {layer: prepare_sublayer(views, room, pack) for layer, views in parameters.sublayer.items()}
@@ -72,11 +72,11 @@ def prepare_sublayer(views, room, pack=True):
 
 
 def matrices(p):
-    """All of p's, to be packed again when the parameters have changed."""
+    """All Matrix objects in p, to be packed again after each change of the parameters."""
     return [value for views in p.values() for value in views.values() if isinstance(value, Matrix)]
 
 
-# --------------------------------------------------------------------------------------- what the sublayers share
+# ---------------------------------------------------------------------------------- shared parts of the sublayers
 
 def linear(x, matrix, bias=NO_VECTOR, residual=NO_MATRIX):
     out = arena().take(len(x), matrix.w.shape[1])
@@ -87,7 +87,7 @@ def linear(x, matrix, bias=NO_VECTOR, residual=NO_MATRIX):
 def linear_backward(dout, x, matrix, dw, db=NO_VECTOR):
     if dw.flags.c_contiguous:
         accumulate(x, dout, dw, db)
-    else:                                                    # of tied weights: dw^T = dout^T x
+    else:                                                    # tied weights: dw^T = dout^T x
         accumulate(dout, x, dw.T, NO_VECTOR)
         db += dout.sum(0)
     dx = arena().take(len(x), matrix.w.shape[0])
@@ -104,8 +104,8 @@ def dropped(x, base, rate, key):
 
 
 # ------------------------------------------------------------------------------------------------- the sublayers
-# A residual sublayer's kernel adds x as its last product writes, unless dropout must come between. What comes from
-# outside may be read-only, as the image store is, or of another layout or integer type: np.require copies it then.
+# A residual sublayer's kernel adds x in its last product, unless dropout comes between. Inputs may be read-only, like
+# the image store, or have another layout or integer type: np.require copies them then.
 
 def patch_embed_forward(image, p, patch_size, stem):
     take = arena().take
@@ -137,7 +137,7 @@ def patch_embed_backward(dout, cache, g):
 
 
 def stem_block_forward(x, conv, p, stride):
-    """One of the stem's convolutions with its norm, GELU and residual path.  x (A, A, C) -> (N, N, O)"""
+    """One convolution of the stem with its norm, GELU and residual path.  x (A, A, C) -> (N, N, O)"""
     take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
     inputs, channels = matrix.w.shape
     n = -(-len(x) // stride)
@@ -149,7 +149,7 @@ def stem_block_forward(x, conv, p, stride):
 
 
 def stem_block_backward(dout, cache, g, wanted):
-    """wanted: whether dx is"""
+    """wanted: whether dx is needed"""
     conv, shape, matrix, norm_weight, stride, saved = cache
     dx = arena().take(*shape) if wanted else NO_IMAGE
     scratch = arena().scratch(saved[1].shape, saved[0].shape)
@@ -177,7 +177,7 @@ def feature_embed_backward(dout, cache, g):
     dtype, normed, norm_weight, x, matrix, rate, key = cache
     if "position" in g:
         add_rows(dout, g["position"])
-    if dtype.itemsize == 2 and normed is None:               # as they are stored: nobody asks for dx
+    if dtype.itemsize == 2 and normed is None:               # stored features: no dx needed
         accumulate(x, dout, g["proj.weight"], g["proj.bias"])
         return None
     dx = linear_backward(dout, x, matrix, g["proj.weight"], g["proj.bias"])
@@ -185,9 +185,9 @@ def feature_embed_backward(dout, cache, g):
         dx = dropped(dx, NO_VECTOR, rate, key)
     if normed is not None:
         dnormed, dx = dx, arena().take(*dx.shape)
-        dx[:] = 0                                            # no residual path goes round this norm
+        dx[:] = 0                                            # this norm has no residual path
         fused_layernorm_backward(dnormed, *normed[:2], norm_weight, g["norm.weight"], g["norm.bias"], dx)
-    return None if dtype.itemsize == 2 else dx.copy()        # outside, where the arena is used again
+    return None if dtype.itemsize == 2 else dx.copy()        # a copy: the arena is used again
 
 
 def token_embed_forward(ids, p):
@@ -284,7 +284,7 @@ def output_backward(dlogits, cache, g):
     (xhat, rstd, normed), norm_weight, matrix = cache
     dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
     dx = arena().take(*dnormed.shape)
-    dx[:] = 0                                                # no residual path goes round the last norm
+    dx[:] = 0                                                # the last norm has no residual path
     fused_layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dx)
     return dx
 
@@ -305,7 +305,7 @@ def output_loss_backward(dloss, cache, g):
 
 def bag_loss_forward(source, p, words, total):
     logits, cache = output_forward(source.mean(0, keepdims=True), p)  # (1, W)
-    losses = words.astype(np.float32)                        # of the words, once the kernel has read which are held
+    losses = words.astype(np.float32)                        # first the targets; the kernel writes the losses
     fused_binary_cross_entropy(logits, losses, np.float32(1 / total))
     return losses.sum(dtype=np.float64), (len(source), logits, cache)  # logits now holds its own gradient
 
@@ -318,7 +318,7 @@ def bag_loss_backward(dloss, cache, g):
     return np.repeat(dmean / np.float32(patches), patches, axis=0)
 
 
-# ------------------------------------------------------------------------------- decoding: one new token a caption
+# ----------------------------------------------------------------------------- decoding: one new token per caption
 
 def token_embed_step(ids, p, place):
     tokens = p["weight"][ids]
@@ -336,7 +336,7 @@ def self_attention_step(x, p, heads, memory, place):
 
 
 def cross_attention_memory(source, p, heads):
-    """Of one image, as the engine goes.  source (S, C) -> its keys (H, .) packed, and kv (S, 2C)"""
+    """Memory of one image.  source (S, C) -> its keys (H, .) packed, and kv (S, 2C)"""
     sources, channels = source.shape
     kv = np.empty((sources, 2 * channels), np.float32)
     keys = np.empty((heads, panels_size(channels // heads, sources)), np.float32)

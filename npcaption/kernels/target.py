@@ -1,43 +1,43 @@
-"""The target: whether numba can be used, for which processor it compiles, and how wide its vectors are."""
+"""The target: the check of numba, the processor it compiles for, and the width of its vectors."""
 import os
 import re
 
 from ..errors import ConfigError, printable
 
-OLDEST = 0, 62  # of numba: the LLVM of those before aborts at `maximum`
+OLDEST = 0, 62  # numba's version: the LLVM of earlier ones aborts at `maximum`
 OTHERWISE = "or choose the engine numpy"
 
 try:
     import llvmlite.binding as llvm
     import numba
     from numba.core.registry import cpu_target
-except Exception as error:                                   # any kind: a foreign NumPy, a library that does not load
+except Exception as error:                                   # any error: incompatible NumPy, library that fails to load
     reason = printable(" ".join(str(error).split()).rstrip(".")) or type(error).__name__
-    raise ConfigError(f"numba cannot be imported ({reason}). Install it anew (pip install --upgrade numba), "
+    raise ConfigError(f"numba cannot be imported ({reason}). Reinstall it (pip install --upgrade numba), "
                       f"{OTHERWISE}.") from error
 
-# Registers of float32: how many numbers one holds, and the tile of a matrix product kept in them, in rows and registers
-# a row; matmul.py says why these.
+# Registers of float32: numbers in one, and the tile of a matrix product in rows and registers per row; reasons in
+# matmul.py.
 INSTRUCTION_SETS = {"avx512": (16, 8, 2), "avx2": (8, 6, 2), "neon": (4, 8, 2), "plain": (4, 4, 2)}
 
-# How a fused multiply-add of a whole register looks in each one's assembly, the widest first.
+# Patterns of a fused multiply-add of a whole register in assembly, the widest first.
 MULTIPLY_ADDS = {"avx512": r"vfmadd\w+\s.*zmm", "avx2": r"vfmadd\w+\s.*ymm", "neon": r"fmla\s"}
 
 
 def check_numba(version, disabled):
-    """ConfigError for a numba that cannot compile the kernels.  version "0.62.1", disabled: its setting DISABLE_JIT"""
+    """ConfigError if numba cannot compile the kernels.  version "0.62.1", disabled: its setting DISABLE_JIT"""
     if disabled:
         raise ConfigError(f"NUMBA_DISABLE_JIT is set, so numba compiles nothing. Unset it, {OTHERWISE}.")
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        raise ConfigError(f"numba {version} is too old: it must be at least {'.'.join(map(str, OLDEST))}. "
-                          f"Install a newer one (pip install --upgrade numba), {OTHERWISE}.")
+        raise ConfigError(f"numba {version} is too old; it must be at least {'.'.join(map(str, OLDEST))}. "
+                          f"Upgrade it (pip install --upgrade numba), {OTHERWISE}.")
 
 
 def instruction_set(target):
-    """The widest that numba's target has, or the one that NPCAPTION_SIMD names.
+    """The widest instruction set of numba's target, or the one in NPCAPTION_SIMD.
 
-    target: what numba really compiles for, (triple, processor, features): NUMBA_CPU_NAME and others may make it another
-    than the machine. LLVM is asked for a multiply-add of each width, and its answer read.
+    target: numba's actual target (triple, processor, features); NUMBA_CPU_NAME and others can make it differ from the
+    machine. The test: LLVM compiles a multiply-add of each width, and its assembly is searched.
     """
     named = os.environ.get("NPCAPTION_SIMD")
     if named:

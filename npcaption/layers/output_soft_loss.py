@@ -1,4 +1,4 @@
-"""Sublayer: from the decoder's last vectors to the loss beside a teacher's distributions. Only distillation has it."""
+"""Sublayer: from the decoder's last vectors to the loss against a teacher's distributions, for distillation."""
 from .output import output_backward, output_forward
 from .soft_cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 

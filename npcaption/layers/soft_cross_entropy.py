@@ -1,17 +1,17 @@
-"""Softmax and cross-entropy to soft targets: to a distribution over the tokens in place of one right token.
+"""Softmax and cross-entropy to soft targets: a distribution over the tokens instead of one right token.
 
-A teacher's distribution says which other words would have done, and how well: more than the one word that a person wrote
-(Hinton, Vinyals and Dean 2015). The distributions are sparse: of each, the J likeliest tokens.
+A teacher's distribution gives the probabilities of alternative words, more information than the single word of a
+caption (Hinton, Vinyals and Dean 2015). The distributions are sparse: only the J likeliest tokens of each.
 """
 import numpy as np
 
 
 def soft_cross_entropy_forward(logits, likeliest, probabilities, total, weights=None):
-    """loss = -sum(weight * sum_j q_j log softmax(logits)[likeliest_j]) / total, in nats; q = probabilities / their sum over j.
+    """loss = -sum(weight * sum_j q_j log softmax(logits)[likeliest_j]) / total, q = probabilities / their sum over j
 
-    logits (..., T, V), likeliest (..., T, J) ids, a row's distinct unless it is padding, probabilities (..., T, J) in any
-    unit, zeros in a row that is padding -> scalar.  weights (...), one for each caption, or None for ones; total as for
-    cross_entropy. The loss is the Kullback-Leibler divergence from q plus the entropy of q, which no parameter changes.
+    In nats. logits (..., T, V), likeliest (..., T, J) ids, distinct in each row except padding, probabilities
+    (..., T, J) in any unit, zeros in padding -> scalar.  weights (...), one for each caption, or None for ones; total
+    as for cross_entropy. The loss is the Kullback-Leibler divergence from q plus the entropy of q, a constant.
     """
     shifted = logits - logits.max(-1, keepdims=True)         # (..., T, V), exp of at most 0 cannot overflow
     log_probs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))  # (..., T, V)
@@ -23,9 +23,9 @@ def soft_cross_entropy_forward(logits, likeliest, probabilities, total, weights=
 
 
 def soft_cross_entropy_backward(dloss, cache):
-    """dlogits = dloss * (softmax(logits) * sum(q) - q) / total, q at the likeliest and 0 elsewhere, weights in it
+    """dlogits = dloss * (softmax(logits) * sum(q) - q) / total, q at the likeliest and 0 elsewhere, times the weights
 
-    As for cross_entropy, once for each of the J tokens: each -q_j log softmax_j sends back q_j (softmax - onehot_j).
+    As for cross_entropy, once for each of the J tokens: the gradient of -q_j log softmax_j is q_j (softmax - onehot_j).
     """
     log_probs, likeliest, q, total = cache
     dlogits = np.exp(log_probs) * q.sum(-1, keepdims=True)   # (..., T, V)

@@ -1,4 +1,4 @@
-"""The squared error of a regression."""
+"""Squared error of a regression."""
 
 
 def squared_error_forward(x, target, total):
@@ -8,6 +8,6 @@ def squared_error_forward(x, target, total):
 
 
 def squared_error_backward(dloss, cache):
-    """dx = dloss * 2 (x - target) / total: the square's derivative. A target that is data has no use for a gradient."""
+    """dx = dloss * 2 (x - target) / total: the derivative of the square. The target is data and needs no gradient."""
     error, total = cache
     return (error * (2 * dloss / total)).astype(error.dtype)  # (...)

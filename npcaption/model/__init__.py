@@ -1,1 +1,1 @@
-"""The model: its wiring, its parameters, the engines that run it, its checkpoints."""
+"""The model: wiring, parameters, engines, objectives, checkpoints."""

@@ -1,9 +1,9 @@
-"""One `.npz` file: everything needed to caption, or to go on training. Nothing in it is ever unpickled.
+"""Checkpoints: one `.npz` file for captioning and for resuming training. Nothing in it is ever unpickled.
 
-Its arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can be resumed, `seen.*`
+The arrays are the parameters under their names, `optimiser.m` and `optimiser.v` if training can be resumed, `seen.*`
 with fingerprints of the training images, and `meta`: JSON as bytes, with the format's version, the configuration, the
-tokenizer and the state of training. Seed, epoch and step are the whole random state: whatever training draws is a function
-of them.
+tokenizer and the training state. Seed, epoch and step are the whole random state: all random numbers of training are
+functions of them.
 """
 import io
 import json
@@ -24,14 +24,14 @@ from ..support import files
 from ..support.settings import numbers_in
 from .parameters import Parameters, sublayers, without_heads
 
-VERSION = 3         # 1 had no fingerprints of the training images; 1 and 2 joined the paths of `data` to one text
+VERSION = 3         # 1 had no fingerprints of the training images; 1 and 2 stored the paths of `data` as one text
 MOMENTS, AVERAGE = ("optimiser.m", "optimiser.v"), "optimiser.average"
-SHIPPED = Path(__file__).parents[1] / "weights" / "flickr8k.npz"  # trained on photographs; weights/README.md says all about it
+SHIPPED = Path(__file__).parents[1] / "weights" / "flickr8k.npz"  # described in weights/README.md
 
 
 class Seen(NamedTuple):
     """Fingerprints of the training images: see npcaption.data.seen."""
-    names: np.ndarray           # (N,) uint64, as are the others
+    names: np.ndarray           # (N,) uint64, like the other two
     looks: np.ndarray
     pixels: np.ndarray
 
@@ -43,17 +43,17 @@ class Checkpoint(NamedTuple):
     config: Config
     tokenizer: object
     parameters: Parameters
-    state: dict                 # epoch, step, best, ...: what training wants to know again
+    state: dict                 # training state: epoch, step, best, ...
     optimiser: tuple | None     # m and v, (N,) each, and the average of the weights if there is one
-    seen: Seen | None = None    # the training images, or None where they were generated or are not known
+    seen: Seen | None = None    # fingerprints of the training images; None if generated or unknown
 
 
 def save(path, checkpoint):
-    """All or nothing: if it fails, with CheckpointError, an earlier checkpoint in `path` stays as it was."""
-    before = "; the one before is untouched" if os.path.exists(path) else ""
+    """Write a checkpoint, whole or not at all: after a CheckpointError an earlier one in `path` is intact."""
+    before = "; the earlier one is intact" if os.path.exists(path) else ""
     if not all(np.isfinite(numbers).all() for numbers in [checkpoint.parameters.flat, *(checkpoint.optimiser or ())]):
-        raise CheckpointError(f"The checkpoint {path} is not written: training diverged, its parameters or moments are not "
-                              f"all finite{before}. Train again with a lower --learning-rate.")
+        raise CheckpointError(f"The checkpoint {path} is not written: training diverged, with parameters or moments "
+                              f"that are not finite{before}. Train again with a lower --learning-rate.")
     meta = {"version": VERSION, "config": checkpoint.config.to_json(), "tokenizer": checkpoint.tokenizer.to_json(),
             "state": checkpoint.state}
     arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **checkpoint.parameters.named}
@@ -66,12 +66,12 @@ def save(path, checkpoint):
     try:
         files.replace(path, content.getbuffer())
     except OSError as error:
-        raise CheckpointError(f"The checkpoint {path} could not be written ({why(error)}){before}. Free some space "
+        raise CheckpointError(f"The checkpoint {path} could not be written ({why(error)}){before}. Free some space, "
                               f"or make the folder writable.") from error
 
 
 def to_caption(checkpoint):
-    """A checkpoint for captioning alone: without AdamW's moments and the heads that only training has."""
+    """A checkpoint for captioning alone, without AdamW's moments and the training heads."""
     config = replace(checkpoint.config, model=without_heads(checkpoint.config.model))
     parameters = Parameters(config.model)
     for name, view in parameters.named.items():
@@ -80,31 +80,31 @@ def to_caption(checkpoint):
 
 
 def load(path):
-    """The checkpoint in a file.  CheckpointError if it is not one, or not whole.
+    """Load a checkpoint.  CheckpointError if the file is damaged or no checkpoint
 
-    The file may claim what it likes: memory is taken in proportion to its own size only, and nothing in it is run.
+    Safe for untrusted files: memory is proportional to the file's size, whatever it claims, and nothing in it is run.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise CheckpointError(f"A checkpoint is named by a path, and this is {printable(repr(path))[:100]}. Give the .npz that "
-                              f"npcaption train wrote.")
+        raise CheckpointError(f"The checkpoint is {printable(repr(path))[:100]}; it must be a path. Pass the "
+                              f"path of an .npz from npcaption train.")
     path = Path(path)
     try:
         if path.is_dir():
-            raise CheckpointError(f"{path} is a folder; name the checkpoint in it, such as {path / 'best.npz'}.")
+            raise CheckpointError(f"{path} is a folder. Name the checkpoint in it, such as {path / 'best.npz'}.")
         if not path.exists():
             raise CheckpointError(f"There is no checkpoint {path}. Train one (npcaption train), or name another.")
         if not path.is_file():
-            raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz that npcaption train wrote.")
+            raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz from npcaption train.")
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             return read(archive, os.fstat(file.fileno()).st_size)
     except (OSError, EOFError, ValueError, RuntimeError, ConfigError, zipfile.BadZipFile) as error:
         reason = "".join(filter(str.isprintable, str(error)[:300])).rstrip(".") or "it ends too early"
-        raise CheckpointError(f"{path} is not a checkpoint of this program, or is cut short or damaged ({reason}). Name "
-                              f"another .npz that npcaption train wrote.") from error
+        raise CheckpointError(f"{path} is not a checkpoint of npcaption, or is truncated or damaged ({reason}). Name "
+                              f"another .npz from npcaption train.") from error
 
 
 def read(archive, size):
-    """The checkpoint in an open archive of `size` bytes.  If it is none, one of the errors that `load` catches."""
+    """The checkpoint in an open archive of `size` bytes.  An error that `load` catches if there is none"""
     members = stored_members(archive, size)
     config, tokenizer, state = read_meta(array_of("meta", archive.read(members.pop("meta")), np.uint8).tobytes())
     seen = [members.pop(name) for name in SEEN if name in members]
@@ -114,14 +114,15 @@ def read(archive, size):
     for name, view in parameters.named.items():
         view[...] = arrays[name]
     optimiser = tuple(arrays[name] for name in (*MOMENTS, AVERAGE) if name in arrays) or None
-    return Checkpoint(config, tokenizer, parameters, state, optimiser, read_seen([archive.read(member) for member in seen]))
+    fingerprints = read_seen([archive.read(member) for member in seen])
+    return Checkpoint(config, tokenizer, parameters, state, optimiser, fingerprints)
 
 
 def stored_members(archive, size):
-    """{array's name: its ZipInfo}, once it is clear that reading them all takes no more than `size` bytes.
+    """{array's name: its ZipInfo}, checked: reading all of them takes at most `size` bytes.
 
-    Only what np.savez writes: no compression, which could unpack to any size, and no comments, into which a directory
-    with a damaged length reads the members that follow.
+    Only members as np.savez writes them: no compression, because it could unpack to any size, and no comments, because
+    a damaged length makes a comment swallow the members after it.
     """
     members = {}
     for info in archive.infolist():
@@ -139,43 +140,43 @@ def stored_members(archive, size):
 
 
 def read_seen(members):
-    """The Seen in the bytes of its arrays; None if there are none.  ValueError if they are not three of equal length."""
+    """Read the Seen from the bytes of its arrays; None without arrays.  ValueError unless three of equal length"""
     if not members:
         return None
     arrays = [array_of(name, member, np.uint64) for name, member in zip(SEEN, members)]
     if len(arrays) < len(SEEN) or len(set(map(len, arrays))) > 1:
-        raise ValueError("its fingerprints of the training images are not complete")
+        raise ValueError("its fingerprints of the training images are incomplete")
     return Seen(*arrays)
 
 
 def array_of(name, member, dtype, shape=None):
-    """The array in the bytes of an .npy file; if no shape is expected, as long as they are.  ValueError if it is another.
+    """Read an array from the bytes of an .npy file; without a shape it is a vector.  ValueError for any other array
 
-    The header is compared with the one that np.savez writes for such an array, never interpreted.
+    The header is compared with the header that np.savez writes for such an array; it is never interpreted.
     """
     start = 10 + int.from_bytes(member[8:10], "little")      # after the magic string, the version, two bytes of length
     shape = shape or ((len(member) - start) // np.dtype(dtype).itemsize,)
     found = member[10:start].rstrip().decode("latin-1")
     header = f"{{'descr': '{np.dtype(dtype).str}', 'fortran_order': False, 'shape': {shape}, }}"
     if not member.startswith(b"\x93NUMPY\x01\x00") or found != header:
-        raise ValueError(f"{name} is {found[:100]} where {header} is expected")
+        raise ValueError(f"{name} is {found[:100]}; expected {header}")
     array = np.frombuffer(member, dtype, offset=start).reshape(shape).copy()
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
+        raise ValueError(f"{name} holds a NaN or an infinity")
     return array
 
 
 def read_meta(text):
-    """-> config, tokenizer, state.  ValueError or ConfigError if they are not there, cannot be used or do not fit."""
+    """Read meta -> config, tokenizer, state.  ValueError or ConfigError if one is missing, unusable or does not fit"""
     meta = json.loads(text)
     try:
         if meta["version"] not in range(1, VERSION + 1):
-            raise ValueError(f"it has the format {meta['version']!r}, this program reads 1 to {VERSION}")
+            raise ValueError(f"its format is {meta['version']!r}; npcaption reads 1 to {VERSION}")
         config, state = meta["config"] if meta["version"] >= 3 else separated(meta["config"]), meta["state"]
         config = Config.from_json(config)
         tokenizer = tokenizers.from_json(meta["tokenizer"])
     except (LookupError, TypeError, CheckpointError) as error:
-        raise ValueError(f"its meta is not as this program writes it: {type(error).__name__}: {error}") from error
+        raise ValueError(f"its meta is invalid: {type(error).__name__}: {error}") from error
     check(config)
     if not isinstance(state, dict):
         raise ValueError("its state is no dictionary")
@@ -185,9 +186,10 @@ def read_meta(text):
 
 
 def separated(config):
-    """A configuration of format 1 or 2 as format 3 has it: `data` and `convolutions` were each one text."""
+    """Convert a configuration of format 1 or 2 to format 3: `data` and `convolutions` were one text each."""
     parts = {part: {**config[part]} for part in ("model", "training")}
-    for part, name, separate in (("model", "convolutions", lambda text: numbers_in([text])), ("training", "data", paths_in)):
+    for part, name, separate in (("model", "convolutions", lambda text: numbers_in([text])),
+                                 ("training", "data", paths_in)):
         if name in parts[part]:
             if not isinstance(parts[part][name], str):
                 raise ValueError(f"{name} is {parts[part][name]!r}; it must be text")
@@ -196,10 +198,10 @@ def separated(config):
 
 
 def paths_in(text):
-    """The paths that one text joins -> tuple
+    """Split joined paths -> tuple
 
-    One that exists is one path. Else a system's separator is its own, but a checkpoint may come from another system, where
-    it was ; and paths began with C:\\, or :.
+    A text that exists as a path is one path. The separator is this system's, unless the checkpoint comes from another
+    system: ; with paths that begin with C:\\, or :.
     """
     if os.path.exists(text):
         return (text,)
@@ -209,11 +211,10 @@ def paths_in(text):
 
 
 def expected_shapes(model, members):
-    """{name: shape} of the arrays that a model has, with what AdamW and averaging keep, if there is any.
+    """{name: shape} of a model's arrays, with AdamW's moments and the averaged weights if `members` has them.
 
-    ValueError if others are there.
-
-    Blocks are counted first, as a configuration may claim more of them than there is memory to name.
+    ValueError if `members` lacks an array or has another. Blocks are counted first: a configuration may claim more of
+    them than there is memory for their names.
     """
     if model.encoder_blocks + model.decoder_blocks > len(members):
         raise ValueError("its configuration has more blocks than it holds arrays")
@@ -221,5 +222,5 @@ def expected_shapes(model, members):
     if found := members.keys() & {*MOMENTS, AVERAGE}:
         shapes |= dict.fromkeys({*MOMENTS} | found, (sum(map(math.prod, shapes.values())),))
     if wrong := sorted(shapes.keys() ^ members.keys()):
-        raise ValueError(f"{wrong[0]!r} is {'missing' if wrong[0] in shapes else 'not known'}")
+        raise ValueError(f"{wrong[0]!r} is {'missing' if wrong[0] in shapes else 'unknown'}")
     return shapes

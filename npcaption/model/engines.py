@@ -1,18 +1,18 @@
-"""How a batch goes through the model: all at once in NumPy, or image by image over workers in numba.
+"""Engines: a batch through the model, all at once in NumPy, or image by image over workers in numba.
 
-An engine runs one model: it keeps its configuration and its Parameters, and offers
+An engine runs one model. It holds the configuration and the Parameters, and offers
 
     loss_and_gradients(batch, gradients, objectives)         a training step's forward and backward
     update(gradients, m, v, decay, step, settings)           one step of AdamW, unless the gradients are not finite
-    refresh()                                                heed parameters that others than `update` have changed
-    watch(gradients)                                         from now on raise where a number is not: see watched
+    refresh()                                                use parameters changed by anything but `update`
+    watch(gradients)                                         from now on raise at a NaN or an infinity: see watched
     encode(images)   decode_loss(source, owners, ids)   decode_logits(source, owners, ids)
     remember(images, count)   step(ids, place, memory)       decoding, token by token: see model.Memory
-    employ()                                                 begin worker processes now, not after some seconds of work
-    each(work, items)                                        work(engine, item) of each item, in order; maybe several at once
+    employ()                                                 start worker processes now, not after some seconds of work
+    each(work, items)                                        work(engine, item) for each item, in order, or in parallel
 
-batch: a Batch; objectives: those to compute, with their weights; settings: AdamW's; images (B, A, A, 3) uint8,
-ids (M, L) with start and end, source (B, P, C).
+batch: a Batch; objectives: Objectives with their weights; settings: AdamW; images (B, A, A, 3) uint8, ids (M, L) with
+start and end, source (B, P, C).
 """
 from numbers import Integral
 
@@ -28,14 +28,17 @@ from .numpy_engine import NumpyEngine
 
 
 def make_engine(name, config, parameters, threads=0):
-    """name "numba" or "numpy"; threads: of the numba engine, 0 for one a core (NumPy's own are BLAS's affair)."""
+    """Make an engine.  name "numba" or "numpy"; threads: workers of the numba engine, 0 for one per core
+
+    BLAS chooses the threads of the NumPy engine.
+    """
     check_name(name)
     if not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 0:
-        raise ConfigError(f"threads is {threads!r}; it must be a whole number of 0 or more, 0 for one a core.")
+        raise ConfigError(f"threads is {threads!r}; it must be a whole number of at least 0. Pass 0 for one per core.")
     if name == "numba":
         if parameters.flat.dtype != np.float32:
-            raise ConfigError(f"The parameters are {parameters.flat.dtype}; the numba engine takes float32. "
-                              "Choose the engine numpy for others.")
+            raise ConfigError(f"The parameters are {parameters.flat.dtype}; the numba engine needs float32. "
+                              "Choose the engine numpy.")
         return NumbaEngine(config, parameters, int(threads) or usable_cores())
     return NumpyEngine(config, parameters)
 
@@ -43,15 +46,15 @@ def make_engine(name, config, parameters, threads=0):
 def check_name(name):
     """ConfigError for an engine that does not exist."""
     if name not in ENGINES:
-        raise ConfigError(f"There is no engine {printable(repr(name))}{suggestion(str(name).lower(), ENGINES)} There are: "
+        raise ConfigError(f"There is no engine {printable(repr(name))}{suggestion(str(name).lower(), ENGINES)} Choose: "
                           f"{', '.join(ENGINES)}.")
 
 
 def compile_engine(name):
-    """Begin to compile what the engine needs, beside what follows -> a Future, done when the engine can be made
+    """Compile an engine's kernels in the background -> a Future, done when the engine can be made
 
-    Optional: an engine waits for it, or compiles what it needs itself.  ConfigError at once for an engine that does not
-    exist, or that cannot be used here.
+    Optional: an engine waits for it, or compiles its kernels itself.  ConfigError at once for an unknown engine, or one
+    that this machine cannot run
     """
     check_name(name)
     if name == "numpy":

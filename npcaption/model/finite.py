@@ -1,4 +1,4 @@
-"""Where a number first went bad: the sublayers, each checked as soon as it is done."""
+"""Anomaly detection: name the first sublayer that produces a NaN or an infinity."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +7,10 @@ from ..errors import TrainingError
 
 
 def watched(layers, *views):
-    """The module `layers`, but its sublayers raise a TrainingError when what they make is not finite.
+    """A copy of the module `layers` whose sublayers raise a TrainingError for results that are not finite.
 
-    views: the mappings {sublayer's name: its parameters, or their gradients} that the sublayers will be called with, by
-    which the sentence knows which of them it was.
+    views: the mappings {sublayer's name: its parameters, or their gradients} passed to the sublayers; they give the
+    sublayer's name for the message.
     """
     names = {id(mapping): name for by_name in views for name, mapping in by_name.items()}
 
@@ -25,8 +25,8 @@ def watched(layers, *views):
                 made += [(f"the gradient of its {name}", d) for name, d in mapping.items()]
             for what, array in made:
                 if array is not None and not np.isfinite(array).all():
-                    raise TrainingError(f"the first to make a number that is not finite was {names[id(mapping)]}, in its "
-                                        f"{way}: {what}")
+                    raise TrainingError(f"the first NaN or infinity came from {names[id(mapping)]}, in its {way}: "
+                                        f"{what}")
             return result
         return check
 

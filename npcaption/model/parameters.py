@@ -1,7 +1,7 @@
-"""The parameters: their names, shapes, count and first values, in one contiguous buffer.
+"""The parameters: names, shapes, counts and initial values, in one contiguous buffer.
 
-All parameters of a model are named views of one flat array, and so are their gradients, with the same names. Counting,
-clipping, saving, optimising and checking are then each one loop or one line over either of them.
+All parameters of a model are named views of one flat array; their gradients are views of another, with the same names.
+Counting, clipping, saving, optimising and checking are then one loop or one line each.
 """
 import math
 from dataclasses import replace
@@ -19,14 +19,15 @@ TOKEN_EMBED = {"weight": "V C", "position": "L C"}
 WORD_EMBED = {"weight": "V E", "proj.weight": "E C", "proj.bias": "C", "position": "L C"}
 OUTPUT = NORM | {"linear.weight": "C V", "linear.bias": "V"}
 BAG, REGRESSION = ({name: shape.replace("V", outputs) for name, shape in OUTPUT.items()} for outputs in "WZ")
-HEADS = {"bag": BAG, "regression": REGRESSION}  # of training alone, each named as the setting that is its size
+HEADS = {"bag": BAG, "regression": REGRESSION}  # used only in training; key: the setting with the size
 
 
 def sublayers(config):
     """{sublayer's name: {parameter's name in it: shape}}, in the order of the forward pass."""
     letters = {"C": config.channels, "2C": 2 * config.channels, "3C": 3 * config.channels, "F": config.hidden,
                "I": config.feature_width or [3, *config.convolutions][-1] * config.patch_size ** 2, "P": config.patches,
-               "L": config.max_length, "V": config.vocabulary, "E": config.word_width, "W": config.bag, "Z": config.regression}
+               "L": config.max_length, "V": config.vocabulary, "E": config.word_width, "W": config.bag,
+               "Z": config.regression}
     if config.encoder_name:
         layers = {"feature_embed": (FEATURE_NORM if config.feature_norm else {}) | FEATURE_EMBED
                   | (FEATURE_POSITION if config.feature_position else {})}
@@ -34,8 +35,8 @@ def sublayers(config):
         patch_embed = {}
         for i, (inputs, outputs, _) in enumerate(config.stem):
             letters |= {f"{i}I": 9 * inputs, f"{i}O": outputs}
-            patch_embed |= {f"conv.{i}.weight": f"{i}I {i}O", f"conv.{i}.bias": f"{i}O", f"conv.{i}.norm.weight": f"{i}O",
-                            f"conv.{i}.norm.bias": f"{i}O"}
+            patch_embed |= {f"conv.{i}.weight": f"{i}I {i}O", f"conv.{i}.bias": f"{i}O",
+                            f"conv.{i}.norm.weight": f"{i}O", f"conv.{i}.norm.bias": f"{i}O"}
         layers = {"patch_embed": patch_embed | PATCH_EMBED}
     for i in range(config.encoder_blocks):
         layers |= {f"encoder.{i}.attention": SELF_ATTENTION, f"encoder.{i}.mlp": MLP}
@@ -43,14 +44,15 @@ def sublayers(config):
     for i in range(config.decoder_blocks):
         layers |= {f"decoder.{i}.self_attention": SELF_ATTENTION, f"decoder.{i}.cross_attention": CROSS_ATTENTION,
                    f"decoder.{i}.mlp": MLP}
-    layers |= {"output": {name: shape for name, shape in OUTPUT.items() if not (config.tied and name == "linear.weight")}}
+    layers |= {"output": {name: shape for name, shape in OUTPUT.items()
+                          if not (config.tied and name == "linear.weight")}}
     layers |= {head: shapes for head, shapes in HEADS.items() if getattr(config, head)}
     return {layer: {name: tuple(letters[letter] for letter in shape.split()) for name, shape in names.items()}
             for layer, names in layers.items()}
 
 
 def without_heads(config):
-    """The ModelConfig without the heads that only training has."""
+    """The ModelConfig without the training heads."""
     return replace(config, **dict.fromkeys(HEADS, 0))
 
 
@@ -63,7 +65,7 @@ class Parameters:
     """
 
     def __init__(self, config, dtype=np.float32, flat=None):
-        """flat: the buffer to make views of; without it one of zeros is made."""
+        """flat: buffer for the views; by default a new one of zeros"""
         self.config, layers = config, sublayers(config)
         size = sum(math.prod(shape) for names in layers.values() for shape in names.values())
         self.flat = np.zeros(size, dtype) if flat is None else flat
@@ -83,11 +85,12 @@ class Parameters:
 
 
 def initialise(config, seed, dtype=np.float32):
-    """First values, as PyTorch's defaults: uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for the
-    embeddings of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0.
+    """Initial values, PyTorch's defaults: uniform +-1/sqrt(inputs) for weights and biases, N(0, 1) for the embeddings
+    of tokens and their positions, 0.02 N(0, 1) for the patches' positions, norms 1 and 0.
 
-    A token embedding that is the output's matrix too (tied) is N(0, 1/C): as rows of N(0, 1) its logits would be of size
-    sqrt(C), and the first loss many nats. Then so are the positions beside it, which would drown it."""
+    Tied token embeddings are N(0, 1/C): rows of N(0, 1) would give logits of size sqrt(C), and a first loss of many
+    nats. Their positions are N(0, 1/C), too; larger ones would outweigh the tokens.
+    """
     rng = np.random.default_rng(seed)
     parameters = Parameters(config, dtype)
     for layer, names in sublayers(config).items():
@@ -108,7 +111,7 @@ def initialise(config, seed, dtype=np.float32):
 
 
 def decay_of(parameters, weight_decay, which):
-    """Each parameter's weight decay, (N,): "all" alike, or "matrices" without vectors, embeddings and positions."""
+    """Weight decay of each parameter, (N,), for "all" alike, or for "matrices", not vectors, embeddings, positions."""
     decay = np.zeros_like(parameters.flat)
     start = 0
     for name, view in parameters.named.items():
@@ -119,7 +122,7 @@ def decay_of(parameters, weight_decay, which):
 
 
 def components(config):
-    """{component: number of parameters} as the tables of docs/layers.md have them; they add up to the total."""
+    """{component: number of parameters}, as in the tables of docs/layers.md; they add up to the total."""
     first = {"feature embedding": "feature_embed."} if config.encoder_name else {"patch embedding": "patch_embed."}
     groups = first | {"encoder": "encoder.", "token embedding": ("token_embed.weight", "token_embed.proj"),
                       "position": "token_embed.position", "decoder": "decoder.", "output": "output."}
@@ -132,7 +135,7 @@ def components(config):
 
 
 def table(config):
-    """The components, their parameters and their shares as lines of text."""
+    """Table of the components with their parameters and shares, as text."""
     counts = components(config)
     total = sum(counts.values())
     rows = [f"{group:<18}{count:>10,}{count / total:>8.1%}" for group, count in counts.items()]

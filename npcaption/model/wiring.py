@@ -1,16 +1,16 @@
-"""The wiring: which sublayer follows which, forward and backward. No mathematics happens here.
+"""The wiring: the order of the sublayers, forward and backward, without any mathematics.
 
-`layers` is the engine, a module that offers the sublayers (npcaption.layers is the textbook); `p` and `g` are the
-parameters and their gradients by sublayer (`Parameters.sublayer`). Arrays end in (tokens, channels); whether a batch
-axis stands in front is nobody's business here.
+`layers` is the engine, a module with the sublayers (npcaption.layers is the textbook); `p` and `g` are the parameters
+and their gradients by sublayer (`Parameters.sublayer`). Arrays end in (tokens, channels); a batch axis in front is
+optional.
 """
 from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
 
-CAPTION = 2 ** 31  # added to a caption's number in its key of dropout: no sublayer has such a number
-FEATURES = CAPTION - 1  # the number of the features' dropout
+CAPTION = 2 ** 31  # offset of captions' numbers in dropout keys, above all sublayers' numbers
+FEATURES = CAPTION - 1  # number of the features' dropout
 
 
 class Dropout(NamedTuple):
@@ -23,12 +23,12 @@ NO_DROPOUT = Dropout(0.0, 0)
 
 
 def part_of(dropout, layers, number):
-    """The Dropout of one sublayer, or of one caption.  dropout: of the whole, or None"""
+    """The Dropout of one sublayer, or of one caption.  dropout: the model's Dropout, or None"""
     return NO_DROPOUT if dropout is None else Dropout(dropout.rate, layers.fold_key(dropout.key, number))
 
 
 def embed_forward(layers, config, p, image, dropout):
-    """The first sublayer: that of pixels, or that of a frozen encoder's features, with a dropout rate of its own."""
+    """The first sublayer: patch_embed for pixels, or feature_embed, with its own dropout rate, for frozen features."""
     if not config.encoder_name:
         return layers.patch_embed_forward(image, p["patch_embed"], config.patch_size, config.stem)
     of_features = part_of(dropout and dropout._replace(rate=config.feature_dropout), layers, FEATURES)
@@ -42,7 +42,7 @@ def embed_backward(layers, dx, cache, g):
 
 
 def encode_forward(layers, config, p, image, dropout=None):
-    """image (..., A, A, 3), 0 to 255, or a frozen encoder's features of it (..., P, I) -> source (..., P, C)"""
+    """image (..., A, A, 3), 0 to 255, or its features from a frozen encoder (..., P, I) -> source (..., P, C)"""
     x, embed = embed_forward(layers, config, p, image, dropout)
     blocks = []
     for i in range(config.encoder_blocks):
@@ -54,7 +54,7 @@ def encode_forward(layers, config, p, image, dropout=None):
 
 
 def encode_backward(layers, dsource, cache, g):
-    """dsource (..., P, C) -> dimage, of the image's shape, per unit of the 0 to 255 scale"""
+    """dsource (..., P, C) -> dimage, in the image's shape, per unit of the 0 to 255 scale"""
     embed, blocks = cache
     dx = dsource
     for i, (attention, mlp) in reversed(list(enumerate(blocks))):
@@ -64,7 +64,7 @@ def encode_backward(layers, dsource, cache, g):
 
 
 def decode_forward(layers, config, p, ids, source, dropout=None):
-    """ids (..., T) integers, source (..., P, C) -> x (..., T, C), which `output` turns into logits"""
+    """ids (..., T) integers, source (..., P, C) -> x (..., T, C), the input of `output`"""
     x, embed = layers.token_embed_forward(ids, p["token_embed"])
     blocks = []
     for i in range(config.decoder_blocks):
@@ -91,9 +91,9 @@ def decode_backward(layers, dx, cache, g):
 
 
 def loss_forward(layers, config, p, batch, objectives):
-    """Every objective's loss of a Batch, or of one image's part.  -> {objective's name: scalar}, cache
+    """The objectives' losses of a Batch, or of one image's part -> {objective's name: scalar}, cache
 
-    The image is encoded once for all of its captions; each of them is decoded beside the same source.
+    The image is encoded once for all of its captions; each of them is decoded with the same source.
     """
     drops = (config.dropout or config.feature_dropout) and batch.keys is not None
     dropout = Dropout(config.dropout, batch.keys) if drops else None
@@ -111,7 +111,7 @@ def loss_forward(layers, config, p, batch, objectives):
 def loss_backward(layers, dloss, cache, g):
     """dloss scalar, of the weighted sum of the losses -> dimage (..., A, A, 3); parameters' gradients are added into g
 
-    What the objectives and the captions' decoders ask of the source, all of them having read the same, adds up.
+    The source's gradients from the objectives and from the captions' decoders add up: all of them read the same source.
     """
     encoder, decoders, objectives, parts = cache
     dsource = []
@@ -126,6 +126,6 @@ def loss_backward(layers, dloss, cache, g):
 
 
 def added(gradients):
-    """The sum of those that are not None, which no objective has asked for."""
+    """The sum of the gradients that are not None."""
     first, *others = (gradient for gradient in gradients if gradient is not None)
     return sum(others, first)

@@ -1,6 +1,6 @@
 """Show training runs on one page: curves, samples, settings.
 
-    npcaption report runs/shapes                             one run, as training itself leaves it in report.html
+    npcaption report runs/shapes                             one run, like training's own report.html
     npcaption report runs/a runs/b --out a-and-b.html        several, side by side
     npcaption report docs/logs/first-64.csv                  a log alone
 

@@ -1,9 +1,9 @@
-"""The curves of runs: which columns of their logs stand in which chart, in which unit."""
+"""The curves of runs: charts, their units and their columns of the logs."""
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-AXES = "epoch", "step", "seconds"  # columns that are no curve
+AXES = "epoch", "step", "seconds"  # columns without a curve
 
 
 def as_it_is(value):
@@ -15,7 +15,7 @@ def hundredfold(value):
 
 
 def in_bits(nats, val, val_bits):
-    """Bits per character of nats per token, by validation's ratio of the two."""
+    """Convert nats per token to bits per character, by the ratio of the two in validation."""
     return val_bits / val * nats
 
 
@@ -25,15 +25,15 @@ def gap_in_bits(shuffled, val, val_bits):
 
 class Curve(NamedTuple):
     label: str
-    columns: tuple              # of the log
-    formula: Callable = as_it_is  # of the numbers in these columns
+    columns: tuple              # columns of the log
+    formula: Callable = as_it_is  # function: numbers of these columns -> value
     colour: int = 0
     dotted: bool = False
-    compared: bool = True       # whether it is drawn where several runs are
-    judge: str = ""             # the column that may choose the best epoch, if this curve shows it
+    compared: bool = True       # whether charts of several runs have it
+    judge: str = ""             # column that may select the best epoch, if this curve shows it
 
     def of(self, row):
-        """Its number in a row of the log.  KeyError if a column is missing"""
+        """The curve's value in a row of the log.  KeyError if a column is missing"""
         return self.formula(*(row[column] for column in self.columns))
 
 
@@ -46,12 +46,12 @@ class Chart(NamedTuple):
 
 class Line(NamedTuple):
     """A curve of a run in a chart."""
-    group: str                  # the legend's entry that it belongs to
+    group: str                  # entry in the legend
     label: str
     values: dict                # {epoch: number}; NaN and infinity too
     colour: int
     dotted: bool = False
-    best: int | None = None     # the run's best epoch, if this curve chose it
+    best: int | None = None     # the run's best epoch, if selected by this curve
 
 
 class Drawn(NamedTuple):
@@ -86,7 +86,8 @@ CHARTS = (
               **AVERAGED))),
     Chart("Reward", "CIDEr-D × 100, sampled captions of training images", (
         Curve("reward", ("reward",), hundredfold, 1),)),
-    Chart("Distinct samples", "% of an image’s sampled captions", (Curve("distinct", ("distinct",), hundredfold, 5),)),
+    Chart("Distinct samples", "% of an image’s sampled captions", (
+        Curve("distinct", ("distinct",), hundredfold, 5),)),
     Chart("Length of samples", "tokens", (Curve("length", ("length",), colour=4),)),
     Chart("Bag of words", "nats per image, auxiliary loss", (Curve("training", ("train_bag",), **TRAINING),)),
     Chart("Learning rate", "last step of the epoch", (
@@ -98,7 +99,7 @@ KNOWN = {*AXES, *(column for chart in CHARTS for curve in chart.curves for colum
 
 
 def charts_of(runs):
-    """[Drawn] of some RunRecords: the charts they have numbers for, and one for each column that is not known here."""
+    """Charts of some RunRecords -> [Drawn]: the CHARTS with numbers, and one chart for each unknown column."""
     columns = dict.fromkeys(name for run in runs for row in run.rows for name in row)
     others = [Chart(name.replace("_", " "), f"column {name}", (Curve(name, (name,)),))
               for name in columns if name not in KNOWN]
@@ -107,7 +108,7 @@ def charts_of(runs):
 
 
 def lines_of(chart, runs):
-    """The lines of a chart: of one run each curve in its colour, of several each run in its own."""
+    """The lines of a chart; a colour stands for a curve if there is one run, else for a run."""
     lines, alone = [], len(runs) == 1
     for number, run in enumerate(runs):
         best, judge = best_epoch(run.rows)
@@ -121,7 +122,7 @@ def lines_of(chart, runs):
 
 
 def values_of(curve, rows):
-    """{epoch: value} of the rows that have it"""
+    """{epoch: value} of the rows with the curve's columns"""
     values = {}
     for row in rows:
         try:
@@ -132,9 +133,9 @@ def values_of(curve, rows):
 
 
 def best_epoch(rows):
-    """The best epoch, and the column that chose it -> (epoch, column), or (None, None)
+    """The best epoch and the column that selected it -> (epoch, column), or (None, None)
 
-    As in training: the lowest loss of the weights or their average, or where captions are rewarded the highest CIDEr-D.
+    As in training: the lowest loss of the weights or their average; in self-critical training the highest CIDEr-D.
     """
     name, sign = ("val_cider_d", -1) if any("val_cider_d" in row for row in rows) else ("val", 1)
     found = [(sign * row[column], row["epoch"], column) for row in rows for column in (name, f"{name}_average")

@@ -1,4 +1,4 @@
-"""Charts as SVG: lines over epochs, drawn by these few lines of code."""
+"""Charts as SVG: lines over epochs, axes, ticks."""
 from math import ceil, floor, log10, nan
 from pathlib import Path
 from typing import NamedTuple
@@ -7,13 +7,13 @@ from .numbers import text, typeset
 
 STYLE = Path(__file__).parent / "drawing.css"
 WIDTH, HEIGHT = 400, 216
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 24                    # margins, as all lengths here in units of the drawing
-SMALLEST, LARGEST = 1e-300, 1e30  # of what is drawn: no frame holds all floats
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 24                    # margins; all lengths are in units of the drawing
+SMALLEST, LARGEST = 1e-300, 1e30  # range of drawable values: no frame holds all floats
 TICKS = 5
 
 
 class Frame(NamedTuple):
-    """Where epochs and values stand in a drawing."""
+    """The coordinates of a drawing: ranges of epochs and values."""
     first: float
     last: float
     low: float
@@ -28,11 +28,11 @@ class Frame(NamedTuple):
 
 
 def frame_of(chart):
-    """The Frame around all that can be drawn of a chart, from tick to tick."""
+    """The Frame around a chart's drawable values, from tick to tick."""
     values = [value for line in chart.lines for value in line.values.values() if drawable(value)] or [0.0]
     values += [0.0] * chart.zero
     low, high = min(values), max(values)
-    if high - low <= max(1e-5 * max(abs(low), abs(high)), SMALLEST):  # a level line: in the middle of some room
+    if high - low <= max(1e-5 * max(abs(low), abs(high)), SMALLEST):  # a level line: in the middle, with some room
         room = abs(high) / 2 or 1.0
         low, high = min(low - room, 0.0) if chart.zero else low - room, high + room
     step = nice((high - low) / TICKS)
@@ -42,23 +42,23 @@ def frame_of(chart):
 
 
 def drawable(value):
-    return abs(value) < LARGEST                              # NaN is not
+    return abs(value) < LARGEST                              # False for NaN
 
 
 def nice(step):
-    """The least of 1, 2, 5, 10, 20, ... times a power of ten that is not below step."""
+    """The least of 1, 2 and 5 times a power of ten that is at least `step`."""
     power = 10.0 ** floor(log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
 def svg(chart, about=""):
-    """A chart as an element of a page, whose style sheet has its colours.  about: what a screen reader says"""
+    """A chart as an element of a page; the page's style sheet has its colours.  about: text for screen readers"""
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(about)}">{drawn(chart)}</svg>'
 
 
 def drawn(chart):
     frame = frame_of(chart)
-    lines = sorted(chart.lines, key=lambda line: not line.dotted)  # those of training below the others
+    lines = sorted(chart.lines, key=lambda line: not line.dotted)  # training's dotted lines below the others
     return axes(chart, frame) + "".join(curve(line, frame) for line in lines)
 
 
@@ -78,7 +78,7 @@ def axes(chart, frame):
 
 
 def tick(value, step):
-    """The number at a tick, in as many digits as tell it from the next."""
+    """The number at a tick, with enough digits to differ from the next one."""
     value = 0 if abs(value) < step / 2 else value            # not -1e-17
     if not 1e-4 <= step < 1e5:
         return typeset(f"{value:.3g}")
@@ -87,7 +87,7 @@ def tick(value, step):
 
 
 def curve(line, frame):
-    """A line through all that can be drawn; a number between two that cannot is a dot."""
+    """A line through the drawable values; one between two undrawable values is a dot."""
     kind, parts, run = f"c{line.colour}" + " dotted" * line.dotted, [], []
     for epoch, value in [*line.values.items(), (None, None)]:
         if epoch is not None and drawable(value):
@@ -106,7 +106,7 @@ def curve(line, frame):
 
 
 def picture(charts):
-    """Charts side by side with one legend, as an SVG file: light or dark as the reader's system is."""
+    """Charts side by side with one legend, as an SVG file; light or dark, like the reader's system."""
     width, height = len(charts) * (WIDTH + LEFT), HEIGHT + 84
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
              'font-family="system-ui, sans-serif">', f"<style>{STYLE.read_text(encoding='utf-8')}</style>",
@@ -119,5 +119,5 @@ def picture(charts):
     for name, colour in {line.group: line.colour for line in charts[0].lines}.items():
         parts.append(f'<path class="line c{colour}" d="M{x:.0f} {y - 4}h16"/>'
                      f'<text x="{x + 21:.0f}" y="{y}">{text(name)}</text>')
-        x += 44 + 6.2 * len(name)                            # pixels of a letter, about
+        x += 44 + 6.2 * len(name)                            # approximate width of a letter
     return "\n".join([*parts, "</svg>\n"])

@@ -1,4 +1,4 @@
-"""Charts in the page: the drawing, a legend with numbers, and the table of all numbers."""
+"""Charts in the page: drawing, legend with numbers, table of all numbers."""
 from .drawing import drawable, frame_of, svg
 from .numbers import folded, number, table, text
 
@@ -21,7 +21,7 @@ def place(value, frame):
 
 
 def legend(chart, several):
-    """An entry for each line, or for each run, with the last numbers; the script shows others there."""
+    """An entry for each line, or for each run, with the last numbers; page.js replaces them on pointing."""
     entries = {}
     for line in chart.lines:
         entries.setdefault(line.group, []).append(line)
@@ -50,7 +50,7 @@ def numbers(chart):
 
 
 def about(chart):
-    """The chart in words."""
+    """The chart in words, for screen readers."""
     said = []
     for line in chart.lines:
         first, end = min(line.values), max(line.values)

@@ -1,14 +1,14 @@
-"""Numbers as people read them, and tables of them."""
+"""Numbers typeset for people, and HTML tables."""
 from html import escape
 from math import isfinite, isnan
 
 from ..errors import printable
 
-NONE = "–"          # where there is no number
+NONE = "–"          # dash for a missing number
 
 
 def number(value, digits=4):
-    """A number in so many digits; a dash where there is none."""
+    """A number with so many digits; a dash for None."""
     if value is None:
         return NONE
     if not isfinite(value):
@@ -20,17 +20,17 @@ def number(value, digits=4):
 
 
 def typeset(text):
-    """A number as Python writes it -> with a minus sign, and without what an exponent can do without"""
+    """Typeset a number in Python's notation: a real minus sign, no redundant signs and zeros in the exponent."""
     return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e").replace("-", "−")
 
 
 def text(value):
-    """Any text as it may stand in a page."""
+    """Any text, escaped for a page."""
     return escape(printable(value))
 
 
 def table(head, rows, kind="", caption=""):
-    """Cells, which are HTML, as a table whose first column names the rows."""
+    """HTML cells as a table; the first column names the rows."""
     lines = ["<tr>" + "".join(f"<td>{cell}</td>" if i else f'<th scope="row">{cell}</th>'
                               for i, cell in enumerate(row)) + "</tr>" for row in rows]
     heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: page.html, page.js and two style sheets, filled with runs."""
+"""The report as one self-contained HTML file: page.html, page.js and two style sheets, filled with runs."""
 import datetime
 from base64 import b64encode
 from hashlib import sha256
@@ -14,12 +14,12 @@ from .numbers import folded, text
 HERE = Path(__file__).parent
 
 KEY = "Ring: the best epoch. Dotted: training, in bits per character by validation’s ratio to nats per token."
-HISTORY = f"Captions of validation images, each with the epoch that it began in; at most {photographs.CHANGES}."
+HISTORY = f"Captions of validation images, each with its first epoch; at most {photographs.CHANGES}."
 HINT = "<span hidden> Point at a chart to read its numbers, or press the tab and arrow keys; all charts follow.</span>"
 
 
 def render(runs, now=None):
-    """An HTML document of one RunRecord, or of several to be compared -> str.  now: a datetime"""
+    """An HTML document on one RunRecord, or on several for comparison -> str.  now: a datetime"""
     now = (now or datetime.datetime.now()).strftime("%Y-%m-%d %H:%M")
     if len(runs) > 1:
         about = dict(heading=f"{len(runs)} runs", summary=tables.comparison(runs), sections="\n".join(comparing(runs)),
@@ -34,7 +34,7 @@ def render(runs, now=None):
 
 
 def write_report(path, runs):
-    """The document of some RunRecords into a file, whole or not at all.  DataError if it cannot be written."""
+    """Write the document on some RunRecords to a file, whole or not at all.  DataError if it cannot be written"""
     write_whole(path, render(runs).encode(errors="backslashreplace"))
 
 
@@ -43,16 +43,16 @@ def source(name):
 
 
 def state(run):
-    """What a person who opens the page while it trains wants to know."""
+    """Progress of a run, in a sentence."""
     if run.config is None:
         return "no checkpoint, so the settings are unknown"
     if run.rows[-1]["epoch"] < run.config.training.epochs:
-        return "written anew after each epoch: reload the page for newer ones"
+        return "rewritten after each epoch: reload the page for newer ones"
     return "all epochs are complete"
 
 
 def single(run):
-    """The sections on one run."""
+    """Sections of the page on one run."""
     yield from section("Curves", curves([run]))
     if run.samples.epochs:
         same, (drawn, every) = photographs.followed(run.samples), photographs.by_epoch(run.samples)
@@ -61,11 +61,11 @@ def single(run):
         yield from section("Samples of each epoch", photos(drawn), f"Other validation images each time.{told}")
     if run.config:
         yield from section("Settings", tables.settings(run))
-        yield from section("Resume", tables.command(run), "With a larger --epochs it trains on.")
+        yield from section("Resume", tables.command(run), "Add a larger --epochs to train longer.")
 
 
 def comparing(runs):
-    """The sections on several runs."""
+    """Sections of the page on several runs."""
     yield from section("Curves", curves(runs))
     if cards := photographs.compared(runs):
         yield from section("The same images", photos(cards), "The caption of each run’s last epoch.")

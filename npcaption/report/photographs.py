@@ -1,19 +1,19 @@
-"""Samples in the page: captions beside their photographs."""
+"""Samples in the page: captions beside their images."""
 from .numbers import text
 
-EPOCHS = 60         # whose samples are shown: more would make a page of many megabytes
-CHANGES = 6         # of an image's captions
+EPOCHS = 60         # maximum epochs with samples in the page: more would take many megabytes
+CHANGES = 6         # maximum captions of an image's history
 
 
 def card(image, content):
-    """A photograph, what stands beside it, and what a person said."""
+    """An image, the content beside it, and a person's caption."""
     name = text(image["name"])
     return (f'<article><img decoding="async" alt="{name}" src="{text(image["photo"])}">{content}'
             f'<p><small>person: {text(image["person"])}</small></p><p><small>{name}</small></p></article>')
 
 
 def followed(samples):
-    """The images that are captioned after every epoch, each with its captions as they changed."""
+    """The images captioned after every epoch, each with the history of its captions."""
     histories = {}
     for epoch in samples.epochs:
         for key, caption in epoch["followed"].items():
@@ -24,14 +24,14 @@ def followed(samples):
 
 
 def history(changes):
-    """[(epoch, caption)] -> a list of them, or of CHANGES at equal distances from the first to the last"""
+    """[(epoch, caption)] -> HTML list of them, or of CHANGES of them at equal distances"""
     count = min(CHANGES, len(changes))
     few = [changes[i * (len(changes) - 1) // max(1, count - 1)] for i in range(count)]
     return "<ol>" + "".join(f"<li><span>{epoch}</span><q>{text(caption)}</q></li>" for epoch, caption in few) + "</ol>"
 
 
 def compared(runs):
-    """The images that all of several runs follow, each with every run's last caption."""
+    """The images followed by all runs, each with every run's last caption."""
     ends = [run.samples.epochs[-1]["followed"] if run.samples.epochs else {} for run in runs]
     cards = []
     for key, image in (runs[0].samples.images.items() if all(ends) else ()):
@@ -43,7 +43,7 @@ def compared(runs):
 
 
 def by_epoch(samples):
-    """The samples of each epoch, the newest first; of more than EPOCHS every second, third, ... -> (HTML, 1, 2, ...)"""
+    """The samples of each epoch, newest first -> HTML, n: only every n-th epoch is shown, for at most EPOCHS"""
     every, parts = max(1, -(-len(samples.epochs) // EPOCHS)), []
     for epoch in samples.epochs[::-every]:
         parts.append(f"<h3>Epoch {epoch['epoch']}</h3>")

@@ -1,4 +1,4 @@
-"""A run as it is found on the disk: its log, its settings and its samples."""
+"""Runs on disk: reading of logs, settings and samples."""
 import csv
 import math
 import os
@@ -11,22 +11,22 @@ from ..model import checkpoint as checkpoints
 from .samples import Samples, read_samples
 
 LOG, SAMPLES, CHECKPOINTS = "log.csv", "samples.json", ("last.npz", "best.npz")
-MOST = 8            # runs that eight colours tell apart
-LAST = 2 ** 31      # an epoch's number is below it, as the setting's is
+MOST = 8            # maximum runs in a page: there are eight colours
+LAST = 2 ** 31      # limit of epoch numbers, as for the setting
 
 
 class RunRecord(NamedTuple):
-    name: str                   # in legends
-    path: str                   # the run directory, or the log's file
-    rows: list                  # [{column: number}] of each epoch; what is missing is not in it
+    name: str                   # name in legends
+    path: str                   # run directory, or log file
+    rows: list                  # {column: number} of each epoch, without missing numbers
     config: Config | None       # None if there is no checkpoint
     samples: Samples
 
 
 def read_runs(paths):
-    """Run directories, or log.csv files -> [RunRecord].  DataError or CheckpointError if one cannot be read"""
+    """Read run directories or log.csv files -> [RunRecord].  DataError or CheckpointError if one is unreadable"""
     if len(paths) > MOST:
-        raise ConfigError(f"{len(paths)} runs are named; a page can tell {MOST} apart. Name fewer.")
+        raise ConfigError(f"There are {len(paths)} runs; a page shows at most {MOST}. Name fewer.")
     for number, path in enumerate(paths):
         if os.path.realpath(path) in map(os.path.realpath, paths[:number]):
             raise ConfigError(f"{path} is named twice. Name it once.")
@@ -34,13 +34,13 @@ def read_runs(paths):
 
 
 def names_of(paths):
-    """Short names of runs: the last part of each path, or whole paths where those are not distinct."""
+    """Names of runs: the last part of each path, or whole paths if the last parts are not distinct."""
     short = [short_name(Path(os.path.abspath(path)), is_log(path)) for path in paths]
     return [printable(name) for name in (short if len(set(short)) == len(short) else map(os.path.normpath, paths))]
 
 
 def short_name(path, log):
-    """runs/a and runs/a/log.csv are both a, logs/b.csv is b."""
+    """"a" for runs/a and runs/a/log.csv, "b" for logs/b.csv."""
     return path.name if not log else path.parent.name if path.name == LOG else path.stem
 
 
@@ -49,12 +49,12 @@ def is_log(path):
 
 
 def files_of(paths):
-    """All files that are read, which no output may destroy."""
+    """All input files of the report, for check_writable."""
     return [file for path in paths for file in [path, *(Path(path) / name for name in (LOG, SAMPLES, *CHECKPOINTS))]]
 
 
 def read_run(path, name):
-    """One RunRecord."""
+    """Read one run -> RunRecord.  Errors as in read_runs"""
     if is_log(path):
         return RunRecord(name, os.fspath(path), read_log(path), None, Samples({}, []))
     folder = Path(path)
@@ -69,9 +69,9 @@ def read_run(path, name):
 
 
 def read_log(path):
-    """The rows of a log.csv, of whatever columns -> [{column: number}]
+    """Read a log.csv with any columns -> [{column: number}]
 
-    DataError if it cannot be read, has no column "epoch" or no epoch, or if the epochs do not increase.
+    DataError if the file is unreadable, has no column "epoch" or no epoch, or if the epochs do not increase.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -88,7 +88,7 @@ def read_log(path):
         if not before < row.get("epoch", math.nan) < LAST or row["epoch"] % 1:
             found = printable(line["epoch"])
             raise DataError(f"{path}, row {number + 1}: epoch is '{found}'; it must be a whole number above {before}. "
-                            f"Repair the log, or name another.")
+                            f"Fix the log, or name another.")
         row["epoch"] = int(row["epoch"])
     return rows
 

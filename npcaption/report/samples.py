@@ -1,11 +1,11 @@
-"""The samples of a run: captions of a few validation images after each epoch, and the images themselves, small.
+"""The samples of a run: captions of a few validation images after each epoch, with thumbnails.
 
-They stand in samples.json of the run directory, so that a resumed run keeps those of every epoch:
+The run directory's samples.json holds them, so a resumed run keeps the samples of every epoch:
 
     {"images": {"0": {"name": "a.jpg", "person": "a dog runs", "photo": "data:image/jpeg;base64,..."}, ...},
      "epochs": [{"epoch": 1, "followed": {"0": "a man"}, "drawn": {"7": "a dog"}}, ...]}
 
-Images have their numbers in the validation split. The followed ones are the same in every epoch, the drawn ones others.
+Keys are the images' numbers in the validation split. Followed images are the same in every epoch, drawn ones change.
 """
 import io
 import json
@@ -24,16 +24,16 @@ KINDS = "followed", "drawn"
 
 
 class Samples(NamedTuple):
-    images: dict                # {number, a text: {"name", "person", "photo"}}
-    epochs: list                # [{"epoch": a number, "followed": {number: caption}, "drawn": {number: caption}}]
+    images: dict                # {number as text: {"name", "person", "photo"}}
+    epochs: list                # [{"epoch": int, "followed": {number: caption}, "drawn": {number: caption}}]
 
     def until(self, epoch):
-        """Those of the epochs up to this one."""
+        """The samples up to this epoch -> Samples"""
         return self._replace(epochs=[each for each in self.epochs if each["epoch"] <= epoch])
 
 
 def read_samples(path):
-    """The samples in a file; none if there is no file.  DataError if it is damaged, or holds something else."""
+    """Read the samples in a file; none if the file is missing.  DataError if it is damaged, or holds something else"""
     try:
         text = Path(path).read_bytes()
     except FileNotFoundError:
@@ -44,12 +44,12 @@ def read_samples(path):
         found = Samples(**json.loads(text))
         check(found)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise DataError(f"{path} holds no samples, or is damaged. Remove it; reports do without.") from None
+        raise DataError(f"{path} holds no samples, or is damaged. Remove it; reports do not need it.") from None
     return found
 
 
 def check(samples):
-    """ValueError, or one of those that Python has for wrong types, if the parts are not as described above."""
+    """ValueError, or one of Python's errors for wrong types, unless the content has the form described above."""
     for image in samples.images.values():
         if not PHOTO.fullmatch(image["photo"]) or {type(image["name"]), type(image["person"])} != {str}:
             raise ValueError
@@ -62,9 +62,9 @@ def check(samples):
 
 
 def add_samples(path, split, epoch, followed, drawn):
-    """Write the samples of an epoch beside those of the epochs before.  split Split; followed, drawn {number: caption}
+    """Add the samples of an epoch to the file.  split Split; followed, drawn {number: caption}
 
-    Later epochs that are in the file were not completed: a resumed training comes to them again.
+    This epoch and later ones in the file are replaced: they were incomplete, and a resumed run repeats them.
     """
     known = read_samples(path).until(epoch - 1)
     new = [{str(number): caption for number, caption in captions.items()} for captions in (followed, drawn)]
@@ -79,7 +79,7 @@ def described(split, number):
 
 
 def photo(split, number):
-    """An image of a split as a data URI: its file, or what the model sees where there is none, or none any more."""
+    """An image of a split as a data URI: from its file, or from the model's input if there is no file (any more)."""
     try:
         image = open_image(split.files[number] if split.files else split.images[number])
     except DataError:

@@ -19,9 +19,9 @@ class Row(NamedTuple):
 
 
 def nearest_preset(config):
-    """The preset that a run's settings differ from in the fewest -> its name, [Row] of every setting that has a flag
+    """The preset with the fewest differences from a run's settings -> its name, [Row] of every setting with a flag
 
-    A Config does not know which preset it was made from, and need not: preset and differences give the same settings.
+    A Config does not store its preset. It need not: the nearest preset and the differences give the same settings.
     """
     found = {name: beside(config, preset) for name, preset in PRESETS.items()}
     name = min(found, key=lambda name: sum(row.differs for row in found[name]))
@@ -29,7 +29,7 @@ def nearest_preset(config):
 
 
 def beside(config, preset):
-    """Rows in the order of the subjects."""
+    """[Row] of every setting with a flag, in the order of the subjects."""
     rows = [Row(name, kind, setting, getattr(part, name), getattr(before, name))
             for part, before, described in [(config.model, preset.model, ModelConfig),
                                             (config.training, preset.training, TrainingConfig)]
@@ -38,7 +38,7 @@ def beside(config, preset):
 
 
 def resuming_command(config, folder):
-    """The command that resumes the run in a folder, as a person types it."""
+    """The command line that resumes the run in a folder."""
     preset, rows = nearest_preset(config)
     words = [*sibling("train"), "--preset", preset]
     for row in rows:
@@ -48,7 +48,7 @@ def resuming_command(config, folder):
 
 
 def flag(row):
-    """The words that give a setting its value."""
+    """The command-line arguments that set a setting to its value."""
     name = row.name.replace("_", "-")
     if row.kind is bool:
         return [f"--{name}" if row.value else f"--no-{name}"]
@@ -60,5 +60,5 @@ def flag(row):
 
 
 def valued(flag, text):
-    """A value that begins with - would be taken for a flag."""
+    """A flag and its value, joined by = if the value begins with - and would be taken for a flag."""
     return [f"{flag}={text}"] if text.startswith("-") else [flag, text]

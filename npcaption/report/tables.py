@@ -1,4 +1,4 @@
-"""The runs in numbers and settings: summaries and tables of the page."""
+"""Summaries and tables of the page: numbers and settings of runs."""
 from math import isfinite, nan
 
 from ..model.parameters import components
@@ -7,11 +7,11 @@ from .curves import BITS, GAP, Curve, best_epoch, hundredfold, in_bits, values_o
 from .numbers import NONE, folded, number, table, text
 from .settings import nearest_preset, resuming_command
 
-LOSSES = "val", "val_average"  # what chooses the best epoch where captions have no scores
+LOSSES = "val", "val_average"  # columns that select the best epoch, unless CIDEr-D does
 
 
 def facts(run):
-    """[(what, number as text, more)] on a run, of its best epoch where it has one."""
+    """[(name, number as text, unit)] on a run, of its best epoch if it has one."""
     epoch, judge = best_epoch(run.rows)
     best = [row for row in run.rows if row["epoch"] == epoch]
     speeds = [row["images_per_second"] for row in run.rows if isfinite(row.get("images_per_second", nan))]
@@ -48,7 +48,7 @@ def comparison(runs):
 
 
 def settings(run):
-    """The settings of one run: those that differ from the nearest preset, and folded all of them."""
+    """Settings of one run: a table of the differences from the nearest preset, and a folded one of all."""
     preset, rows = nearest_preset(run.config)
     differing = [row for row in rows if row.differs]
     head = ["setting", "value", f"preset {preset}", "meaning"]
@@ -73,7 +73,7 @@ def value(found):
 
 
 def settings_compared(runs):
-    """The settings in which runs differ.  runs: those with a config, two at least"""
+    """Table of the settings that differ between runs.  runs: at least two, with configs"""
     rows = [nearest_preset(run.config)[1] for run in runs]
     differing = [line for line in zip(*rows) if any(row.value != line[0].value for row in line)]
     if not differing:

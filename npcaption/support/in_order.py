@@ -1,9 +1,9 @@
-"""Work in a pool of threads or processes, its results in the order in which it was given."""
+"""Work in a pool of threads or processes, with results in the order of the items."""
 from collections import deque
 
 
 def in_order(pool, work, items, ahead):
-    """work(item) of each item, in order.  pool: a concurrent.futures Executor, which runs at most `ahead` ahead, to bound memory"""
+    """work(item) of each item, in order.  pool: concurrent.futures Executor; ahead: limit of results made in advance"""
     waiting = deque()
     for item in items:
         waiting.append(pool.submit(work, item))

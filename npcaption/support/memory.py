@@ -1,4 +1,4 @@
-"""The memory that this process and its children may still use."""
+"""Usable memory: the bytes still available to this process and its children."""
 import math
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from .cores import _from_root, _lines
 
 
 def usable_memory(proc=Path("/proc"), cgroups=Path("/sys/fs/cgroup")):
-    """Bytes that the system has available, or fewer where a container is limited to less.  -> number, inf if unknown
+    """Bytes available on the system, or a container's limit if that is lower -> number, inf if unknown
 
-    Of a control group, version 1 or 2, the limit counts, as what it holds already may be files' pages that it can give up.
+    For a control group (version 1 or 2) only the limit counts, not its current use: that may be reclaimable file pages.
     """
     available = [1024 * int(line.split()[1]) for line in _lines(proc / "meminfo") if line.startswith("MemAvailable:")]
     return min([*available, *_limits(proc, cgroups)], default=math.inf)
@@ -20,6 +20,7 @@ def _limits(proc, cgroups):
         if controllers and "memory" not in controllers.split(","):
             continue
         for group in _from_root(path):
-            for limit in _lines(cgroups / group / "memory.max") + _lines(cgroups / "memory" / group / "memory.limit_in_bytes"):
+            files = cgroups / group / "memory.max", cgroups / "memory" / group / "memory.limit_in_bytes"
+            for limit in _lines(files[0]) + _lines(files[1]):
                 if limit.isdigit():                          # not "max"
                     yield int(limit)

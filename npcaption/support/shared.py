@@ -1,18 +1,18 @@
-"""Shared memory without a name: several processes map it, and the system frees it with the last of them, however that ends."""
+"""Shared memory without a name: the system frees it when the last process with it ends, by a crash too."""
 import mmap
 import os
 
 
 class SharedMemory:
-    """`size` bytes, zeros at first; those that nobody writes to take no memory.
+    """`size` bytes, initially zeros; untouched pages take no memory.
 
-    memory      an mmap of them
-    opener      how a child process opens them: open_shared(opener, size)
-    descriptors what it must inherit for that (subprocess's pass_fds)
+    memory      mmap of the bytes
+    opener      argument for a child process's open_shared(opener, size)
+    descriptors file descriptors for the child to inherit (subprocess's pass_fds)
     """
 
     def __init__(self, size):
-        if os.name == "nt":                                  # a name, but it goes with the last process that has it open
+        if os.name == "nt":                                  # has a name, but ends with its last process
             self.opener, self.descriptors = f"npcaption-{os.urandom(16).hex()}", ()
             self.memory = mmap.mmap(-1, size, self.opener)
             return
@@ -21,14 +21,14 @@ class SharedMemory:
         self.memory = mmap.mmap(self.opener, size)
 
     def close_descriptors(self):
-        """Once no more children will be started. The memory stays mapped."""
+        """Close the descriptors, after the last child's start. The memory stays mapped."""
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = ()
 
 
 def open_shared(opener, size):
-    """The same memory in a child process -> mmap"""
+    """Map the same memory in a child process -> mmap"""
     if os.name == "nt":
         return mmap.mmap(-1, size, opener)
     memory = mmap.mmap(opener, size)
@@ -37,11 +37,11 @@ def open_shared(opener, size):
 
 
 def unnamed_file(size):
-    """-> descriptor of a file in memory, or of a deleted one on disk where the system has no such files"""
+    """Make a file in memory, or a deleted one on disk if the system has no such files -> descriptor"""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("npcaption")
     else:
-        import tempfile  # here, as what it imports would slow the start of small commands
+        import tempfile  # here: its imports would slow the start of small commands
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     os.ftruncate(descriptor, size)

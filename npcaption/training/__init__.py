@@ -1,1 +1,1 @@
-"""Training: the loop, what it keeps and what it tells."""
+"""Training: the loop, the run directory, the messages."""

@@ -1,13 +1,13 @@
 """Train a captioner.
 
     python train.py                                             coloured shapes, offline, in minutes
-    python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k's photographs
-    python train.py --data flickr8k --preset flickr8k           ours
-    python train.py --data flickr8k --preset word               the post's words; also: bpe, first-64, first-128, ...
+    python train.py --data flickr8k --preset seed-128           the original's settings on Flickr8k
+    python train.py --data flickr8k --preset flickr8k           our settings
+    python train.py --data flickr8k --preset word               word tokens; also: bpe, first-64, first-128, ...
     python train.py --data my_photos --preset flickr8k          any folder of images with a captions.txt
     python train.py ... --resume                                resume the run with the same flags
 
-A preset sets some of the settings below; flags override it, switches both ways (--flip, --no-flip).
+A preset sets some of the settings below. Flags override it; a switch has two forms (--flip, --no-flip).
 """
 import argparse
 

@@ -1,4 +1,4 @@
-"""Clean shutdown: a signal is noted, so that the current step can be finished and saved."""
+"""Clean shutdown on signals: training finishes and saves the current step first."""
 import signal
 import sys
 import threading
@@ -9,10 +9,10 @@ SIGNALS, REPEATED = [[getattr(signal, name) for name in names.split() if hasattr
 
 
 class Interrupts:
-    """While entered, the first Ctrl-C, SIGTERM or hangup is only noted, so that a step can be finished and saved.
+    """Context that only notes the first Ctrl-C, SIGTERM or hangup, so that training can finish and save a step.
 
-    After a Ctrl-C or SIGTERM a second one does at once what it always does. A hangup may come several times, from the
-    shell and the system, and the end of a cluster's processor time comes every second; they are only noted each time.
+    After a Ctrl-C or SIGTERM a second one has its usual effect at once. A hangup may come several times, from the shell
+    and the system, and SIGXCPU comes every second; these two are only noted, each time.
     `noted` is the first signal's number, or None.
     """
 
@@ -20,18 +20,18 @@ class Interrupts:
         self.noted, self.before = None, {}
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers to no other
+        if threading.current_thread() is threading.main_thread():  # only this thread may set handlers
             self.before = {number: signal.signal(number, self._note) for number in SIGNALS
-                           if signal.getsignal(number) != signal.SIG_IGN}  # as nohup ignores hangups
+                           if signal.getsignal(number) != signal.SIG_IGN}  # nohup ignores hangups
         return self
 
     def _note(self, number, frame):
         self.noted = self.noted or number
-        if number in REPEATED:                               # and nobody reads the terminal any more
+        if number in REPEATED:                               # the terminal is probably gone
             return
         self._restore(lambda number: number not in REPEATED)
-        with suppress(OSError, ValueError, RuntimeError):    # stderr is gone, or was being written to
-            print("\nStopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError, RuntimeError):    # stderr is closed or busy
+            print("\nStopping after this step. Signal again to stop at once.", file=sys.stderr, flush=True)
 
     def _restore(self, chosen):
         for number in filter(chosen, list(self.before)):

@@ -49,7 +49,7 @@ def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.
 
 def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict, ranks=ALONE):
     """One run in one folder -> Captioner of the best epoch"""
-    if config.training.objective == "self-critical":         # the reward alone is learnt, and its gradient is noisy enough
+    if config.training.objective == "self-critical":         # only the reward: its gradient is noisy enough
         config = configs.without_teacher(config)
         config = replace(config, training=replace(config.training, weight_decay=0.0, bag_weight=0.0))
     scenes = [SCENES] * (config.training.data == configs.SHAPES)
@@ -63,19 +63,19 @@ def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict, ra
         if debug_nan:
             run.trainer.engine.watch(run.trainer.gradients)
         if not resume:
-            if config.training.objective == "self-critical":  # an epoch must be better than what it began with
+            if config.training.objective == "self-critical":  # a best epoch must beat the initial model
                 run.state.best = -cider_d_of(run, "before")
-                say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} on the validation images, greedy.")
+                say(f"Before self-critical training: CIDEr-D {-100 * run.state.best:.1f} (validation images, greedy).")
                 run.save(folder.best, checkpoints.to_caption)
-            run.save(folder.last)                            # whenever it is killed, there is something to resume
+            run.save(folder.last)                            # a run killed in its first epoch can be resumed, too
         if run.state.epoch < run.config.training.epochs:
-            say(f"{printable(folder.report)} will show curves and samples, written anew after each epoch.")
+            say(f"Curves and samples: {printable(folder.report)}, rewritten after each epoch.")
         fit(run, say, save_minutes)
         return finish(run, say)
 
 
 def fit(run, say, save_minutes):
-    """All epochs that are left, each validated, logged and saved."""
+    """The remaining epochs, each validated, logged and saved."""
     state, epochs, began, first = run.state, run.config.training.epochs, time.perf_counter(), run.state.step
     with Interrupts() as interrupts:
         for epoch in range(state.epoch, epochs):
@@ -88,7 +88,7 @@ def fit(run, say, save_minutes):
 
 
 def train_epoch(run, epoch, interrupts, save_minutes):
-    """The steps of an epoch, counted from 0, that are left -> the last one's learning rate"""
+    """The remaining steps of an epoch, counted from 0 -> learning rate of the last step"""
     t, state, folder = run.config.training, run.state, run.folder
     saved = time.perf_counter()
     start, done = saved - state.seconds, state.step - epoch * run.steps  # before a break
@@ -100,8 +100,8 @@ def train_epoch(run, epoch, interrupts, save_minutes):
         try:
             found = run.trainer.step(batch, number, rate)
         except TrainingError as error:
-            raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower --learning-rate "
-                                f"(it was {t.learning_rate}).") from error
+            raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower "
+                                f"--learning-rate (it was {t.learning_rate}).") from error
         except WorkerError as error:
             raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: {resuming_command(run.ranks)}") from error
         now = time.perf_counter()
@@ -115,9 +115,9 @@ def train_epoch(run, epoch, interrupts, save_minutes):
 
 
 def end_epoch(run, learning_rate):
-    """Validate, sample, log and save -> the log's row, whether the epoch is the best so far, captions of a few images
+    """Validate, sample, log and save -> log row, whether the epoch is the best so far, captions of a few images
 
-    Weights and their average are validated both, and the better ones are saved.
+    Both the weights and their average are validated; the better of the two are saved.
     """
     state, folder, weights = run.state, run.folder, nullcontext
     run.ranks.check_alike("parameters", run.trainer.parameters.flat)
@@ -146,14 +146,15 @@ def end_epoch(run, learning_rate):
 
 
 def validated(run, label):
-    """Losses on the validation images, what is minimised there, and more columns of the log
+    """Losses on the validation images, the validation criterion (lower is better), and more columns of the log
 
-    That is the loss; in self-critical training minus CIDEr-D, as there the loss rises while captions get better.
+    The criterion is the loss; in self-critical training minus CIDEr-D, because the loss rises while captions improve.
     """
     name = f"epoch {run.state.epoch + 1} {label}"
     found = losses(run.captioner, run.data.val.inputs, run.val_sequences, name)
     if not math.isfinite(found.loss):
-        raise TrainingError(f"The loss of {name} is {found.loss}. Training stops; {run.folder.last_good()}")
+        raise TrainingError(f"The loss of {name} is {found.loss}. Training stops; {run.folder.last_good()} Train again "
+                            f"with a lower --learning-rate.")
     if run.config.training.objective == "likelihood":
         return found, found.loss, {}
     score = cider_d_of(run, name)
@@ -176,7 +177,7 @@ def stop_if_asked(run, number):
 
 
 def finish(run, say):
-    """The last lines of a training -> Captioner of the best epoch"""
+    """Print the last lines of training -> Captioner of the best epoch"""
     t, folder = run.config.training, run.folder
     if not run.ranks.first:                                  # what it captions is said and drawn by the first
         return run.captioner
@@ -191,13 +192,14 @@ def finish(run, say):
     else:
         told = f"Best validation CIDEr-D: {-100 * best.state['best']:.1f}, greedy"
     image = str(folder.scenes / "0.png") if run.data.scenes else "IMAGE"
-    say(f"{told}, in epoch {epoch}. Now: " + printable(quoted([*sibling("sample"), image, "--checkpoint", str(folder.best)])))
+    caption_it = quoted([*sibling("sample"), image, "--checkpoint", str(folder.best)])
+    say(f"{told}, in epoch {epoch}. Now: {printable(caption_it)}")
     return captioner
 
 
 def resuming_command(ranks=ALONE):
     """The command that began this process, with --resume"""
     command, words = as_called()
-    if not command:                                          # Python code called `train`
+    if not command:                                          # called from Python
         return "train(..., resume=True)"
     return quoted(ranks.command([*command, *words, *["--resume"] * ("--resume" not in words)]))

@@ -33,7 +33,7 @@ from .vectors import put_vectors, vectors_of
 
 @dataclass
 class Run:
-    """A training, ready for its next step."""
+    """A training run, ready for its next step."""
     config: Config
     folder: RunFolder
     data: Dataset
@@ -64,15 +64,15 @@ def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
     if resumed:
         check_same_layout(state.ranks, ranks.layout, folder)
     begun = checkpoints.load(t.begin) if t.begin and not resumed else None
-    known = resumed or begun                                 # whose model and tokenizer there are
+    known = resumed or begun                                 # the checkpoint with model and tokenizer, if any
     if t.begin:
         config = replace(config, model=checkpoints.to_caption(known).config.model)
-    compile_engine(t.engine)                                 # goes on beside what follows; the engine waits for it
+    compile_engine(t.engine)                                 # runs in the background; the engine waits for it
     if notes:
         say("\n".join(notes))
     encoder = frozen_encoder(t.encoder, t.features, t.activation)
     teacher = load_teacher(config, encoder)
-    if not config.reads_features:                            # it is the teacher's alone
+    if not config.reads_features:                            # only the teacher reads features
         encoder = None
     if known:
         check_encoder(known.config.model, encoder)
@@ -90,8 +90,10 @@ def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
     warn_of_copies(seen, data.val, say)
 
     tokenizer = shared_tokenizer(teacher, config, known and known.tokenizer) or tokenizers.build(
-        t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count, t.vocabulary_size)
-    config = replace(config, model=replace(reading(config.model, encoder), vocabulary=tokenizer.size, unknown=tokenizer.unknown))
+        t.tokenizer, [text.lower() for captions in data.train.captions for text in captions], t.min_count,
+        t.vocabulary_size)
+    config = replace(config, model=replace(reading(config.model, encoder), vocabulary=tokenizer.size,
+                                           unknown=tokenizer.unknown))
     vectors = None if known else vectors_of(t, tokenizer, say)
     if t.word_vectors:
         width = known.config.model.word_width if known else vectors.dimension
@@ -102,7 +104,7 @@ def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
     lessons = teacher and Lessons(teacher, data.train, sequences, t)
     config, sequences = with_targets(config, sequences, Supervision(data.train.captions, state.words, lessons), say)
     if t.objective == "self-critical":
-        sequences.targets["image"] = np.arange(len(data.train.names))  # to which the rewards belong
+        sequences.targets["image"] = np.arange(len(data.train.names))  # image numbers, for the rewards
     if (t.bag_weight or t.tokenizer in ("word", "space")) and (
             warning := unspaced([text for texts in data.train.captions for text in texts])):
         say(warning)
@@ -121,7 +123,7 @@ def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
 
 
 def with_targets(config, sequences, supervision, say):
-    """The objectives' targets beside the training captions -> the config with the model's sizes, Sequences"""
+    """Add the objectives' targets to the training captions -> the config with the model's sizes, Sequences"""
     of_images, of_captions = {}, {}
     for objective in OBJECTIVES:
         config, found = objective.targets(config, supervision, say)
@@ -131,11 +133,11 @@ def with_targets(config, sequences, supervision, say):
 
 
 def first_parameters(config, sequences, tokenizer, vectors):
-    """Parameters at the beginning of training.  sequences: the training captions; vectors: WordVectors or None"""
+    """Initial parameters.  sequences: the training captions; vectors: WordVectors or None"""
     parameters = initialise(config.model, config.training.seed)
     if vectors is not None:
         put_vectors(parameters.named["token_embed.weight"], tokenizer, vectors)
-    if config.training.frequencies:                          # the model need not learn first how often each token is
+    if config.training.frequencies:                          # the output bias starts at the log token frequencies
         counts = 1 + np.bincount(sequences.ids[:, 1:].reshape(-1), minlength=config.model.vocabulary)
         counts[PADDING] = 1
         parameters.named["output.linear.bias"][...] = np.log(counts / counts.sum())
@@ -143,7 +145,7 @@ def first_parameters(config, sequences, tokenizer, vectors):
 
 
 def check_data(data, t):
-    """Refuse what cannot be trained on."""
+    """DataError for an empty split, ConfigError for a batch larger than the data."""
     if not data.train.names or not data.val.names:
         raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
                                   f"to validate: add some to the empty split.", *data.notes]))
@@ -154,26 +156,25 @@ def check_data(data, t):
 
 
 def workers_line(workers, batch_size):
-    """How many cores training uses, and what batch would use all of them."""
+    """Line on the number of workers, and on the batch size that would use all of them."""
     if batch_size >= workers:
-        return f"Workers: {workers}, each with {batch_size / workers:.3g} images of a batch."
-    return (f"Workers: {workers}, of which a batch of {batch_size} images uses {batch_size}. A --batch-size of {workers} would use "
-            f"all of them.")
+        return f"Workers: {workers}, {batch_size / workers:.3g} images each per batch."
+    return (f"Workers: {workers}, but a batch of {batch_size} images uses only {batch_size}. Pass --batch-size "
+            f"{workers} to use all.")
 
 
 def check_same_data(data, seen, resumed, state, t, folder):
-    """Refuse other data than the run began with."""
+    """CheckpointError if the data are not those of the run's beginning."""
     if state.data != fingerprint(data):
-        raise CheckpointError(f"{folder.path} was trained on other images or captions than {shown(t.data)} now holds. Resume with "
-                              f"the data of the first run, or train in another folder (--out).")
+        raise CheckpointError(f"{folder.path} was trained on other images or captions than {shown(t.data)} now holds. "
+                              f"Resume with the original data, or choose another --out.")
     if resumed.seen and len(others := exchanged(resumed.seen, seen)):
-        raise CheckpointError(f"{shown(t.data)} holds other images than those that {folder.path} was trained on: {len(others)} "
-                              f"differ under the same names, the first {data.train.names[others[0]]}. Restore them, or train in "
-                              f"another folder (--out).")
+        raise CheckpointError(f"{len(others)} images of {shown(t.data)} changed since {folder.path} was trained, first "
+                              f"{data.train.names[others[0]]}. Restore them, or choose another --out.")
 
 
 def warn_of_copies(seen, val, say):
     if twice := np.flatnonzero(seen_in(seen, val)).tolist():
-        say(f"WARNING: {len(twice):,} of {len(val.names):,} validation images are among the training images, too, "
-            f"perhaps under another name, the first {val.names[twice[0]]}: the validation loss flatters the "
-            f"model, and best.npz is chosen by it. Remove the copies, or give all copies of an image one split.")
+        say(f"WARNING: {len(twice):,} of {len(val.names):,} validation images are also training images, perhaps under "
+            f"another name, first {val.names[twice[0]]}. The validation loss, which selects best.npz, is too low. "
+            f"Remove the copies, or put all copies of an image into one split.")

@@ -20,7 +20,7 @@ from .state import TrainingState
 
 try:
     import fcntl
-except ImportError:                                          # Windows, where a folder cannot be locked like this
+except ImportError:                                          # Windows: no locks on folders
     fcntl = None
 try:
     import msvcrt
@@ -28,19 +28,19 @@ except ImportError:                                          # all other systems
     msvcrt = None
 
 FILES = "best.npz", "last.npz", "log.csv", "samples.json", "report.html"
-SCENES = "scenes"                                            # the folder of the pictures that `report.judged` makes
-LOCK = ".npcaption-lock"                                     # a file, on Windows
+SCENES = "scenes"                                            # folder for the images from `report.judged`
+LOCK = ".npcaption-lock"                                     # file, on Windows only
 
 
-# What may differ between a run and its resumption, and what that does to the result.
+# Settings that may differ between a run and its resumption, each with the effect or the condition.
 MAY_DIFFER = {"epochs": "the learning rate follows the new number", "engine": "rounding differs",
               "threads": "rounding differs", "data": "the captions and images are the same",
-              "encoder": "it is the same encoder", "features": "they are of the same encoder",
-              "teacher": "it is the same checkpoint", "word_vectors": "those of the first run are kept"}
+              "encoder": "it is the same encoder", "features": "they are from the same encoder",
+              "teacher": "it is the same checkpoint", "word_vectors": "the first run's vectors are kept"}
 
 
 class RunFolder:
-    """The folder of one training run."""
+    """The run directory of one training run."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -49,10 +49,10 @@ class RunFolder:
 
     @contextmanager
     def use(self, resume, names=FILES):
-        """Make the folder, or find it when resuming; while inside, no other training can use it.
+        """Context with the folder locked against other trainings; the folder is made, or must exist when resuming.
 
-        CheckpointError if another process trains there, if it holds one of `names` already (unless resuming), or cannot be
-        written to.  A folder that was made is removed again if nothing came into it.
+        CheckpointError if another process trains there, if the folder holds one of `names` already (unless resuming),
+        or is not writable. A new folder that stays empty is removed at the end.
         """
         path, descriptor = self.path, None
         missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
@@ -65,47 +65,49 @@ class RunFolder:
                 if resume and not os.path.lexists(path):
                     raise CheckpointError(f"There is no folder {path} to resume from. Omit --resume to begin "
                                           "there.") from None
-                raise CheckpointError(f"The folder {path} cannot be used ({why(error)}). Choose another (--out).") from error
+                raise CheckpointError(f"The folder {path} cannot be used ({why(error)}). Choose another "
+                                      f"(--out).") from error
             found = [name for name in names if os.path.lexists(path / name)]
             if found and not resume:
-                raise CheckpointError(f"{path} already holds {', '.join(found)}. Resume the training there (--resume), or "
-                                      f"choose another folder (--out).")
+                raise CheckpointError(f"{path} already holds {', '.join(found)}. Resume the training there (--resume), "
+                                      f"or choose another folder (--out).")
             try:
                 with tempfile.TemporaryFile(dir=path):
                     pass
                 for name in FILES:
                     clear_unfinished(path / name)
             except OSError as error:
-                raise CheckpointError(f"The folder {path} cannot be written to ({why(error)}). Make it writable, or choose "
-                                      f"another (--out).") from error
+                raise CheckpointError(f"The folder {path} cannot be written to ({why(error)}). Make it writable, or "
+                                      f"choose another (--out).") from error
             yield
         finally:
             if descriptor is not None:
                 os.close(descriptor)
                 if not fcntl:
-                    with suppress(OSError):                  # another process has opened it
+                    with suppress(OSError):                  # another process has the file open
                         (path / LOCK).unlink()
             for folder in missing:
-                with suppress(OSError):                      # not empty: a training has begun
+                with suppress(OSError):                      # not empty: training has begun
                     folder.rmdir()
 
     def resumable(self, config):
-        """The checkpoint to resume from -> (Checkpoint, TrainingState, sentences about settings that differ but may).
+        """The checkpoint to resume from -> (Checkpoint, TrainingState, notes on settings that differ and may)
 
-        CheckpointError names those that differ and may not.
+        CheckpointError names the settings that differ and may not.
         """
         found = checkpoints.load(self.last)
-        read_samples(self.samples)                           # damaged ones are refused now, not after an epoch's work
+        read_samples(self.samples)                           # refuse damaged samples now, not after an epoch
         was, now = found.config.to_json(), config.to_json()
-        if config.training.begin:                            # the model's settings are those of that checkpoint
+        if config.training.begin:                            # the model's settings come from that checkpoint
             now["model"] = was["model"]
-        now["model"] |= {name: was["model"][name] for name, _, setting in settings_of(ModelConfig) if not setting.subject}
+        now["model"] |= {name: was["model"][name] for name, _, setting in settings_of(ModelConfig)
+                         if not setting.subject}
         differ = {name: f"{name} was {shown(was[part][name])}, now {shown(now[part][name])}" for part in now
                   for name in now[part] if was[part][name] != now[part][name]}
         wrong = [told for name, told in differ.items() if name not in MAY_DIFFER]
         if wrong:
-            raise CheckpointError(f"{self.path} was trained with other settings: {'; '.join(wrong)}. Resume with the first run's "
-                                  f"flags ({', '.join(MAY_DIFFER)} may differ), or train in another folder (--out).")
+            raise CheckpointError(f"{self.path} was trained with other settings: {'; '.join(wrong)}. Resume with the "
+                                  f"original flags ({', '.join(MAY_DIFFER)} may differ), or choose another --out.")
         if found.optimiser is None:
             raise CheckpointError(f"{self.last} has no optimiser state: usable for captioning, not for --resume.")
         try:
@@ -113,15 +115,15 @@ class RunFolder:
         except ValueError as error:
             raise CheckpointError(f"{self.last} has no usable training state ({error}): usable for captioning, not for "
                                   f"--resume.") from None
-        notes = [f"Resumed with another setting: {told}, which may be ({MAY_DIFFER[name]})."
+        notes = [f"Resumed with a changed setting: {told} (allowed: {MAY_DIFFER[name]})."
                  for name, told in differ.items()]
         if state.best_epoch and not is_whole(self.best):
             state.best, state.best_epoch = math.inf, 0
-            notes.append(f"{self.best} is missing or damaged, so it will hold the best of the epochs from now on.")
+            notes.append(f"{self.best} is missing or damaged. It will hold the best epoch from now on.")
         return found, state, notes
 
     def write_log(self, rows):
-        """All rows at once: the file holds what the last checkpoint knows of, whatever happened between.
+        """Write all rows at once: the log always matches the last checkpoint.
 
         rows: dicts of numbers and strings with the same keys.
         """
@@ -133,19 +135,19 @@ class RunFolder:
         write_whole(self.log, text.getvalue().encode())
 
     def write_report(self, config):
-        """The page of the run, of what is in the log.  DataError if it cannot be written"""
+        """Write the run's page from its log and samples.  DataError if the file cannot be written"""
         path = str(self.path)
         write_report(self.report, [RunRecord(path, path, read_log(self.log), config, read_samples(self.samples))])
 
     def last_good(self):
         """Sentence on the last intact checkpoint."""
-        return f"{self.last} is from before, and whole." if self.last.exists() else "nothing had been saved yet."
+        return f"{self.last}, saved earlier, is intact." if self.last.exists() else "nothing was saved yet."
 
 
 def locked(out):
-    """Lock a folder until the descriptor is closed, or its process ends, however that is -> the descriptor
+    """Lock a folder until the descriptor is closed or the process ends, by a crash too -> descriptor
 
-    None where the system has no locks.
+    None if the system has no locks.
     """
     if not fcntl and not msvcrt:
         os.stat(out)
@@ -156,7 +158,7 @@ def locked(out):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    except OSError as error:                                 # others than these: a file system without locks
+    except OSError as error:                                 # other errors: a file system without locks
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
             os.close(handle)
             raise CheckpointError(f"Another process trains in {out}. Wait for it, stop it, or choose another folder "

@@ -1,14 +1,11 @@
-"""From gradients to new parameters: AdamW, clipping by the global norm, the learning rate's schedule.
-
-AdamW and clipping work on flat buffers (N,), every parameter of the model at once.
-"""
+"""The learning rate's schedule: linear warm-up, then constant or half a cosine."""
 import math
 
 
 def learning_rate_at(step, steps, peak, warmup, schedule):
-    """Step 1 to steps: a straight line up over the first `warmup`, then constant, or half a cosine down to zero.
+    """Learning rate at step 1 to `steps`: linear over the first `warmup`, then constant or half a cosine to zero.
 
-    However few the steps are, no more than a tenth of them warm up.
+    At most a tenth of the steps warm up.
     """
     warmup = min(warmup, steps // 10)
     if step <= warmup:

@@ -1,9 +1,9 @@
-"""Self-critical training: sampled captions, each weighed by its reward less that of the image's other samples.
+"""Self-critical training: sampled captions, weighted by reward minus the mean reward of the image's other samples.
 
-The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the captions that people
-wrote. Its advantage is r_k minus the mean of the other rewards, and the likelihood with the advantages for weights has,
-on average over the samples, the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019;
-captions: Rennie et al. 2017, Luo 2020).
+The model samples K captions of an image; caption k has the reward r_k, its CIDEr-D against the reference captions. Its
+advantage is r_k minus the mean of the other rewards. Averaged over the samples, the gradient of the likelihood weighted
+by the advantages is the gradient of the expected reward (Williams 1992; leave-one-out: Kool et al. 2019; captions:
+Rennie et al. 2017, Luo 2020).
 """
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,25 +17,25 @@ from ..support.cores import usable_cores
 from ..tokenizers import PADDING
 from .ranks import ALONE
 
-GROUP = 16          # images whose captions are sampled together at most, while the rewards of the group before are computed
-END = "<end>"       # counted as a word in captions and references, or captions learn to break off
+GROUP = 16          # maximum images sampled together, while the previous group's rewards are computed
+END = "<end>"       # counts as a word of captions and references; else captions learn to stop early
 
 
 class Rewards:
-    """CIDEr-D of captions against the training captions of their images, the end counted as a word."""
+    """CIDEr-D of captions against the training captions of their images; the end counts as a word."""
 
     def __init__(self, captions):
-        """captions: for each of N training images its texts; document frequencies are theirs"""
+        """captions: the texts of each of the N training images; they also give the document frequencies"""
         self.cider = metrics.CiderD([[[*metrics.tokenize(text), END] for text in texts] for texts in captions])
 
     def of(self, image, text):
-        """The reward of a text for the training image of this number -> float, 0 to 10"""
+        """Reward of a text for training image number `image` -> float, 0 to 10"""
         found = self.cider.vector([*metrics.tokenize(text), END])
         return float(np.mean([metrics.similarity(found, reference) for reference in self.cider.vectors[image]]))
 
 
 class SelfCritical:
-    """From a batch of images to a batch of sampled captions, with their advantages for weights."""
+    """Sampler: replaces a batch's captions by sampled ones, weighted by their advantages."""
 
     def __init__(self, engine, tokenizer, captions, settings, ranks=ALONE):
         """captions: the training images' texts; settings: TrainingConfig; ranks: who samples the other images of a batch"""
@@ -43,9 +43,10 @@ class SelfCritical:
         self.ranks = ranks
 
     def sampled(self, batch, number):
-        """A Batch whose captions are samples, and with a mix the batch's own -> Batch, {column: mean}
+        """Sample captions for a Batch; with a mix, keep its own captions too -> Batch, {column: mean}
 
-        batch.targets["image"] (B,) says which training images they are. What is drawn depends on seed, step and image.
+        batch.targets["image"] (B,) holds the numbers of the training images. The samples are a function of seed, step
+        and image.
         """
         t, numbers = self.settings, batch.targets["image"]
         ids, rewards = self._sample(batch.inputs, numbers, number)  # (B, K, L), (B, K)
@@ -61,7 +62,7 @@ class SelfCritical:
         return batch._replace(ids=trim(ids) if len(ids) else ids, weights=weights, tokens=max(1, tokens), keys=None), told
 
     def _sample(self, inputs, numbers, step):
-        """-> ids (B, K, L), padded, and rewards (B, K).  Rewards of a group are computed while the next is sampled"""
+        """-> ids (B, K, L), padded, and rewards (B, K).  Rewards are computed while the next group is sampled"""
         draw = partial(decoding.sample, count=self.settings.samples, seed=(self.settings.seed << 32) + step)
         ids = np.full((len(inputs), self.settings.samples, self.engine.config.max_length), PADDING, np.int64)
         with ThreadPoolExecutor(1) as beside:
@@ -81,9 +82,10 @@ class SelfCritical:
 
 
 def advantages(rewards):
-    """Each reward less the mean of the image's others.  (B, K) -> (B, K), rows sum to 0
+    """Each reward minus the mean of the image's other rewards.  (B, K) -> (B, K), rows sum to 0
 
-    A baseline that does not depend on a caption changes no expectation: E[grad log p] = 0. The other samples are such a one.
+    A baseline independent of the caption leaves the expected gradient unchanged, because E[grad log p] = 0. The mean
+    over the other samples is independent of it.
     """
     count = rewards.shape[1]
     return (rewards - rewards.mean(1, keepdims=True)) * (count / (count - 1))

@@ -1,36 +1,36 @@
-"""The training state: progress, sums of the current epoch and the log, in every checkpoint."""
+"""The training state in every checkpoint: progress, sums of the current epoch, log."""
 import math
 from dataclasses import dataclass, field, fields
 
 from ..model.objectives import BAG_OF_WORDS, LIKELIHOOD
 from ..tokenizers.words import RULE
 
-EARLIER = {"nats": LIKELIHOOD.name, "bag_nats": BAG_OF_WORDS.name}  # a key for each sum, before `totals`
+EARLIER = {"nats": LIKELIHOOD.name, "bag_nats": BAG_OF_WORDS.name}  # keys of old checkpoints, without `totals`
 
 
 @dataclass
 class TrainingState:
-    """All that a resumed training needs beside settings, parameters and moments.
+    """State of a training run, beside settings, parameters and moments.
 
-    It holds no random state: whatever training draws is a function of seed, epoch and step.
+    It holds no random state: all random numbers of training are functions of seed, epoch and step.
     """
     data: str                                                # fingerprint of images and captions
     words: int = RULE                                        # rule by which captions were split into words
     teacher: str = ""                                        # SHA-256 of the checkpoint that is distilled
     ranks: list = field(default_factory=list)                # of a training with MPI: each rank's number of workers
     epoch: int = 0                                           # completed epochs
-    step: int = 0                                            # completed steps, of all epochs
-    best: float = math.inf                                   # lowest of what is validated, and its epoch
+    step: int = 0                                            # completed steps in all epochs
+    best: float = math.inf                                   # lowest validation criterion
     best_epoch: int = 0
-    log: list = field(default_factory=list)                  # rows of log.csv, a dict each
-    counted: int = 0                                         # of the current epoch: target tokens
-    seconds: float = 0.0                                     # of the current epoch
-    totals: dict = field(default_factory=dict)               # of the current epoch: {objective's name: sum of its loss}
+    log: list = field(default_factory=list)                  # rows of log.csv, as dicts
+    counted: int = 0                                         # target tokens in the current epoch
+    seconds: float = 0.0                                     # duration of the current epoch so far
+    totals: dict = field(default_factory=dict)               # {objective's name: sum of its loss in the current epoch}
 
     def count(self, losses, objectives, batch, seconds):
         """Add a step.  losses {name: mean}, seconds since the epoch began
 
-        What is no objective's loss is a mean over the images.
+        Entries other than the objectives' losses are means over the images.
         """
         per = {objective.name: objective.per for objective in objectives}
         for name, loss in losses.items():
@@ -40,7 +40,7 @@ class TrainingState:
         self.seconds = seconds
 
     def end_epoch(self, row, loss):
-        """Append the epoch's row to the log -> whether its loss, what is validated, is the lowest so far"""
+        """Append the epoch's row to the log -> whether its loss, the validation criterion, is the lowest so far"""
         self.epoch += 1
         self.log.append(row)
         self.counted, self.seconds, self.totals = 0, 0.0, {}

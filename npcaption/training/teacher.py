@@ -1,7 +1,7 @@
-"""The teacher of a distillation: a checkpoint, and what it says of the training images and captions.
+"""The teacher of a distillation: a checkpoint, its soft targets and pooled features for the training data.
 
-Soft targets are its distributions over every next token, each cut to its MOST likeliest; features are its encoder's tokens
-of each image, averaged and standardised. Both are computed once, of the images as they are: not cropped, not mirrored.
+Soft targets are the teacher's distributions over every next token, truncated to the MOST likeliest tokens. Pooled
+features are its encoder's tokens of an image, averaged and standardised. Both are computed once, without augmentation.
 """
 import hashlib
 from typing import NamedTuple
@@ -24,16 +24,16 @@ from ..pretrained.encoders import sha256_of
 from ..support.progress import note
 from ..tokenizers import PADDING
 
-VERSION = 1         # raise it when the same teacher says something else here
-MOST = 32           # tokens of a distribution that are kept
-GROUP = 16          # images that are looked at together
-LEAST = 1e-4        # added to deviations, as a channel may be the same in all images
+VERSION = 1         # to be raised when the same teacher's output changes
+MOST = 32           # tokens kept of each distribution
+GROUP = 16          # images in one pass
+LEAST = 1e-4        # added to deviations: a channel may be equal in all images
 
 
 class Teacher(NamedTuple):
-    checkpoint: Checkpoint      # without the heads that only training has
-    sha256: str                 # of its file
-    encoder: object | None      # the frozen one whose features it reads
+    checkpoint: Checkpoint      # without the heads used only in training
+    sha256: str                 # hash of its file
+    encoder: object | None      # frozen encoder, if the teacher reads features
 
     @property
     def model(self):
@@ -41,7 +41,10 @@ class Teacher(NamedTuple):
 
 
 def load_teacher(config, encoder):
-    """The Teacher that a Config names, or None.  encoder: that of its flags; CheckpointError or ConfigError if it fails"""
+    """Load the Teacher named in a Config, if any -> Teacher or None.  encoder: frozen encoder of the flags, or None
+
+    CheckpointError for an unusable checkpoint, ConfigError for an encoder that does not fit.
+    """
     path = config.training.teacher
     if not path:
         return None
@@ -52,17 +55,17 @@ def load_teacher(config, encoder):
 
 
 def check_same_teacher(teacher, state, folder):
-    """CheckpointError if a run that is resumed began with another teacher.  state TrainingState"""
+    """CheckpointError if a resumed run began with another teacher.  state TrainingState"""
     if state.teacher != (teacher.sha256 if teacher else ""):
-        raise CheckpointError(f"{folder.path} began with another teacher. Give the same checkpoint with --teacher, or train in "
-                              f"another folder (--out).")
+        raise CheckpointError(f"{folder.path} began with another teacher. Pass the same checkpoint as --teacher, "
+                              f"or choose another --out.")
 
 
 def shared_tokenizer(teacher, config, known):
-    """The teacher's tokenizer, if soft targets are wanted; else the known one, or None.
+    """The teacher's tokenizer for soft targets; without them the known one, or None.
 
-    known: that of a run or checkpoint that is gone on with, or None.  ConfigError if the student's is another, or cannot be
-    taught.
+    known: tokenizer of the resumed run or initial checkpoint, or None.  ConfigError if the tokenizers differ, or the
+    teacher cannot read the student's captions.
     """
     t = config.training
     if not teacher or not t.soft_weight:
@@ -71,18 +74,20 @@ def shared_tokenizer(teacher, config, known):
     names = ["tokenizer", *["vocabulary_size"] * (found.kind == "bpe")]
     flags = " ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in names)
     if known and known.to_json() != found.to_json():
-        raise ConfigError(f"The teacher's tokenizer is {described(found)}, the student's {described(known)}, and they differ. "
-                          f"Choose a teacher with the student's tokenizer, or --soft-weight 0.")
+        raise ConfigError(f"The tokenizers differ: the teacher's is {described(found)}, the student's "
+                          f"{described(known)}. Choose a teacher with the student's "
+                          f"tokenizer, or pass --soft-weight 0.")
     if not known and any(getattr(settings, name) != getattr(t, name) for name in names):
         size = f" of {t.vocabulary_size:,} ids" * (t.tokenizer == "bpe")
         raise ConfigError(f"The teacher's tokenizer is {described(found)}, the student's {t.tokenizer}{size}. "
                           f"Pass {flags}, or --soft-weight 0.")
     if teacher.model.max_length < config.model.max_length:
-        raise ConfigError(f"The teacher takes captions of {teacher.model.max_length} ids, and max_length is "
-                          f"{config.model.max_length}. Pass --max-length {teacher.model.max_length}, or --soft-weight 0.")
+        raise ConfigError(f"max_length is {config.model.max_length}; the teacher reads at most "
+                          f"{teacher.model.max_length} ids. Pass --max-length {teacher.model.max_length}, or "
+                          f"--soft-weight 0.")
     if found.size > UNIT:
-        raise ConfigError(f"The teacher's tokenizer has {found.size:,} ids; soft targets can name {UNIT:,}. Choose another teacher, "
-                          f"or --soft-weight 0.")
+        raise ConfigError(f"The teacher's tokenizer has {found.size:,} ids; soft targets allow {UNIT:,}. Choose "
+                          f"another teacher, or pass --soft-weight 0.")
     return found
 
 
@@ -91,48 +96,54 @@ def described(tokenizer):
 
 
 class Lessons:
-    """What a teacher says of the training images and captions: see model.objectives.Supervision."""
+    """A teacher's soft targets and pooled features for the training data: see model.objectives.Supervision."""
 
     def __init__(self, teacher, split, sequences, settings):
-        """split: the training images; sequences: their captions, by the teacher's tokenizer; settings: TrainingConfig"""
+        """split: training images; sequences: their captions in the teacher's tokens; settings: TrainingConfig"""
         self.teacher, self.split, self.sequences, self.settings = teacher, split, sequences, settings
-        self._engine = self._inputs = None                   # made when first wanted: the stores may be whole
+        self._engine = self._inputs = None                   # made on first use: the stores may be complete
 
     def soft_targets(self, say):
-        """Of each caption's next tokens -> (M, L - 1, 2, J) uint16, on disk: see objectives.soft_targets"""
+        """Soft targets of each caption -> (M, L - 1, 2, J) uint16, on disk: see objectives.soft_targets"""
         count, ids = min(MOST, self.teacher.model.vocabulary), self.sequences.ids
         shape = ids.shape[1] - 1, 2, count
         digest = hashlib.sha256(ids.tobytes() + self.sequences.first.tobytes()).hexdigest()
-        contents = store.Contents("soft-target store", f"soft-{shape[0]}x{count}", "", shape, np.uint16, self._of_captions, "captions")
+        contents = store.Contents("soft-target store", f"soft-{shape[0]}x{count}", "", shape, np.uint16,
+                                  self._of_captions, "captions")
         rows = store.open_named(self._digest(f"{self.teacher.sha256} {count} {digest}"), range(len(ids)), contents).rows
         mass, entropy, tokens = measured(rows)
-        say(f"Soft targets: {count} ids for each of {tokens:,} tokens keep {mass:.2%} of the teacher's probability. Their "
-            f"entropy, the least that their loss can be, is {entropy:.4f} nats per token.")
+        say(f"Soft targets: {count} ids for each of {tokens:,} tokens keep {mass:.2%} of the teacher's probability. "
+            f"Their entropy, the minimum of their loss, is {entropy:.4f} nats per token.")
         return rows
 
     def features(self, say):
-        """Of each image -> (N, Z) float32, standardised, made as they are asked for"""
+        """Pooled features of each image -> (N, Z) float32, standardised on access"""
         model = self.teacher.model
         width = model.feature_width or model.channels
-        contents = store.Contents("store of pooled features", f"pooled-{width}", "", (width,), np.float32, self._of_images)
-        own = "" if self.teacher.encoder else self.teacher.sha256  # the encoder's are the same for all of its captioners
+        contents = store.Contents("store of pooled features", f"pooled-{width}", "", (width,), np.float32,
+                                  self._of_images)
+        own = "" if self.teacher.encoder else self.teacher.sha256  # a frozen encoder's features: equal for all teachers
         return Standardised(store.open_named(self._digest(own), range(len(self.split.names)), contents).rows)
 
     def _digest(self, key):
-        """A name for what the teacher says, which depends on images, encoder, engine and key."""
+        """Digest for a store's name, of images, encoder, engine and key."""
         encoder, split = self.teacher.encoder, self.split
-        key = f"{VERSION} {key} {self.settings.engine} {encoder and (encoder.sha256, encoder.preprocessing)} {split.names}"
+        of_encoder = encoder and (encoder.sha256, encoder.preprocessing)
+        key = f"{VERSION} {key} {self.settings.engine} {of_encoder} {split.names}"
         if split.files is not None:
             return store.fingerprint(split.files, key)
         return hashlib.sha256(key.encode() + np.ascontiguousarray(split.images).tobytes()).hexdigest()[:20]
 
     def _of_captions(self, captions):
-        """For each caption's number its tokens (L - 1, 2, J).  Whole images, in groups that begin at multiples of GROUP, so
-        that the same numbers come out wherever an interrupted store is resumed"""
+        """Soft targets (L - 1, 2, J) for each caption's number, in order.
+
+        Images go in groups that begin at multiples of GROUP: so a resumed store gets the same bits.
+        """
         captions, s = list(captions), self.sequences
         count, start = min(MOST, self.teacher.model.vocabulary), captions[0] if captions else len(s.ids)
         if captions:
-            note(f"The teacher: {len(s.ids):,} captions give {len(s.ids) * (s.ids.shape[1] - 1) * 4 * count:,} bytes of soft targets.")
+            size = len(s.ids) * (s.ids.shape[1] - 1) * 4 * count
+            note(f"Computing the teacher's soft targets: {len(s.ids):,} captions, {size:,} bytes.")
         for images in self._groups(int(np.searchsorted(s.first, start, "right")) - 1):
             first, last = s.first[images[0]], s.first[images[-1] + 1]
             ids = trim(s.ids[first:last])                    # (m, T)
@@ -144,7 +155,7 @@ class Lessons:
             yield from found[max(0, start - first):]
 
     def _of_images(self, images):
-        """For each image's number the mean of its features' tokens (Z,)"""
+        """Mean (Z,) over the features' tokens for each image's number, in order."""
         images = list(images)
         start = images[0] if images else len(self.split.names)
         for group in self._groups(start):
@@ -153,12 +164,12 @@ class Lessons:
             yield from tokens.mean(1, dtype=np.float32)[max(0, start - group[0]):]
 
     def _groups(self, image):
-        """Numbers of images, from the group that this one belongs to"""
+        """Groups of image numbers, from the group of `image` on."""
         count = len(self.split.names)
         return [np.arange(first, min(first + GROUP, count)) for first in range(image // GROUP * GROUP, count, GROUP)]
 
     def _looked_at(self, images):
-        """The teacher's inputs for the images of these numbers."""
+        """The teacher's inputs for these image numbers."""
         found = np.asarray(self.inputs[images])
         store.release(self.inputs)
         return found
@@ -172,7 +183,7 @@ class Lessons:
 
     @property
     def inputs(self):
-        """The training images as the teacher reads them: features, or images of its own size."""
+        """The training images as the teacher's inputs: features, or images of its own size."""
         if self._inputs is None:
             self._inputs = self._find_inputs(self.teacher.model.image_size)
         return self._inputs
@@ -187,12 +198,12 @@ class Lessons:
             return load_dataset(SHAPES, size, t.seed, t.scenes, t.limit).train.images
         found = open_images(split.files, size)
         for number, reason in found.unreadable.items():
-            raise DataError(f"{printable(split.names[number])} could be read before, and now cannot ({reason}). Train again.")
+            raise DataError(f"{printable(split.names[number])} has become unreadable ({reason}). Train again.")
         return found.rows
 
 
 class Standardised:
-    """Rows on disk, less their mean and divided by their standard deviation, channel by channel."""
+    """Rows on disk, standardised on access: minus the mean, divided by the standard deviation, for each channel."""
 
     def __init__(self, rows):
         """rows (N, Z)"""
@@ -205,7 +216,7 @@ class Standardised:
 
 
 def measured(rows):
-    """Soft targets (M, L - 1, 2, J) -> the share of probability that they hold, their entropy when it is made 1, and their number"""
+    """Soft targets (M, L - 1, 2, J) -> share of probability kept, entropy once normalised, number of distributions"""
     mass = entropy = tokens = 0
     for part in parts_of(rows):
         found = part[..., 1, :].astype(np.float64)           # (m, L - 1, J)

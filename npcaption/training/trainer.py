@@ -1,4 +1,4 @@
-"""The trainer: parameters, gradients and AdamW's moments, and one step of all of them."""
+"""The trainer: a model with gradients and AdamW's moments, and the training step."""
 import math
 from contextlib import contextmanager
 
@@ -16,7 +16,7 @@ FROZEN = ("token_embed.weight",)                             # with freeze_word_
 
 
 class Trainer:
-    """A model in training: parameters, gradients and AdamW's moments, and one step of all of them."""
+    """A model in training: parameters, gradients, AdamW's moments, and the training step."""
 
     def __init__(self, config, parameters, optimiser=None, ranks=ALONE):
         """config Config; optimiser: a Checkpoint's, to resume from, or None to begin; ranks: who trains together."""
@@ -35,13 +35,13 @@ class Trainer:
         self.sampler = None                                  # a SelfCritical, in self-critical training
 
     def step(self, batch, number, learning_rate):
-        """Step `number`, counted from 1, on a Batch, whose keys are made here -> {objective's name: loss before the step}
+        """Training step `number`, counted from 1, on a Batch -> {objective's name: loss before the step}
 
         With several ranks the Batch is this one's part, the losses are those of the whole.
 
         In self-critical training the captions are sampled here, and what is told of them is in the mapping, too.
 
-        TrainingError, and nothing is changed, if a loss or a gradient is not finite.
+        TrainingError if a loss or a gradient is not finite; no parameter is changed then.
         """
         t = self.config.training
         keys = layers.fold_key(layers.fold_key(t.seed, number), self.ranks.mine(batch.image_count))  # (B,)
@@ -53,15 +53,17 @@ class Trainer:
             losses = self.ranks.add(self.engine, self.gradients.flat, losses)
         except TrainingError as error:                       # by an engine that is watched
             raise TrainingError(f"In step {number} {error}.") from error
-        for name in self.frozen:                             # without gradient and decay AdamW leaves them as they are
+        for name in self.frozen:                             # without gradient and decay, AdamW changes nothing
             self.gradients.named[name][...] = 0
         settings = AdamW(learning_rate, t.beta1, t.beta2, t.epsilon, t.clip_norm)
         finite = math.isfinite(sum(losses.values()))
-        norm = self.engine.update(self.gradients, *self.optimiser[:2], self.decay, number, settings) if finite else math.nan
+        norm = math.nan
+        if finite:
+            norm = self.engine.update(self.gradients, *self.optimiser[:2], self.decay, number, settings)
         if not math.isfinite(norm):
             raise TrainingError(f"In step {number} the loss is {losses[LIKELIHOOD.name]:.6g} and "
                                 f"{self._where_not_finite(batch)}.")
-        if self.average is not None:                         # of all steps until there are enough
+        if self.average is not None:                         # until step t.average a plain mean of all steps
             self.average[...] += (self.parameters.flat - self.average) / np.float32(min(number, t.average))
         return losses | told
 
@@ -72,7 +74,7 @@ class Trainer:
 
     @contextmanager
     def averaged(self):
-        """While entered, the parameters are their average."""
+        """Context with the parameters replaced by their average."""
         kept = self.parameters.flat.copy()
         try:
             self.parameters.flat[...] = self.average
@@ -83,7 +85,7 @@ class Trainer:
             self.engine.refresh()
 
     def _where_not_finite(self, batch):
-        """Diagnosis of a step with bad numbers: it is repeated with every sublayer watched."""
+        """Diagnose a step with a NaN or an infinity: repeat it with every sublayer watched -> text"""
         bad = [name for name, view in self.gradients.named.items() if not np.isfinite(view).all()]
         told = f"{len(bad)} gradients are not finite"
         told += f" ({', '.join(bad[:3])}{', ...' * (len(bad) > 3)})" if bad else ""
@@ -92,4 +94,4 @@ class Trainer:
             self.engine.loss_and_gradients(batch, self.gradients, self.objectives)
         except TrainingError as error:
             return f"{told}; {error}"
-        return f"{told}; every number in it is finite, so the norm of the gradients is too large" if not bad else told
+        return f"{told}; every gradient is finite, so their norm is too large" if not bad else told

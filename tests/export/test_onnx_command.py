@@ -65,7 +65,7 @@ def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
     (["onnx", "out", "--checkpoint", ""], "Argument --checkpoint: it is empty"),
     (["onnx", "out", "--chekpoint", "x"], "did you mean --checkpoint?"),
     (["onnx", "notes.txt"], "notes.txt is a file. Name a folder"),
-    (["onnx", "nowhere/out"], "There is no folder nowhere to make out in"),
+    (["onnx", "nowhere/out"], "There is no folder nowhere"),
     (["onnx", "taken"], "encoder.onnx is a folder"),
     (["onnx", ""], "Argument DIR: it is empty"),
     (["onnx"], "required: DIR"),

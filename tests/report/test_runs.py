@@ -77,7 +77,7 @@ def test_a_run_twice_or_nine_of_them_are_refused(tmp_path):
     log(tmp_path, LOG)
     with pytest.raises(ConfigError, match="named twice"):
         read_runs([str(tmp_path), str(tmp_path) + "/."])
-    with pytest.raises(ConfigError, match="9 runs are named; a page can tell 8 apart"):
+    with pytest.raises(ConfigError, match="9 runs; a page shows at most 8. Name fewer"):
         read_runs([f"run{i}" for i in range(9)])
 
 

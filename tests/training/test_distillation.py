@@ -24,6 +24,7 @@ from npcaption.training import teacher as teachers
 from npcaption.training.teacher import Lessons, Standardised, Teacher, load_teacher
 from npcaption.training.trainer import Trainer
 from tests.campaigns.stress import without_times
+from tests.helpers.refusals import refused
 from tests.helpers.toy_encoder import ToyEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -324,12 +325,12 @@ def test_an_encoder_beside_a_teacher_of_pixels_is_refused(photos, teacher, tmp_p
 
 # ------------------------------------------------------------------------------------------------------- what is refused
 
-@pytest.mark.parametrize("settings, said", [
-    (dict(tokenizer="bpe", vocabulary_size=300), "The teacher's tokenizer is char of .* ids, the student's bpe of 300 ids. Pass "
-                                                 "--tokenizer char, or --soft-weight 0"),
-    (dict(max_length=64), "The teacher takes captions of 48 ids, and max_length is 64. Pass --max-length 48")])
-def test_a_student_that_does_not_share_the_captions_ids_is_told_the_remedy(teacher, tmp_path, settings, said):
-    with pytest.raises(ConfigError, match=said):
+@pytest.mark.parametrize("settings, parts", [
+    (dict(tokenizer="bpe", vocabulary_size=300), ["teacher's tokenizer is char of", "student's bpe of 300 ids",
+                                                  "--tokenizer char", "--soft-weight 0"]),
+    (dict(max_length=64), ["max_length is 64", "at most 48 ids", "--max-length 48", "--soft-weight 0"])])
+def test_a_student_that_does_not_share_the_captions_ids_is_told_the_remedy(teacher, tmp_path, settings, parts):
+    with refused(ConfigError, *parts):
         loop.train(taught(teacher, **settings), tmp_path / "run", **SAYING_NOTHING)
     loop.train(taught(teacher, **settings, soft_weight=0.0, epochs=1), tmp_path / "run", **SAYING_NOTHING)
 
@@ -337,7 +338,7 @@ def test_a_student_that_does_not_share_the_captions_ids_is_told_the_remedy(teach
 def test_a_student_that_begins_with_a_checkpoint_of_another_tokenizer_is_refused(teacher, tmp_path):
     few = override(SHAPES, scenes=4, batch_size=4, epochs=1)
     loop.train(few, tmp_path / "few", **SAYING_NOTHING)
-    with pytest.raises(ConfigError, match="and they differ. Choose a teacher with the student's tokenizer"):
+    with refused(ConfigError, "tokenizers differ", "Choose a teacher with the student's tokenizer", "--soft-weight 0"):
         loop.train(taught(teacher, begin=str(tmp_path / "few" / "best.npz")), tmp_path / "run", **SAYING_NOTHING)
 
 

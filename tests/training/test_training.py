@@ -25,6 +25,8 @@ from npcaption.training import loop, preparation
 from npcaption.training.trainer import Trainer
 from tests.campaigns import stress
 from tests.campaigns.stress import without_times
+from tests.helpers.messages import assert_says
+from tests.helpers.refusals import refused
 
 TINY = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1,
                           max_length=64, dropout=0.1),
@@ -171,7 +173,7 @@ def test_resuming_with_other_settings_says_which_differ_and_whether_they_may(fin
     shutil.copytree(finished[0], tmp_path / "run")
     said = []
     loop.train(override(TINY, epochs=4, threads=1), tmp_path / "run", resume=True, say=said.append)
-    assert "epochs was 3, now 4, which may be" in said[0] and "threads was 0, now 1, which may be (rounding" in said[0]
+    assert_says(said[0], "epochs was 3, now 4 (allowed:", "threads was 0, now 1 (allowed: rounding")
     assert checkpoints.load(tmp_path / "run" / "last.npz").state["epoch"] == 4
 
 
@@ -195,7 +197,7 @@ def test_resuming_with_other_data_is_refused_but_they_may_have_moved(tmp_path, m
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="batch_size 64 is more than the 40 images"):
+    with refused(ConfigError, "batch_size is 64", "40 training images", "--batch-size"):
         loop.train(override(TINY, batch_size=64), tmp_path / "run", say=lambda line: None)
 
 
@@ -303,7 +305,7 @@ def test_debug_nan_checks_every_sublayer_in_every_step(tmp_path, monkeypatch):
         return out, cache
     config = override(TINY, engine="numpy", decoder_blocks=1, encoder_blocks=1)
     monkeypatch.setattr(layers, "mlp_forward", infinite_where_nobody_looks)
-    with pytest.raises(TrainingError, match="In step 1 the first to make a number that is not finite was encoder.0.mlp"):
+    with pytest.raises(TrainingError, match="In step 1 the first NaN or infinity came from encoder.0.mlp"):
         loop.train(config, tmp_path / "run", say=lambda line: None, debug_nan=True)
 
 

@@ -1,4 +1,4 @@
-"""The page: a model, an engine in JavaScript and the way back from a word to the pixels, in one HTML file."""
+"""Web export: one HTML page with a model, a JavaScript engine and every gradient."""
 from pathlib import Path
 
 from ...captioning.captioner import Captioner
@@ -12,9 +12,9 @@ def web(model=None, out="caption.html", runtime="js", folder=None):
     """Write the page of a model into a file -> its size in bytes
 
     model: a checkpoint's path, a Checkpoint or a Captioner; without one, the model that ships.
-    runtime: "js", our own JavaScript; "onnx", ONNX Runtime Web; or "both". folder: where the files of onnxruntime-web
-    lie; without one npm fetches them.
-    ConfigError for a model on frozen features, DataError where the file cannot be written.
+    runtime: "js", our own JavaScript; "onnx", ONNX Runtime Web; or "both". folder: the folder with onnxruntime-web's
+    files; without one npm fetches them.
+    ConfigError for a model on frozen features, DataError if the file cannot be written.
     """
     if isinstance(model, Captioner):
         model = checkpoints.Checkpoint(Config(model.config), model.tokenizer, model.parameters, {}, None)

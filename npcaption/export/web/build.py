@@ -1,4 +1,4 @@
-"""The page as one HTML file: the model, its JavaScript engine, the built-in scenes, and what NumPy says of them."""
+"""The page as one HTML file: the model, its JavaScript engine, the built-in scenes, and NumPy's captions of them."""
 import base64
 import gzip
 import html
@@ -24,7 +24,7 @@ from .runtime import SCRIPT, WASM, as_global, licences, runtime_files
 from .scenes import scenes
 
 HERE = Path(__file__).parent
-BEAM = 4            # captions kept by the page's beam search, unless one asks for others
+BEAM = 4            # default width of the page's beam search
 ENGINE = ["arrays", "linear", "layernorm", "gelu", "heads", "attention", "embedding", "cross_entropy", "convolution",
           "stem", "patch_embed", "token_embed", "self_attention", "cross_attention", "mlp", "output", "steps", "adamw",
           "wiring"]
@@ -32,21 +32,21 @@ CAPTIONER = ["decoding", "javascript", "onnx", "tokenizer", "resize", "images", 
 PAGE = ["drawing", "model", "runtimes", "look", "walk", "broken", "check", "teach", "pad", "start"]
 SCRIPTS = [*(f"engine/{name}.js" for name in ENGINE), *(f"captioner/{name}.js" for name in CAPTIONER),
            *(f"page/{name}.js" for name in PAGE)]
-RUNTIMES = {                                                 # by what a page computes, and how that is told
+RUNTIMES = {                                                 # runtime: its description in the page
     "js": " in float64",
     "onnx": ": captions and their gradients in float32 by ONNX Runtime Web",
     "both": ", in float64 by our own JavaScript and in float32 by ONNX Runtime Web",
 }
 NEEDED = ("image_size", "patch_size", "stem", "channels", "heads", "encoder_blocks", "decoder_blocks", "max_length",
-          "vocabulary", "unknown", "tied")  # of the model's settings
+          "vocabulary", "unknown", "tied")  # settings of the model
 
 
 def page(checkpoint, name, runtime="js", folder=None):
-    """The HTML document of a model -> str.  name: the model's, shown under the title
+    """The HTML document of a model -> str.  name: the model's name, shown under the title
 
     runtime: one of RUNTIMES; folder: see runtime_files.
-    ConfigError if the model reads a frozen encoder's features, which the page cannot compute, or what ONNX needs is
-    missing.
+    ConfigError if the model reads a frozen encoder's features, which the page cannot compute, or if a package for ONNX
+    is missing.
     """
     if runtime not in RUNTIMES:
         raise ConfigError(f"There is no runtime {printable(runtime)}. Choose {', '.join(RUNTIMES)}.")
@@ -71,14 +71,14 @@ def page(checkpoint, name, runtime="js", folder=None):
 
 
 def onnx_runtime(checkpoint, folder):
-    """-> the module that sets the global `ort`, and {name: bytes} of all else that ONNX Runtime needs, and may ask"""
+    """-> the module that sets the global `ort`, and {name: bytes} of ONNX Runtime's other files, models and licences"""
     graphs, notices = onnx_parts.graphs(checkpoint), licences()
     files = runtime_files(folder)
     return as_global(files[SCRIPT].decode()), {"wasm": files[WASM], **graphs, "notices": notices.encode()}
 
 
 def zipped(name, content):
-    """An element that holds bytes, which page/runtimes.js unzips."""
+    """An element with gzipped bytes, for page/runtimes.js to unzip."""
     packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
     return f'<script type="text/plain" id="{name}">{packed}</script>'
 
@@ -89,30 +89,30 @@ def source(name):
 
 
 def hashed(text):
-    """How a content security policy names an inline script or style."""
+    """The name of an inline script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def embedded(values):
-    """JSON that may stand in HTML."""
+    """JSON, safe inside HTML."""
     return json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def header(checkpoint):
-    """All that the page is told but the weights: the model, the colours of heat, the scenes with NumPy's captions."""
+    """The page's data except the weights: the model, the heat map's colours, the scenes with NumPy's captions."""
     return described(checkpoint) | {"beam": BEAM, "colours": base64.b64encode(COLOURS.tobytes()).decode(),
                                     "scenes": recorded(checkpoint)}
 
 
 def described(checkpoint):
-    """All of the model but its weights."""
+    """The model without its weights."""
     model = checkpoint.config.model
     return {"config": {name: getattr(model, name) for name in NEEDED}, "tokenizer": checkpoint.tokenizer.to_json(),
             "sublayers": [[name, list(shapes.items())] for name, shapes in sublayers(model).items()]}
 
 
 def recorded(checkpoint):
-    """Each built-in scene as a PNG, a checksum of the pixels that the model sees, and its captions by NumPy."""
+    """Each built-in scene as a PNG, with a checksum of the model's input pixels, and NumPy's captions."""
     captioner, found = Captioner.of(checkpoint), []
     images = scenes()
     for name, image in progress(images.items(), len(images), "captioning the built-in images", "images"):

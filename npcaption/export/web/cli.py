@@ -1,10 +1,10 @@
 """Write one HTML file that captions photographs in any browser, offline, and shows every gradient.
 
-    npcaption export web                                     caption.html, of the model that ships
+    npcaption export web                                     caption.html, with the model that ships
     npcaption export web --checkpoint runs/mine/best.npz --out mine.html
     npcaption export web --runtime both                      with ONNX Runtime Web beside our own JavaScript
 
-Open the file by double click. Photographs do not leave the page.
+Open the file with a double click. Photographs do not leave the page.
 """
 from ...errors import ConfigError
 from ...support.command import arguments, parser_of
@@ -19,10 +19,10 @@ def main(words=None):
     parser = parser_of("export web", __doc__)
     add_option(parser, "checkpoint", str, "trained model (default: the one that ships)", metavar="FILE")
     add_option(parser, "out", str, "file to write (default: caption.html)", metavar="FILE")
-    parser.add_argument("--runtime", choices=list(RUNTIMES), default="js", help="what captions in the page: js, our "
-                        "own JavaScript; onnx, ONNX Runtime Web, which npm fetches; both, to compare them (default: js)")
+    parser.add_argument("--runtime", choices=list(RUNTIMES), default="js", help="engine of the page: js, our own "
+                        "JavaScript; onnx, ONNX Runtime Web, fetched by npm; both, to compare them (default: js)")
     parser.add_argument("--runtime-folder", type=filename, metavar="DIR", help="folder dist of onnxruntime-web "
-                        f"{VERSION}, if npm is not to fetch it")
+                        f"{VERSION}, to use instead of npm's download")
     options = arguments(parser, words)
     out = options.out or "caption.html"
     if options.runtime_folder and options.runtime == "js":

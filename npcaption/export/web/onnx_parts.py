@@ -1,13 +1,13 @@
-"""The three ONNX models without their weights: a page holds those once, as a file outside that all three name."""
+"""The three ONNX models without weights: the page stores the weights once, as external data of all three."""
 from ..onnx_cli import required
 
-OUTSIDE = "weights"  # name of that file, as captioner/onnx.js hands it to the runtime
+OUTSIDE = "weights"  # name of the external file in captioner/onnx.js
 
 
 def graphs(checkpoint):
     """{"encoder": bytes, "decoder": ..., "gradient": ...}.  ConfigError without the package onnx
 
-    checkpoint: as model.checkpoint.to_caption makes it. A parameter is a piece of its flat buffer, in float32.
+    checkpoint: result of model.checkpoint.to_caption. A parameter is a piece of its flat buffer, in float32.
     """
     models = required().models_of(checkpoint)
     places, start = {}, 0
@@ -23,7 +23,7 @@ def graphs(checkpoint):
 
 
 def move_outside(tensor, offset, length):
-    """Take the numbers out of a TensorProto, and name the place where they are."""
+    """Replace the numbers of a TensorProto by a reference to their place in the external file."""
     tensor.ClearField("raw_data")
     tensor.data_location = tensor.EXTERNAL
     for key, value in ("location", OUTSIDE), ("offset", offset), ("length", length):

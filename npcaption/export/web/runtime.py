@@ -1,6 +1,6 @@
-"""ONNX Runtime Web: the two files of it that a page holds, from npm or a folder, checked by hash, and its licences.
+"""ONNX Runtime Web: its two files for the page, from npm or a folder, checked by hash, and its licences.
 
-Nothing of it lies in the repository, and no page loads anything: the files are put into the page when it is made.
+The repository contains none of it, and no page loads anything: the export writes the files into the page.
 """
 import re
 import shutil
@@ -19,21 +19,21 @@ SCRIPT, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
 HASHES = {SCRIPT: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
           WASM: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"}
 PATIENCE = 600      # seconds for npm
-NOTICES = "LICENSE", "ThirdPartyNotices.txt"                 # of the Python package; the one of npm has neither
-EXPORTS = re.compile(r"export\{([^{}]*)\};\s*(//# sourceMappingURL=\S*\s*)?\Z")  # how the bundle ends
+NOTICES = "LICENSE", "ThirdPartyNotices.txt"                 # in the Python package; npm's package has neither
+EXPORTS = re.compile(r"export\{([^{}]*)\};\s*(//# sourceMappingURL=\S*\s*)?\Z")  # the bundle's end
 
 
 def runtime_files(folder=None):
-    """{name: bytes} of SCRIPT and WASM.  folder: where they lie; without one npm fetches the package
+    """{name: bytes} of SCRIPT and WASM.  folder: the folder with them; without one npm fetches the package
 
-    DataError or ConfigError if they cannot be had, or are not those of this version.
+    DataError or ConfigError if a file is missing, or belongs to another version.
     """
     files = fetched() if folder is None else {name: read(Path(folder), name) for name in HASHES}
     for name, content in files.items():
         found = sha256(content).hexdigest()
         if found != HASHES[name]:
             raise DataError(f"{name} is not the one of {PACKAGE}: its SHA-256 begins with {found[:12]} instead of "
-                            f"{HASHES[name][:12]}. Get that version.")
+                            f"{HASHES[name][:12]}. Use that version.")
     return files
 
 
@@ -46,7 +46,7 @@ def read(folder, name):
 
 
 def fetched():
-    """The files from the package that `npm pack` fetches, into a folder that is removed again."""
+    """Fetch the package with `npm pack` into a temporary folder -> {name: bytes}"""
     npm = shutil.which("npm")
     advice = f"or name a folder with {SCRIPT} and {WASM} by --runtime-folder"
     if not npm:
@@ -65,7 +65,7 @@ def fetched():
 
 
 def cause(done):
-    """What npm said last, or its status"""
+    """The first line of npm's output, or its exit status."""
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     return printable(lines[0][:100]) if lines else f"status {done.returncode}"
 
@@ -79,17 +79,18 @@ def unpacked(path):
 
 
 def as_global(script):
-    """The bundle, a module, as one that sets the global `ort` instead of exporting: nobody can import what is inline.
+    """The bundle, a module, changed to set the global `ort` instead of exporting: inline modules cannot be imported.
 
-    It must not see `location`, whose origin is "null" for a file in Firefox: no base of the addresses that it makes.
+    It must not see `location`: for a file in Firefox its origin is "null", unusable as a base of addresses.
     """
     exports = EXPORTS.search(script)
     pairs = [part.split(" as ") for part in exports[1].split(",")]
-    return "const location=undefined;" + script[:exports.start()] + f"globalThis.ort={{{','.join(f'{name}:{value}' for value, name in pairs)}}};\n"
+    names = ",".join(f"{name}:{value}" for value, name in pairs)
+    return "const location=undefined;" + script[:exports.start()] + f"globalThis.ort={{{names}}};\n"
 
 
 def licences():
-    """Texts of ONNX Runtime's licence and of those of what is linked into it, from its Python package -> str
+    """Licences of ONNX Runtime and of its linked libraries, from its Python package -> str
 
     ConfigError if the package is missing.
     """

@@ -1,4 +1,4 @@
-"""The built-in images: generated scenes of shapes, and painted landscapes. None is anybody's photograph."""
+"""The built-in images: generated scenes of shapes, and painted landscapes. None is a photograph."""
 import numpy as np
 
 from ...data import shapes
@@ -8,14 +8,14 @@ SEED = 0
 
 
 def scenes():
-    """-> {name: (SIDE, SIDE, 3) uint8}, the same in every call"""
+    """The built-in images -> {name: (SIDE, SIDE, 3) uint8}, the same in every call"""
     _, drawn = shapes.make_scenes(SEED, "val", 3, SIDE)
     landscapes = {"meadow": meadow(), "sea": sea(), "snow": snow()}
     return landscapes | {f"shapes {number}": image for number, image in enumerate(drawn, 1)}
 
 
 def gradient(top, bottom):
-    """A sky: from one colour at the top to another -> (SIDE, SIDE, 3)"""
+    """A background, from one colour at the top to another at the bottom -> (SIDE, SIDE, 3)"""
     down = np.linspace(0, 1, SIDE)[:, None, None]            # (SIDE, 1, 1)
     return np.broadcast_to((1 - down) * top + down * np.array(bottom, float), (SIDE, SIDE, 3)).copy()
 
@@ -27,7 +27,7 @@ def grain(image, deviation):
 
 
 def ellipse(image, x, y, width, height, colour):
-    """Paint an ellipse in place, its edge smooth. Lengths in units of the side, height and width halved."""
+    """Paint an ellipse with a smooth edge, in place. Units: the side's length; width and height: half-axes"""
     place = (np.arange(SIDE) + 0.5) / SIDE
     radius = np.hypot((place - x) / width, (place[:, None] - y) / height)  # (SIDE, SIDE), 1 at the edge
     cover = ((1 - radius) * min(width, height) * SIDE / 2 + 0.5).clip(0, 1)[..., None]
@@ -39,7 +39,7 @@ def finished(image):
 
 
 def animal(image, x, y, size, colour):
-    """A four-legged one, seen from the side."""
+    """Paint an animal with four legs, from the side."""
     for leg in (-0.75, -0.5, 0.5, 0.75):
         ellipse(image, x + leg * size, y + 0.6 * size, 0.12 * size, 0.55 * size, colour)
     ellipse(image, x, y, size, 0.42 * size, colour)

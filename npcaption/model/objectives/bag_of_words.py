@@ -1,6 +1,6 @@
-"""The bag of words: an auxiliary loss on the encoder, which predicts the words of an image's captions.
+"""Auxiliary bag-of-words loss on the encoder: predict the words of an image's captions.
 
-In nats per image, summed over the words. Its formula, and why it helps: npcaption/layers/bag_loss.py.
+In nats per image, summed over the words. Formula and purpose: npcaption/layers/bag_loss.py.
 """
 from collections import Counter
 from dataclasses import replace
@@ -17,17 +17,16 @@ def bag_of_words_forward(layers, p, source, xs, batch):
 
 
 def bag_of_words_backward(layers, dloss, cache, g):
-    """The decoder has no part in it.  dloss scalar -> dsource (..., P, C), no dx"""
+    """The loss does not involve the decoder.  dloss scalar -> dsource (..., P, C), no dx"""
     return layers.bag_loss_backward(dloss, cache, g["bag"]), ()
 
 
 def bags_of_words(captions, least, rule):
-    """captions: for each image some texts -> (N, W) uint8, 1 where a caption of the image holds the word
+    """captions: the texts of each image -> (N, W) uint8, 1 if a caption of the image has the word
 
-    The W words are those of the captions of at least `least` images, in alphabetical order: what can be seen, but also
-    "a", "of" and the "s" of "dog's", which cost little once the model knows how often they come. "left" and "right" are
-    not true of an image that training has mirrored; of Flickr8k's answers that is one in 90,000. rule: of
-    npcaption.tokenizers.words.
+    The W words occur in the captions of at least `least` images, in alphabetical order: visible things, but also "a",
+    "of" and the "s" of "dog's", which cost little once the model knows their frequencies. "left" and "right" are wrong
+    for an image mirrored in training: one entry in 90,000 on Flickr8k. rule: see npcaption.tokenizers.words.
     """
     bags = [set(words(" ".join(texts), rule)) for texts in captions]
     counts = Counter(word for bag in bags for word in bag)
@@ -40,13 +39,13 @@ def bags_of_words(captions, least, rule):
 
 
 def targets(config, supervision, say):
-    """The words of the training captions.  A resumed training finds the same ones: by the rule that it began with."""
+    """Bags of words of the training captions. A resumed run gets the same ones: it keeps its first splitting rule."""
     if not config.training.bag_weight:
         return config, None
     found = bags_of_words(supervision.captions, config.training.bag_least, supervision.words)
     if not found.shape[1]:
-        say(f"No word is in the captions of {config.training.bag_least} images or more, so the encoder is not asked for "
-            f"any. A smaller --bag-least would ask for rarer ones.")
+        say(f"No word occurs in the captions of {config.training.bag_least} images or more, so the bag-of-words loss "
+            f"is off. Pass a smaller --bag-least.")
     return replace(config, model=replace(config.model, bag=found.shape[1])), found if found.shape[1] else None
 
 
@@ -58,4 +57,5 @@ def weigh(config):
     return config.training.bag_weight if config.model.bag else 0.0
 
 
-OBJECTIVE = Objective("bag", bag_of_words_forward, bag_of_words_backward, weigh, per="image_count", column="train_bag", line=", words {:.1f} nats an image", targets=targets, example=example)
+OBJECTIVE = Objective("bag", bag_of_words_forward, bag_of_words_backward, weigh, per="image_count", column="train_bag",
+                      line=", words {:.1f} nats an image", targets=targets, example=example)

@@ -1,6 +1,6 @@
-"""Feature regression: the encoder's mean patch must tell the features that a teacher's encoder has of the image.
+"""Feature regression: predict the features of a teacher's encoder from the encoder's mean patch.
 
-In squared standard deviations, the mean over the channels. Its formula, and why it helps:
+In squared standard deviations, averaged over the channels. Formula and purpose:
 npcaption/layers/feature_regression.py.
 """
 from dataclasses import replace
@@ -14,7 +14,7 @@ def pooled_features_forward(layers, p, source, xs, batch):
 
 
 def pooled_features_backward(layers, dloss, cache, g):
-    """The decoder has no part in it.  dloss scalar -> dsource (..., P, C), no dx"""
+    """The loss does not involve the decoder.  dloss scalar -> dsource (..., P, C), no dx"""
     return layers.feature_regression_backward(dloss, cache, g["regression"]), ()
 
 
@@ -32,4 +32,5 @@ def example(config, ids, rng):
 
 OBJECTIVE = Objective("feature", pooled_features_forward, pooled_features_backward,
                       weigh=lambda config: config.training.feature_weight if config.model.regression else 0.0,
-                      per="image_count", column="train_feature", line=", features {:.3f}", targets=targets, example=example)
+                      per="image_count", column="train_feature", line=", features {:.3f}", targets=targets,
+                      example=example)

@@ -17,5 +17,5 @@ def likelihood_backward(layers, dloss, cache, g):
     return None, [layers.output_loss_backward(dloss, output, g["output"]) for output in tuple(cache)]
 
 
-OBJECTIVE = Objective("likelihood", likelihood_forward, likelihood_backward, weigh=lambda config: 1 - config.training.soft_weight,
-                      per="tokens", column="train", line="")
+OBJECTIVE = Objective("likelihood", likelihood_forward, likelihood_backward,
+                      weigh=lambda config: 1 - config.training.soft_weight, per="tokens", column="train", line="")

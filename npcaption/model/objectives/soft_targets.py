@@ -1,18 +1,18 @@
 """Soft targets: cross-entropy to a teacher's distribution over every next token, in nats per token.
 
-Of each distribution the targets hold the likeliest tokens and their probabilities, which count as if they were all: see
-npcaption/training/teacher.py. The loss is at least the teacher's own entropy.
+The targets hold the likeliest tokens of each distribution and their probabilities, normalised in the loss: see
+npcaption/training/teacher.py. The loss is at least the entropy of these distributions.
 """
 import numpy as np
 
 from ...tokenizers import PADDING
 from .objective import Objective
 
-UNIT = 2 ** 16 - 1  # probability 1, as targets are kept
+UNIT = 2 ** 16 - 1  # probability 1 in stored targets
 
 
 def soft_targets_forward(layers, p, source, xs, batch):
-    """loss = sum over captions k of weight[k] * soft_cross_entropy(output(xs[k]), the teacher's tokens) / batch.tokens"""
+    """loss = sum over captions k of weight[k] * soft_cross_entropy(output(xs[k]), teacher's tokens) / batch.tokens"""
     parts = []
     for k, x in enumerate(xs):                               # (..., T, C)
         found = batch.targets["soft"][..., k, :x.shape[-2], :, :]  # (..., T, 2, J)
@@ -28,7 +28,7 @@ def soft_targets_backward(layers, dloss, cache, g):
 
 
 def likeliest(logits, count):
-    """The `count` likeliest tokens of each distribution.  logits (R, V) -> (R, 2, J) uint16: ids, probabilities times UNIT"""
+    """The `count` likeliest tokens of each row.  logits (R, V) -> (R, 2, J) uint16: ids, probabilities times UNIT"""
     shifted = np.exp(logits - logits.max(-1, keepdims=True))  # (R, V)
     ids = np.argpartition(shifted, -count, -1)[:, -count:]   # (R, J)
     found = np.take_along_axis(shifted, ids, -1)             # (R, J)
@@ -43,7 +43,7 @@ def targets(config, supervision, say):
 
 
 def example(config, ids, rng):
-    """Random ones for models that are taught features, too: the checks of other models stay as they are."""
+    """Random targets, only for models with feature regression: the checks of other models stay unchanged."""
     if not config.regression:
         return None
     following = ids[..., 1:]                                 # (B, K, L - 1)
@@ -51,6 +51,6 @@ def example(config, ids, rng):
     return found * (following != PADDING)[..., None, None]
 
 
-OBJECTIVE = Objective("soft", soft_targets_forward, soft_targets_backward, weigh=lambda config: config.training.soft_weight,
-                      per="tokens", column="train_soft", line=", soft targets {:.4f}", targets=targets, of_captions=True,
-                      example=example)
+OBJECTIVE = Objective("soft", soft_targets_forward, soft_targets_backward,
+                      weigh=lambda config: config.training.soft_weight, per="tokens", column="train_soft",
+                      line=", soft targets {:.4f}", targets=targets, of_captions=True, example=example)
