@@ -86,7 +86,7 @@ def log_images(folder):
 
 
 def tell_images(folder, asked, steps):
-    """What the workers logged of the last steps.  asked: when each step's request was made"""
+    """Print the workers' logs of the last steps.  asked: the time of each step's request"""
     logs = np.array([np.loadtxt(os.path.join(folder, name), ndmin=2)[-steps:] for name in os.listdir(folder)])  # (W, steps, .)
     start, end, used, images = logs[..., 0] - asked[-steps:], logs[..., 1] - logs[..., 0], logs[..., 2], logs[..., 3:]
     rows = {"start after the request, the first": start.min(0), "start after the request, the last": start.max(0),

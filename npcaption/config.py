@@ -308,7 +308,7 @@ def check_teacher(t):
     weights = {name: getattr(t, name) for name in ("soft_weight", "feature_weight")}
     if t.teacher and not any(weights.values()):
         raise ConfigError("A teacher is given and nothing that it teaches. Pass --soft-weight, --feature-weight or both.")
-    if not t.teacher and t.objective != "self-critical":     # which has no use for one
+    if not t.teacher and t.objective != "self-critical":     # without use for a teacher
         for name in filter(weights.get, weights):
             raise ConfigError(f"{name} is {weights[name]}, and there is no teacher. Pass --teacher CHECKPOINT.")
 

@@ -1,4 +1,4 @@
-"""Real data for the tests that want it, in $NPCAPTION_DATA or in data/ in the project."""
+"""Fixtures of several packages: real data, from $NPCAPTION_DATA or data/ in the project, and a browser."""
 import os
 from pathlib import Path
 
@@ -19,3 +19,19 @@ def flickr8k():
     if not folder.is_dir():
         pytest.skip(f"needs Flickr8k in {folder}; NPCAPTION_DATA names the folder above it")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; its tests are skipped where it is missing, and fail there under $NPCAPTION_REQUIRE_BROWSER."""
+    from tests.helpers.page_runs import chromium  # here, as it needs all of the page's files
+
+    if not os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
+        pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'npcaption[web]'")
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as driver:
+        found = chromium(driver)
+        if isinstance(found, str):
+            pytest.skip(found)
+        yield found
+        found.close()

@@ -36,7 +36,7 @@ class Claim(NamedTuple):
     code: str = ""
 
     def error(self, variables, eps_is_left_out=False):
-        """What is wrong with the claim, or None. Code must lead to something else than the page's own value."""
+        """The claim's error, or None. Code must change the page's own value."""
         after = dict(variables)
         if self.code and self.expression != "0":
             try:
@@ -170,5 +170,5 @@ def pages():
 
 
 def variables_of(page):
-    """What the page's examples leave, as attributes: page.x, page.dx"""
+    """Variables of the page's examples as attributes: page.x, page.dx"""
     return SimpleNamespace(**{name: value for name, value in page.run()[2].items() if not name.startswith("__")})

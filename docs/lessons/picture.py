@@ -21,7 +21,7 @@ import numpy as np
 
 
 class Wire:
-    """What leaves a node: a value, and the gradient that comes back; None: nothing comes back"""
+    """Output of a node: a value, and its gradient, or None for no gradient."""
     def __init__(self, node, value, gradient):
         self.node, self.gradient = node, gradient
         self.above, self.below = lines_of(value), lines_of(gradient)

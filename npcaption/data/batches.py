@@ -77,7 +77,7 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
                   share=np.arange):
     """One epoch in random order, from batch `done` on -> Batches, without keys
 
-    captions: see captions_of; views: what may be done to the images. What is drawn depends on seed and epoch alone.
+    captions: see captions_of; views: augmentations. All random choices are functions of seed and epoch.
     threads: those that make the next batches while the ones before are being used; 0 for none. share: function: the number
     of a batch's images -> the places of those that are wanted, as a part of the Batch; by default of all.
     """

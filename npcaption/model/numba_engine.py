@@ -19,6 +19,7 @@ from .objectives import LIKELIHOOD, OBJECTIVES
 from .threads import Threads
 from .workers import MAILBOX, Layout, Workers, portable, reason_against, tell
 
+FEW = 4             # workers that do as well in threads: the interpreter's lock is no limit yet
 PATIENCE = 3.0      # seconds of work before worker processes are begun, which takes each of them about one
 ENOUGH = 250_000    # numbers whose adding or update is worth a thread: 0.1 ms of work or more
 ENGINES = weakref.WeakSet()                                  # all of this process
@@ -86,7 +87,7 @@ class NumbaEngine:
 
     @property
     def lock(self):
-        """Of the buffers of gradients. A forked process has one of its own, as its parent's may be held."""
+        """The lock of the gradient buffers. A forked process has its own, because its parent may hold this one."""
         return self._locks.setdefault(os.getpid(), Lock())
 
     def refresh(self):
@@ -123,11 +124,11 @@ class NumbaEngine:
     def _processes(self):
         """The worker processes, or None while there are none.
 
-        They are begun once they are worth it. An engine that is watched works in its own process.
+        Started once they are worth it. An engine that is watched works in its own process.
         """
         if self.layers is not self.kernels:
             return None
-        if self.workers is None and self.worked > PATIENCE:
+        if self.workers is None and self.threads > FEW and self.worked > PATIENCE:
             self._begin_workers()
         return self.workers if self.workers and self.workers.ready() else None
 

@@ -1,4 +1,7 @@
-"""A worker process: runs the engine on the images that its parent sends; see workers.py."""
+"""A worker process: runs the engine on its parent's requests; see workers.py.
+
+Requests are pickles. They come through a pipe that only the parent, the same user's program, can write to.
+"""
 import os
 import pickle
 import signal
@@ -20,7 +23,7 @@ def serve():
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)                                            # what else prints does not print into a reply
+    os.dup2(2, 1)                                            # other prints do not mix with the replies
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         number, opener, layout, config = pickle.load(requests)
         jobs, mailbox = None, None

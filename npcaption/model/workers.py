@@ -23,14 +23,14 @@ from ..support.memory import usable_memory
 from ..support.progress import note
 from ..support.shared import SharedMemory
 
-MAILBOX = 2 ** 26   # bytes; what does not fit goes through the pipe
+MAILBOX = 2 ** 26   # bytes; larger arrays go through the pipe
 INTERPRETER = 130 * 2 ** 20  # bytes that a worker takes beside its gradients: Python, numba, the kernels, an arena
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # or NumPy starts threads, too
 PROGRAM = "import sys; sys.path[:] = {path!r}; from npcaption.model.worker import serve; serve()"
 
 
 class Layout(NamedTuple):
-    """What lies in the shared memory, one behind the other, each from the beginning of a page."""
+    """Arrays in the shared memory, in this order, each aligned to a page."""
     parameters: int             # numbers
     panels: int                 # numbers: of the packed matrices
     workers: int
@@ -113,7 +113,7 @@ class Workers:
         return self.begun.is_set() and not self.ended.is_set() and self.owner == os.getpid()
 
     def ask_all(self, job, *arguments):
-        """job(*arguments) in every worker -> their results by their numbers. Who asks all waits for those who ask one."""
+        """job(*arguments) in every worker -> their results by their numbers. Waits for the workers that `ask_one` holds."""
         workers = sorted((self._take() for _ in range(self.layout.workers)), key=lambda worker: worker.number)
         message = self._message(job, arguments)
         return self._answers(workers, message)

@@ -14,7 +14,7 @@ GRACE = 5.0         # seconds in which the other ranks may fail in the same way
 
 
 def launched(environment=os.environ):
-    """What a launcher of processes says -> this one's rank and their number; (0, 1) if there is none"""
+    """This process's rank and the number of ranks, from the launcher's variables -> (rank, size); (0, 1) without a launcher"""
     for rank, size in LAUNCHERS:
         if environment.get(rank, "").isdecimal() and environment.get(size, "").isdecimal():
             return int(environment[rank]), int(environment[size])
@@ -25,8 +25,8 @@ def launched(environment=os.environ):
 def ranks_of_training():
     """While entered, this process is a rank of the training that mpirun began -> Ranks, or ALONE without it
 
-    Ranks other than the first print nothing. An error that all ranks make is the first one's to tell. What only some make
-    they tell themselves, and end all ranks: MPI waits for ever for one that is gone.
+    Ranks other than the first print nothing. The first rank prints an error of all ranks. A rank
+    with an error of its own prints it and ends all ranks, because MPI waits forever for a missing rank.
     """
     rank, size = launched()
     if size == 1:

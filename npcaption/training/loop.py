@@ -169,7 +169,7 @@ def cider_d_of(run, label):
 
 
 def stop_if_asked(run, number):
-    """number: of the signal that a rank has noted, or 0"""
+    """Raise Stopped if a rank has received a signal.  number: the signal's, or 0"""
     if number:
         run.ranks.told(None)                                 # the first has written its checkpoint
         raise Stopped(f"Stopped by {signal.Signals(number).name}. {run.folder.last} holds all {run.state.step} steps. "
@@ -179,7 +179,7 @@ def stop_if_asked(run, number):
 def finish(run, say):
     """Print the last lines of training -> Captioner of the best epoch"""
     t, folder = run.config.training, run.folder
-    if not run.ranks.first:                                  # what it captions is said and drawn by the first
+    if not run.ranks.first:                                  # only the first prints and draws
         return run.captioner
     best = checkpoints.load(folder.best)
     captioner = Captioner.of(best, t.engine, t.threads, run.captioner.encoder)

@@ -42,8 +42,8 @@ class Run:
     seen: Seen                                               # fingerprints of the training images
     state: TrainingState
     trainer: Trainer
-    captioner: Captioner                                     # of the trainer's parameters
-    ranks: Ranks                                             # the processes that train together, or ALONE
+    captioner: Captioner                                     # with the trainer's parameters
+    ranks: Ranks                                             # MPI ranks, or ALONE
 
     @property
     def steps(self):
@@ -151,7 +151,7 @@ def check_data(data, t):
                                   f"to validate: add some to the empty split.", *data.notes]))
     for name in ("batch_size", "self_critical_batch_size"):
         if getattr(t, name) > len(data.train.names):
-            raise ConfigError(f"{name} {getattr(t, name)} is more than the {len(data.train.names)} images to train on. "
+            raise ConfigError(f"{name} is {getattr(t, name)}, more than the {len(data.train.names)} training images. "
                               f"Choose a smaller --{name.replace('_', '-')}.")
 
 

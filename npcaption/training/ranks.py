@@ -111,7 +111,7 @@ class Ranks:
 
     @contextmanager
     def leading(self, context):
-        """Enter a context in the first rank alone. What it refuses is refused in all."""
+        """Enter a context in the first rank alone. Its refusals are raised in all ranks."""
         error = None
         with ExitStack() as stack:
             if self.first:

@@ -38,7 +38,7 @@ class SelfCritical:
     """Sampler: replaces a batch's captions by sampled ones, weighted by their advantages."""
 
     def __init__(self, engine, tokenizer, captions, settings, ranks=ALONE):
-        """captions: the training images' texts; settings: TrainingConfig; ranks: who samples the other images of a batch"""
+        """captions: the training images' texts; settings: TrainingConfig; ranks: see training.ranks"""
         self.engine, self.tokenizer, self.settings, self.rewards = engine, tokenizer, settings, Rewards(captions)
         self.ranks = ranks
 

@@ -17,7 +17,7 @@ class TrainingState:
     data: str                                                # fingerprint of images and captions
     words: int = RULE                                        # rule by which captions were split into words
     teacher: str = ""                                        # SHA-256 of the checkpoint that is distilled
-    ranks: list = field(default_factory=list)                # of a training with MPI: each rank's number of workers
+    ranks: list = field(default_factory=list)                # with MPI: each rank's number of workers
     epoch: int = 0                                           # completed epochs
     step: int = 0                                            # completed steps in all epochs
     best: float = math.inf                                   # lowest validation criterion

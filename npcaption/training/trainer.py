@@ -19,7 +19,7 @@ class Trainer:
     """A model in training: parameters, gradients, AdamW's moments, and the training step."""
 
     def __init__(self, config, parameters, optimiser=None, ranks=ALONE):
-        """config Config; optimiser: a Checkpoint's, to resume from, or None to begin; ranks: who trains together."""
+        """config Config; optimiser: a Checkpoint's, to resume from, or None to begin; ranks: see training.ranks"""
         self.config, self.ranks = config, ranks
         self.engine = make_engine(config.training.engine, config.model, parameters, ranks.threads(config.training.threads))
         if ranks.layout:

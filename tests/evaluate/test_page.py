@@ -3,7 +3,6 @@ import base64
 import io
 import os
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -12,39 +11,27 @@ from PIL import Image
 from npcaption.captioning.pictures import heat
 from npcaption.errors import DataError
 from npcaption.evaluate.page import render, write
+from tests.helpers.html_page import HtmlPage
 
 EVIL = '<script>alert("1")</script> & \'</style><!--'
-VOID = {"meta", "img", "input"}
 
 
-class Page(HTMLParser):
-    """What stands in a page; its tags must be properly nested."""
+class Page(HtmlPage):
+    """An evaluation's page, with the texts of its cards."""
 
     def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.texts, self.cards = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert not self.open
+        self.cards = []
+        super().__init__(html)
 
     def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
         if tag == "article":
             self.cards.append("")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        super().handle_starttag(tag, attributes)
 
     def handle_data(self, data):
-        self.texts.append(data)
+        super().handle_data(data)
         if "article" in self.open:
             self.cards[-1] += data + " "
-
-    def of(self, tag):
-        """The attributes of every such tag."""
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def caption(text="a dog", cider=0.5, **changes):

@@ -1,7 +1,6 @@
 """The page in Chromium, opened from a file as a double click does it: by hand through its buttons, and by a script."""
 import io
 import json
-import os
 import re
 import zlib
 from dataclasses import replace
@@ -22,24 +21,10 @@ from npcaption.export.web.cli import main
 from npcaption.export.web.scenes import scenes
 from npcaption.model.checkpoint import SHIPPED, load
 from tests.export.test_web_model import MODELS, checkpoint_of
-from tests.helpers.page_runs import chromium, drop, opened, spaced, text_of, until
+from tests.helpers.page_runs import drop, opened, spaced, text_of, until
 
 pytestmark = pytest.mark.slow  # a minute in a browser
 MOST = 6_000_000    # bytes of the shipped model's page
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if os.environ.get("NPCAPTION_REQUIRE_BROWSER"):
-        import playwright.sync_api as playwright
-    else:
-        playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'npcaption[web]'")
-    with playwright.sync_playwright() as driver:
-        found = chromium(driver)
-        if isinstance(found, str):
-            pytest.skip(found)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

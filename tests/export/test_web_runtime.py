@@ -20,7 +20,7 @@ from npcaption.export.web import runtime, web
 from npcaption.export.web.cli import main
 from npcaption.export.web.scenes import scenes
 from npcaption.model.checkpoint import SHIPPED, to_caption
-from tests.export.test_web import CAPTION, GRADIENT, blob, browser, captioner, show  # noqa: F401
+from tests.export.test_web import CAPTION, GRADIENT, blob, captioner, show  # noqa: F401
 from tests.export.test_web_model import MODELS, checkpoint_of
 from tests.helpers.page_runs import chromium, opened, runtime_folder, spaced, text_of, until  # noqa: F401
 

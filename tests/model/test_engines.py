@@ -439,7 +439,7 @@ def test_an_engine_that_does_not_exist_is_refused_by_all_who_are_given_its_name(
                  lambda: npcaption.load(engine=name)]:
         with pytest.raises(ConfigError) as refused:
             make()
-        assert repr(name) in str(refused.value) and "There are: numba, numpy." in str(refused.value)
+        assert repr(name) in str(refused.value) and "Choose: numba, numpy." in str(refused.value)
         assert meant is None or f"did you mean {meant}?" in str(refused.value)
 
 

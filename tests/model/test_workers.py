@@ -212,6 +212,9 @@ def test_short_work_begins_no_processes_and_long_work_does(monkeypatch):
     assert engine.workers is None and engine.worked > 0
     monkeypatch.setattr(numba_engine, "PATIENCE", 0.0)
     step(engine, batch())
+    assert engine.workers is None                            # few workers do as well in threads
+    monkeypatch.setattr(numba_engine, "FEW", 1)
+    step(engine, batch())
     assert engine.workers
     alone = engine_of(count=1, processes=False)
     alone.worked = 1.0
@@ -221,6 +224,7 @@ def test_short_work_begins_no_processes_and_long_work_does(monkeypatch):
 
 def test_an_engine_that_is_watched_works_in_its_own_process(monkeypatch):
     monkeypatch.setattr(numba_engine, "PATIENCE", -1.0)
+    monkeypatch.setattr(numba_engine, "FEW", 1)
     engine = engine_of(processes=False)
     engine.watch(Parameters(CONFIG))
     step(engine, batch())
@@ -236,6 +240,7 @@ TINY = Config(replace(CONFIG, image_size=16, patch_size=4, bag=0, vocabulary=4),
 
 def test_a_training_in_processes_has_the_bits_of_one_in_threads(tmp_path, monkeypatch):
     found = []
+    monkeypatch.setattr(numba_engine, "FEW", 1)
     for patience in (np.inf, 0.0):
         monkeypatch.setattr(numba_engine, "PATIENCE", patience)
         if not patience:                                     # from the first step on
@@ -266,7 +271,7 @@ def test_numbers_gone_bad_in_a_worker_name_the_sublayer():
 LONG = """
 import sys
 from npcaption.model import numba_engine
-numba_engine.PATIENCE = 0.0
+numba_engine.PATIENCE, numba_engine.FEW = 0.0, 1
 real = numba_engine.NumbaEngine._begin_workers
 def begin(engine):
     real(engine)

@@ -2,7 +2,6 @@
 import datetime
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,52 +12,37 @@ from npcaption.report.numbers import number
 from npcaption.report.page import render
 from npcaption.report.runs import RunRecord
 from npcaption.report.samples import Samples
+from tests.helpers.html_page import HtmlPage
 
 EVIL = '<script>alert("1")</script> & \'</style><!--\x1b\u202e'
 SHOWN = EVIL.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
-VOID = {"meta", "img", "br"}
 NOW = datetime.datetime(2026, 11, 26, 18, 40)
 
 
-class Page(HTMLParser):
-    """What stands in a page; its tags must be properly nested."""
+class Page(HtmlPage):
+    """A report's page, with the cells of its tables."""
 
     def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.texts, self.tables, self.html = [], [], [], [], html
-        self.feed(html)
-        self.close()
-        assert not self.open
+        self.tables = []
+        super().__init__(html)
 
     def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
         if tag == "table":
             self.tables.append([])
         if tag == "tr":
             self.tables[-1].append([])
         if tag in ("td", "th"):
             self.tables[-1][-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        super().handle_starttag(tag, attributes)
 
     def handle_data(self, data):
-        self.texts.append(data)
+        super().handle_data(data)
         if {"td", "th"} & set(self.open):
             self.tables[-1][-1][-1] += data
 
     @property
     def text(self):
         return " ".join(self.texts)
-
-    def of(self, tag):
-        """The attributes of every such tag."""
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def row(epoch, **changes):

@@ -3,24 +3,12 @@ import pytest
 
 from npcaption.config import PRESETS
 from npcaption.report.page import write_report
-from tests.helpers.page_runs import chromium
 
 from .test_page import row, run, samples
 
 pytestmark = pytest.mark.slow
 
 LEGEND = ".charts figure:nth-of-type({}) .legend"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[web]'")
-    with playwright.sync_playwright() as p:
-        found = chromium(p)
-        if isinstance(found, str):
-            pytest.skip(found)
-        yield found
-        found.close()
 
 
 @pytest.fixture

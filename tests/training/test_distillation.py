@@ -353,7 +353,7 @@ def test_a_run_is_not_resumed_with_another_teacher(teacher, tmp_path):
     found = checkpoints.load(teacher)
     found.parameters.flat[:] *= 1.001
     checkpoints.save(tmp_path / "other.npz", found)
-    with pytest.raises(CheckpointError, match="began with another teacher. Give the same checkpoint with --teacher"):
+    with pytest.raises(CheckpointError, match="began with another teacher. Pass the same checkpoint as --teacher"):
         loop.train(taught(tmp_path / "other.npz", epochs=2), tmp_path / "run", resume=True, **SAYING_NOTHING)
     moved = tmp_path / "moved.npz"
     moved.write_bytes(teacher.read_bytes())
@@ -364,7 +364,7 @@ def test_a_vocabulary_beyond_the_targets_ids_is_refused(teacher):
     found = checkpoints.load(teacher)
     many = type("Many", (), {"kind": "char", "size": 70_000})()
     large = Teacher(replace_tokenizer(found, many), "0", None)
-    with pytest.raises(ConfigError, match="has 70,000 ids; soft targets can name 65,535"):
+    with pytest.raises(ConfigError, match="has 70,000 ids; soft targets allow 65,535"):
         teachers.shared_tokenizer(large, taught(teacher), None)
 
 

@@ -290,7 +290,7 @@ def test_training_stops_at_bad_numbers_and_says_what_is_still_good(tmp_path, mon
             spoil(trainer, "decoder.0.mlp.up.bias")
         return real(trainer, batch, number, rate)
     monkeypatch.setattr(Trainer, "step", spoiled)
-    with pytest.raises(TrainingError, match=r"step 5.*decoder.0.mlp.*last.npz is from before.*--learning-rate"):
+    with pytest.raises(TrainingError, match=r"step 5.*decoder.0.mlp.*last.npz, saved earlier, is intact.*--learning-rate"):
         loop.train(TINY, tmp_path / "run", say=lambda line: None)
     good = checkpoints.load(tmp_path / "run" / "last.npz")
     assert good.state["step"] == 3 and np.isfinite(good.parameters.flat).all()
