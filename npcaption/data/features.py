@@ -59,7 +59,7 @@ def features_of(split, encoder):
     if split.features is not None:                           # the encoder's, as there is but one
         return split.features
     if split.files is None:
-        raise DataError("A frozen encoder needs photographs: name their folder with --data.")
+        raise DataError("A frozen encoder needs photographs. Pass their folder with --data.")
     find = found_in_file if isinstance(encoder, FeatureFile) else computed
     features, unreadable = find(encoder, {"train": split}, False)
     for number, reason in unreadable.get("train", {}).items():

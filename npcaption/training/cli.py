@@ -41,5 +41,5 @@ def train(words, ranks):
     settings = given(options, TrainingConfig) | given(options, ModelConfig)
     chosen = config.override(chosen, **settings)
     if chosen.training.data == config.SHAPES and preset != "shapes" and "data" not in settings:
-        raise ConfigError(f"The preset {preset} is for photographs: name their folder with --data.")
+        raise ConfigError(f"The preset {preset} is for photographs. Pass their folder with --data.")
     loop.train(chosen, options.out or f"runs/{preset}", **given(options, RunOptions), ranks=ranks)

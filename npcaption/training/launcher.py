@@ -14,7 +14,7 @@ GRACE = 5.0         # seconds in which the other ranks may fail in the same way
 
 
 def launched(environment=os.environ):
-    """This process's rank and the number of ranks, from the launcher's variables -> (rank, size); (0, 1) without a launcher"""
+    """Rank and number of ranks, from the launcher's variables -> (rank, size); (0, 1) without a launcher"""
     for rank, size in LAUNCHERS:
         if environment.get(rank, "").isdecimal() and environment.get(size, "").isdecimal():
             return int(environment[rank]), int(environment[size])
