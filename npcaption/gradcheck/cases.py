@@ -155,7 +155,7 @@ def cases():
     weighted = dict(targets=targets, total=total, weights=np.array([3, -2, 1]))  # integers: no gradient
     found += [("cross_entropy", "weighted captions", dict(logits=normal((3, 4, 7)), **weighted)),
               ("output_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **weighted))]
-    # What a teacher says is integers, too. Of each token's distribution three ids, in an order that is not theirs.
+    # A teacher's targets are integers, too. Three ids for each token's distribution, not in their order.
     likeliest = np.argsort(rng.random((3, 4, 7)), -1)[..., :3] * (targets != 0)[..., None]
     soft = dict(likeliest=likeliest, probabilities=rng.integers(1, 9, (3, 4, 3)) * (targets != 0)[..., None], total=total)
     row = dict(likeliest=likeliest[0, :1], probabilities=soft["probabilities"][0, :1], total=3)

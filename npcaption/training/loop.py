@@ -93,7 +93,8 @@ def train_epoch(run, epoch, interrupts, save_minutes):
     saved = time.perf_counter()
     start, done = saved - state.seconds, state.step - epoch * run.steps  # before a break
     batches = epoch_batches(run.data.train.inputs, run.sequences, t.batch_size, t.captions, t.seed, epoch, done,
-                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored), threads=1 + usable_cores() // 8, share=run.ranks.mine)
+                            Views(t.flip, t.crop, t.colour, run.data.train.mirrored),
+                            threads=1 + usable_cores() // 8, share=run.ranks.mine)
     for batch in progress(batches, run.steps - done, f"epoch {epoch + 1}", "steps"):
         number = state.step + 1
         rate = schedule.learning_rate_at(number, run.steps * t.epochs, t.learning_rate, t.warmup_steps, t.schedule)
@@ -103,7 +104,8 @@ def train_epoch(run, epoch, interrupts, save_minutes):
             raise TrainingError(f"{error} Training stops; {folder.last_good()} Train again with a lower "
                                 f"--learning-rate (it was {t.learning_rate}).") from error
         except WorkerError as error:
-            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: {resuming_command(run.ranks)}") from error
+            raise WorkerError(f"{error} Training stops; {folder.last_good()} Resume with: "
+                              f"{resuming_command(run.ranks)}") from error
         now = time.perf_counter()
         state.count(found, run.trainer.objectives, batch, now - start)
         asked = run.ranks.most(interrupts.noted or 0)
