@@ -1,6 +1,7 @@
 """Trainings that mpirun starts: find the other ranks, let the first alone speak, and end all together."""
 import os
 import sys
+import time
 import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
@@ -80,6 +81,7 @@ def abort(ranks, error):
     """Tell an error and end all ranks, at once."""
     status, sentence = status_and_sentence(error)
     print(sentence, file=sys.stderr, flush=True)
+    time.sleep(0.5)                                          # the launcher ends without printing what it has not yet read
     ranks.world.Abort(status)
 
 

@@ -173,7 +173,7 @@ def test_an_image_replaced_by_one_of_equal_name_and_size_refuses_resuming(traine
     before = file.read_bytes()
     spots_image(99).save(file)
     assert len(file.read_bytes()) == len(before)
-    with refused(CheckpointError, "1 ", "same name", "3.bmp"):
+    with refused(CheckpointError, "1 ", "3.bmp"):
         loop.train(config, trained, resume=True, say=lambda line: None)
     file.write_bytes(before)
     loop.train(config, trained, resume=True, say=lambda line: None)
