@@ -251,10 +251,17 @@ def second_stage(config, begin):
                                             self_critical_epochs=0))
 
 
-def without_teacher(config):
-    """The Config without distillation, nor the encoder that was the teacher's alone."""
-    own = {} if config.reads_features else {"encoder": "", "features": ""}
-    return replace(config, training=replace(config.training, teacher="", soft_weight=0.0, feature_weight=0.0, **own))
+def for_rewards(config):
+    """Config of self-critical training: without weight decay and soft targets, which oppose the reward.
+
+    The auxiliary losses on the encoder stay, against overfitting. A teacher of soft targets alone has no use any more,
+    nor has the encoder that was the teacher's alone.
+    """
+    t = replace(config.training, weight_decay=0.0, soft_weight=0.0)
+    if not (t.teacher and t.feature_weight):
+        own = {} if config.reads_features else {"encoder": "", "features": ""}
+        t = replace(t, teacher="", feature_weight=0.0, **own)
+    return replace(config, training=t)
 
 
 def check_setting(name, value):

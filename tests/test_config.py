@@ -15,9 +15,9 @@ from npcaption.config import (
     TrainingConfig,
     check,
     check_setting,
+    for_rewards,
     override,
     preset,
-    without_teacher,
 )
 from npcaption.errors import ConfigError
 from npcaption.model.parameters import Parameters, components
@@ -197,9 +197,17 @@ def test_beside_a_teacher_the_encoder_is_the_students_only_if_its_settings_ask_f
     assert override(student, teacher="", soft_weight=0.0, feature_weight=0.0).reads_features
     with pytest.raises(ConfigError, match="crop and colour change pixels, but the model reads features"):
         check(override(student, encoder_blocks=0))
-    alone = without_teacher(student)
+
+
+def test_self_critical_training_keeps_the_auxiliary_losses_and_their_teacher():
+    student = override(preset("flickr8k-distilled"), teacher="best.npz", encoder="weights.pth", data="photos", bag_weight=0.1)
+    t = for_rewards(student).training
+    assert (t.teacher, t.encoder, t.feature_weight, t.bag_weight) == ("best.npz", "weights.pth", 1, 0.1)
+    assert t.soft_weight == t.weight_decay == 0
+    alone = for_rewards(override(student, feature_weight=0.0))
     assert (alone.training.teacher, alone.training.soft_weight, alone.training.encoder) == ("", 0, "")
-    assert without_teacher(override(student, encoder_blocks=0)).training.encoder == "weights.pth"
+    assert for_rewards(override(student, feature_weight=0.0, encoder_blocks=0)).training.encoder == "weights.pth"
+    assert for_rewards(override(student, teacher="")).training.feature_weight == 0
 
 
 @pytest.mark.parametrize("settings, said", [

@@ -52,6 +52,7 @@ class Captioner:
     def load(cls, path=None, engine="numpy", threads=0, encoder=None):
         """The captioner of a checkpoint file, by default of the model that ships with the package.
 
+        path: a file, or the name of a model that ships: "flickr8k" (the default) or "flickr8k-scratch".
         engine: "numpy" starts at once; "numba" is several times faster, after its kernels have been compiled once, for
         some seconds. threads: as for make_engine. encoder: the frozen encoder, or the path of its weights, of a model
         that reads features. ConfigError if the model was trained with another encoder.
@@ -236,5 +237,6 @@ def pixels(images):
 
 
 def newest(folder="runs"):
-    """The newest best.npz of the run directories under `folder`, or else the model that ships."""
-    return max(Path(folder).glob("*/best.npz"), key=lambda path: path.stat().st_mtime, default=checkpoints.SHIPPED)
+    """The newest best.npz of the run directories under `folder`, also of a second stage, or else the model that ships."""
+    found = [path for depth in ("*", "*/self-critical") for path in Path(folder).glob(f"{depth}/best.npz")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=checkpoints.SHIPPED)

@@ -26,7 +26,8 @@ from .parameters import Parameters, sublayers, without_heads
 
 VERSION = 3         # 1 had no fingerprints of the training images; 1 and 2 stored the paths of `data` as one text
 MOMENTS, AVERAGE = ("optimiser.m", "optimiser.v"), "optimiser.average"
-SHIPPED = Path(__file__).parents[1] / "weights" / "flickr8k.npz"  # described in weights/README.md
+MODELS = {name: Path(__file__).parents[1] / "weights" / f"{name}.npz" for name in ("flickr8k", "flickr8k-scratch")}
+SHIPPED = MODELS["flickr8k"]                                 # the default; weights/README.md describes all
 
 
 class Seen(NamedTuple):
@@ -80,19 +81,20 @@ def to_caption(checkpoint):
 
 
 def load(path):
-    """Load a checkpoint.  CheckpointError if the file is damaged or no checkpoint
+    """Load a checkpoint.  path: its file, or a name in MODELS.  CheckpointError if the file is damaged or no checkpoint
 
     Safe for untrusted files: memory is proportional to the file's size, whatever it claims, and nothing in it is run.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise CheckpointError(f"The checkpoint is {printable(repr(path))[:100]}; it must be a path. Pass the "
                               f"path of an .npz from npcaption train.")
-    path = Path(path)
+    path = MODELS.get(os.fspath(path)) or Path(path)
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder. Name the checkpoint in it, such as {path / 'best.npz'}.")
         if not path.exists():
-            raise CheckpointError(f"There is no checkpoint {path}. Train one (npcaption train), or name another.")
+            raise CheckpointError(f"There is no checkpoint {path}. Train one (npcaption train), or pass one that ships: "
+                                  f"{' or '.join(MODELS)}.")
         if not path.is_file():
             raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz from npcaption train.")
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:

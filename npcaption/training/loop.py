@@ -49,9 +49,8 @@ def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.
 
 def train_stage(config, folder, resume, say, save_minutes, debug_nan, strict, ranks=ALONE):
     """One run in one folder -> Captioner of the best epoch"""
-    if config.training.objective == "self-critical":         # only the reward: its gradient is noisy enough
-        config = configs.without_teacher(config)
-        config = replace(config, training=replace(config.training, weight_decay=0.0, bag_weight=0.0))
+    if config.training.objective == "self-critical":
+        config = configs.for_rewards(config)
     scenes = [SCENES] * (config.training.data == configs.SHAPES)
     ranks.settle(config.training)
     with ranks.leading(folder.use(resume, [*FILES, *scenes])):

@@ -111,8 +111,10 @@ def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
     say(report.describe(data, sequences, tokenizer, config.model.max_length))
     say("\n" + table(config.model) + "\n")
 
-    parameters = (resumed.parameters if resumed else checkpoints.to_caption(begun).parameters if begun else
-                  first_parameters(config, sequences, tokenizer, vectors))
+    parameters = resumed.parameters if resumed else first_parameters(config, sequences, tokenizer, vectors)
+    if begun:
+        for name, view in checkpoints.to_caption(begun).parameters.named.items():
+            parameters.named[name][...] = view               # the training heads start anew
     trainer = Trainer(config, parameters, resumed and resumed.optimiser, ranks)
     if t.engine == "numba":
         say(workers_line(sum(ranks.layout) or trainer.engine.threads, t.batch_size))

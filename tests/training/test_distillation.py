@@ -262,11 +262,12 @@ def test_a_distillation_that_is_killed_in_the_store_or_in_a_step_is_resumed_to_t
 
 
 @pytest.mark.slow
-def test_a_self_critical_stage_after_it_has_no_teacher(teacher, tmp_path):
-    loop.train(taught(teacher, epochs=1, self_critical_epochs=1, samples=2), tmp_path / "run", **SAYING_NOTHING)
+@pytest.mark.parametrize("weight, columns", [(1.0, {"train_feature"}), (0.0, set())])
+def test_a_self_critical_stage_after_it_keeps_the_regression_alone(teacher, tmp_path, weight, columns):
+    loop.train(taught(teacher, epochs=1, self_critical_epochs=1, samples=2, feature_weight=weight), tmp_path / "run", **SAYING_NOTHING)
     last = checkpoints.load(tmp_path / "run" / "self-critical" / "last.npz")
-    assert last.config.training.teacher == "" and last.config.model.regression == 0
-    assert not last.state["log"][0].keys() & COLUMNS and last.config.training.soft_weight == 0
+    assert bool(last.config.training.teacher) == bool(last.config.model.regression) == bool(weight)
+    assert last.state["log"][0].keys() & COLUMNS == columns and last.config.training.soft_weight == 0
 
 
 # ------------------------------------------------------------------------------------------- teachers that read features
