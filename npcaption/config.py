@@ -242,11 +242,15 @@ def override(config, **settings):
     return Config(replace(config.model, **parts["model"]), replace(config.training, **parts["training"]))
 
 
+WARMUP_OF_SECOND_STAGE = 50     # at most: AdamW's moments are new, the weights are not
+
+
 def second_stage(config, begin):
     """Config of the self-critical epochs after a training.  begin: path of the training's checkpoint"""
     t = config.training
     return replace(config, training=replace(t, objective="self-critical", begin=begin, epochs=t.self_critical_epochs,
                                             learning_rate=t.self_critical_rate, schedule="cosine",
+                                            warmup_steps=min(t.warmup_steps, WARMUP_OF_SECOND_STAGE),
                                             batch_size=t.self_critical_batch_size or t.batch_size,
                                             self_critical_epochs=0))
 
