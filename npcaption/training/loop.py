@@ -3,7 +3,6 @@ import math
 import signal
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 

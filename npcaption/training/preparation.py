@@ -1,6 +1,7 @@
 """Preparation of a training: data, tokenizer, targets and model, from the settings or from the checkpoint to resume."""
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,13 +18,13 @@ from ..model import checkpoint as checkpoints
 from ..model.checkpoint import Checkpoint, Seen
 from ..model.engines import compile_engine
 from ..model.objectives import OBJECTIVES, Supervision
-from ..model.parameters import initialise, table
+from ..model.parameters import initialise, table, without_heads
 from ..support.settings import shown
 from ..tokenizers import PADDING
 from ..tokenizers.words import unspaced
 from . import report
 from .ranks import ALONE, Ranks, check_same_layout
-from .run_folder import RunFolder
+from .run_folder import FILES, RunFolder
 from .self_critical import SelfCritical
 from .state import TrainingState
 from .teacher import Lessons, check_same_teacher, load_teacher, shared_tokenizer
@@ -113,8 +114,7 @@ def prepare(config, folder, resume, say, strict=False, ranks=ALONE):
 
     parameters = resumed.parameters if resumed else first_parameters(config, sequences, tokenizer, vectors)
     if begun:
-        for name, view in checkpoints.to_caption(begun).parameters.named.items():
-            parameters.named[name][...] = view               # the training heads start anew
+        begin_with(parameters, begun, Path(t.begin), state)
     trainer = Trainer(config, parameters, resumed and resumed.optimiser, ranks)
     if t.engine == "numba":
         say(workers_line(sum(ranks.layout) or trainer.engine.threads, t.batch_size))
@@ -144,6 +144,22 @@ def first_parameters(config, sequences, tokenizer, vectors):
         counts[PADDING] = 1
         parameters.named["output.linear.bias"][...] = np.log(counts / counts.sum())
     return parameters
+
+
+def begin_with(parameters, begun, path, state):
+    """Copy the parameters of a Checkpoint with its training heads, which a best.npz has in the last.npz beside it.
+
+    A head begins anew if there is none of its size, or if it was trained on other data, whose words may differ.
+    """
+    known, last = checkpoints.to_caption(begun).parameters.named, path.with_name(FILES[1])
+    for name, view in known.items():
+        parameters.named[name][...] = view
+    whole = checkpoints.load(last) if begun.config.model == without_heads(begun.config.model) and last.exists() else begun
+    if whole.state.get("data") == state.data:
+        for name in parameters.named.keys() - known.keys():
+            view, found = parameters.named[name], whole.parameters.named.get(name)
+            if found is not None and found.shape == view.shape:
+                view[...] = found
 
 
 def check_data(data, t):

@@ -246,3 +246,16 @@ def test_training_can_begin_with_the_weights_of_a_checkpoint_of_other_settings(t
     again = loop.train(config, tmp_path / "again", **SAYING_NOTHING)
     assert again.config == first.config
     np.testing.assert_allclose(again.parameters.flat, first.parameters.flat, atol=1e-6)
+
+
+def test_training_begins_with_the_training_heads_of_the_same_data_only(tmp_path):
+    config = override(SHAPES, epochs=1, self_critical_epochs=0, bag_weight=0.1, bag_least=2)
+    loop.train(config, tmp_path / "first", **SAYING_NOTHING)
+    heads = {}
+    for name, data in [("same", {}), ("other", {"seed": 1})]:
+        loop.train(override(config, learning_rate=1e-9, begin=str(tmp_path / "first" / "best.npz"), **data), tmp_path / name,
+                   **SAYING_NOTHING)
+        heads[name] = checkpoints.load(tmp_path / name / "last.npz").parameters.named["bag.linear.weight"]
+    trained = checkpoints.load(tmp_path / "first" / "last.npz").parameters.named["bag.linear.weight"]
+    np.testing.assert_allclose(heads["same"], trained, atol=1e-6)
+    assert heads["other"].shape != trained.shape or np.abs(heads["other"] - trained).max() > 1e-3
