@@ -256,12 +256,12 @@ def second_stage(config, begin):
 
 
 def for_rewards(config):
-    """Config of self-critical training: without weight decay and soft targets, which oppose the reward.
+    """Config of self-critical training: without weight decay, bag of words and soft targets.
 
-    The auxiliary losses on the encoder stay, against overfitting. A teacher of soft targets alone has no use any more,
-    nor has the encoder that was the teacher's alone.
+    Feature regression stays: without it the encoder learns the training images' rewards by heart. A teacher of soft
+    targets alone has no use any more, nor has the encoder that was the teacher's alone.
     """
-    t = replace(config.training, weight_decay=0.0, soft_weight=0.0)
+    t = replace(config.training, weight_decay=0.0, bag_weight=0.0, soft_weight=0.0)
     if not (t.teacher and t.feature_weight):
         own = {} if config.reads_features else {"encoder": "", "features": ""}
         t = replace(t, teacher="", feature_weight=0.0, **own)

@@ -199,11 +199,11 @@ def test_beside_a_teacher_the_encoder_is_the_students_only_if_its_settings_ask_f
         check(override(student, encoder_blocks=0))
 
 
-def test_self_critical_training_keeps_the_auxiliary_losses_and_their_teacher():
-    student = override(preset("flickr8k-distilled"), teacher="best.npz", encoder="weights.pth", data="photos", bag_weight=0.1)
+def test_self_critical_training_keeps_the_feature_regression_and_its_teacher():
+    student = override(preset("flickr8k-distilled"), teacher="best.npz", encoder="weights.pth", data="photos")
     t = for_rewards(student).training
-    assert (t.teacher, t.encoder, t.feature_weight, t.bag_weight) == ("best.npz", "weights.pth", 1, 0.1)
-    assert t.soft_weight == t.weight_decay == 0
+    assert (t.teacher, t.encoder, t.feature_weight) == ("best.npz", "weights.pth", 1)
+    assert student.training.bag_weight and t.soft_weight == t.weight_decay == t.bag_weight == 0
     alone = for_rewards(override(student, feature_weight=0.0))
     assert (alone.training.teacher, alone.training.soft_weight, alone.training.encoder) == ("", 0, "")
     assert for_rewards(override(student, feature_weight=0.0, encoder_blocks=0)).training.encoder == "weights.pth"
