@@ -2,6 +2,7 @@
 
     python -m npcaption.evaluate --checkpoint npcaption/weights/flickr8k.npz --data flickr8k --split test --json test.json
     python -m benchmarks.results --scores test.json                          markdown, to standard output
+    python -m benchmarks.results --captions before.json after.json         markdown: captions of the drawn images, side by side
     python -m benchmarks.results --spread seed0.json seed1.json seed2.json    markdown: a recipe's mean over seeds
     python -m benchmarks.results --logs runs/*/log.csv --out curves.svg    a picture
 
@@ -41,8 +42,7 @@ def markdown(result):
                   str(row["distinct"]), cell(row["words"], 1)]
         yield f"| {row['name']} | {' | '.join(values)} |"
 
-    captions, way = result["captions"], "beam" if result["captions"][0]["beam"] else "greedy"
-    drawn = np.sort(np.random.default_rng(SEED).choice(len(captions), min(DRAWN, len(captions)), replace=False))
+    captions, way, drawn = result["captions"], way_of(result), drawn_from(result)
     order = np.argsort([caption[way]["cider_d"] or 0 for caption in captions], kind="stable")
     for title, chosen in [(f"numpy.random.default_rng({SEED}).choice({len(captions)}, {DRAWN}, replace=False)", drawn),
                           ("the best by CIDEr-D", order[::-1][:EXTREMES]),
@@ -51,6 +51,29 @@ def markdown(result):
         for i in chosen:
             found = captions[i][way]
             yield f"| {captions[i]['image']} | {found['caption']} | {cell(found['cider_d'], 0, 100)} |"
+
+
+def way_of(result):
+    return "beam" if result["captions"][0]["beam"] else "greedy"
+
+
+def drawn_from(result):
+    """Numbers of DRAWN images, the same for every model."""
+    count = len(result["captions"])
+    return np.sort(np.random.default_rng(SEED).choice(count, min(DRAWN, count), replace=False))
+
+
+def beside(results):
+    """Lines of markdown: what several models say of the drawn images.  results: {name: evaluate's output}"""
+    first, *others = results.values()
+    images = [row["image"] for row in first["captions"]]
+    if any([row["image"] for row in other["captions"]] != images for other in others):
+        raise ConfigError("The files have different images. Evaluate all models on the same split.")
+    yield f"| image | {' | '.join(results)} |"
+    yield "|---" * (len(results) + 1) + "|"
+    for i in drawn_from(first):
+        found = [result["captions"][i][way_of(result)] for result in results.values()]
+        yield f"| {images[i]} | " + " | ".join(f"{each['caption']} ({100 * (each['cider_d'] or 0):.0f})" for each in found) + " |"
 
 
 def figures(result):
@@ -87,19 +110,22 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", metavar="FILE", help="output of evaluate --json")
+    parser.add_argument("--captions", nargs="+", metavar="FILE", default=[],
+                        help="outputs of evaluate --json for several models on the same images")
     parser.add_argument("--spread", nargs="+", metavar="FILE", default=[],
                         help="outputs of evaluate --json for one recipe with two seeds or more")
     parser.add_argument("--logs", nargs="+", metavar="FILE", default=[], help="log.csv of some runs")
     parser.add_argument("--out", metavar="FILE", default="curves.svg", help="where the curves go")
     options = arguments(parser)
-    if not options.scores and not options.spread and not options.logs:
-        raise ConfigError("There is nothing to show. Pass --scores, --spread or --logs.")
+    if not (options.scores or options.captions or options.spread or options.logs):
+        raise ConfigError("There is nothing to show. Pass --scores, --captions, --spread or --logs.")
     if len(options.spread) == 1:
         raise ConfigError("--spread has one file; the spread needs two seeds or more. Pass more files.")
     if options.scores:
         print("\n".join(markdown(json.loads(Path(options.scores).read_text()))))
-    if options.spread:
-        print("\n".join(spread({Path(path).stem: json.loads(Path(path).read_text()) for path in options.spread})))
+    for paths, lines in [(options.captions, beside), (options.spread, spread)]:
+        if paths:
+            print("\n".join(lines({Path(path).stem: json.loads(Path(path).read_text()) for path in paths})))
     if options.logs:
         curves(options.logs, options.out)
 
