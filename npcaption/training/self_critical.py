@@ -45,7 +45,7 @@ class SelfCritical:
     def sampled(self, batch, number):
         """Sample captions for a Batch; with a mix, keep its own captions too -> Batch, {column: mean}
 
-        Samples are drawn without dropout, as in captioning; the gradient has the batch's dropout, against overfitting.
+        Neither samples nor gradient have dropout: both are of the model that captions.
         batch.targets["image"] (B,) holds the numbers of the training images. The samples are a function of seed, step
         and image.
         """
@@ -60,7 +60,7 @@ class SelfCritical:
             share = t.mix * tokens / batch.tokens            # so that their loss is a mean over their own tokens
             ids = joined(ids, batch.ids)
             weights = np.concatenate([(1 - t.mix) * weights, np.full(batch.ids.shape[:2], share)], axis=1)
-        return batch._replace(ids=trim(ids) if len(ids) else ids, weights=weights, tokens=max(1, tokens)), told
+        return batch._replace(ids=trim(ids) if len(ids) else ids, weights=weights, tokens=max(1, tokens), keys=None), told
 
     def _sample(self, inputs, numbers, step):
         """-> ids (B, K, L), padded, and rewards (B, K).  Rewards are computed while the next group is sampled"""
