@@ -3,9 +3,9 @@
     python -m benchmarks.ceiling                         16 workers, batch 64: on two cores, as sleepers need none
     python -m benchmarks.ceiling --workers 32 --batch-size 128
 
-What is left is the interpreter's part, in each worker and in the process that asks them, and the waiting for one another. The
-last line is the share that so many workers reach of their number times one; below 90 % the status is 1. Run it on a quiet
-machine: two cores must do all workers' interpreting.
+The rest is the interpreter's part, in each worker and in the process that asks them, and their waiting for one another.
+The last line is all workers' speed as a share of their number times one worker's; below 90 % the exit status is 1. Run
+it on a quiet machine: two cores must do all workers' interpreting.
 """
 import argparse
 import ctypes
@@ -28,7 +28,7 @@ from npcaption.support.progress import progress
 from .step import MODEL, make_npcaption
 
 LEAST = 0.9
-SHORTEST = 1e-3     # seconds of a sleep: shorter kernels are slept through with those that follow, as each sleep costs 10 us itself
+SHORTEST = 1e-3     # seconds of a sleep: shorter kernels share one with those that follow, as a sleep costs 10 us
 PROGRAM = ("import sys; sys.path[:] = {{path!r}}; from benchmarks import ceiling; ceiling.sleep({times!r}); "
            "from npcaption.model.worker import serve; serve()")
 
@@ -36,12 +36,14 @@ PROGRAM = ("import sys; sys.path[:] = {{path!r}}; from benchmarks import ceiling
 def replaceable():
     """(module, name, kernel) of all kernels where Python looks them up"""
     known = {id(dispatcher) for dispatcher, _ in compilation.KERNELS} - {id(kernels.fold_key)}
-    return [(module, name, value) for module in (kernels, sublayers) for name, value in vars(module).items() if id(value) in known]
+    return [(module, name, value) for module in (kernels, sublayers) for name, value in vars(module).items()
+            if id(value) in known]
 
 
 def call_of(kernel, arguments):
     """A kernel and the sizes of some of what it is called with: enough to tell its calls apart, and quickly found"""
-    sizes = [part for a in (arguments[0], arguments[1], arguments[-1]) for part in (a.shape if isinstance(a, np.ndarray) else (0,))]
+    sizes = [part for a in (arguments[0], arguments[1], arguments[-1])
+             for part in (a.shape if isinstance(a, np.ndarray) else (0,))]
     of_range = arguments[-1] - arguments[-2] if isinstance(arguments[-1], int) else 0
     return kernel.__name__, of_range, *sizes
 
@@ -68,12 +70,12 @@ def measure(workers, batch):
 
 
 def sleep(file):
-    """Replace the kernels by sleeps of the times in a JSON file. What they write stays finite, as nothing is written."""
+    """Replace the kernels by sleeps of the times in a JSON file. As they write nothing, all numbers stay finite."""
     with open(file) as content:
         times = {tuple(call): seconds for call, seconds in json.load(content)}
     kernels.compile_kernels()
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(29, 1)                       # PR_SET_TIMERSLACK, nanoseconds: of Linux, which else adds 50 us
+        ctypes.CDLL(None).prctl(29, 1)                       # PR_SET_TIMERSLACK, in ns: Linux adds 50 us otherwise
     owed = threading.local()
     for module, name, kernel in replaceable():
         def asleep(*arguments, kernel=kernel):
@@ -90,8 +92,9 @@ def sleep(file):
 def rate(workers, batch, steps, processes):
     """-> images a second, and seconds of processor time an image, of all processes together"""
     step = make_npcaption("numba", batch, workers, MODEL, processes)
-    pids, seconds, used = [os.getpid(), *(worker.process.pid for worker in getattr(step.trainer.engine.workers, "all", []))], [], 0
-    for number in progress(range(-2, steps), steps + 2, f"{workers} {'processes' if processes else 'threads'}", "steps"):
+    pids = [os.getpid(), *(worker.process.pid for worker in getattr(step.trainer.engine.workers, "all", []))]
+    seconds, used, label = [], 0, f"{workers} {'processes' if processes else 'threads'}"
+    for number in progress(range(-2, steps), steps + 2, label, "steps"):
         if number == 0:
             used = processor_time(pids)
         start = time.perf_counter()
@@ -127,8 +130,8 @@ def main():
             (1, 3, False), (options.workers, options.steps, False), (options.workers, options.steps, True))]
     one = found[0][0]
     print(f"{'':<24}{'images/s':>9}{'of ideal':>10}{'processor ms an image':>23}")
-    for name, count, (images, used) in zip(("1 worker", f"{options.workers} threads", f"{options.workers} worker processes"),
-                                           (1, options.workers, options.workers), found):
+    names = ("1 worker", f"{options.workers} threads", f"{options.workers} worker processes")
+    for name, count, (images, used) in zip(names, (1, options.workers, options.workers), found):
         share = images / count / one
         print(f"{name:<24}{images:>9.0f}{share:>10.0%}{used * 1e3:>23.2f}")
     print(f"{options.workers} workers reach {share:.0%} of {options.workers} times one.")

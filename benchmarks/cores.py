@@ -1,11 +1,11 @@
-"""How a training step grows with the cores: npcaption by workers, PyTorch's best form by threads, in alternating processes.
+"""Speed of a training step by cores: npcaption by workers, PyTorch's best form by threads, in alternating processes.
 
     python -m benchmarks.cores                           up to all cores, batches 16 and 64
     python -m benchmarks.cores --batches 64 --workers 1 4 16 --rounds 9
 
 The seed model at 128x128 on random pixels. Beside the worker processes stands the engine in as many threads of one
-interpreter, as it works in its first seconds. At the end, where a step of the most workers spends its time. PyTorch needs
-the extra `bench`; without it npcaption alone is measured.
+interpreter, as it works in its first seconds. The last table shows where a step of the most workers spends its time.
+PyTorch needs the extra `bench`; without it npcaption alone is measured.
 """
 import argparse
 import importlib.util
@@ -37,11 +37,13 @@ def make(kind, count, size):
 
 
 def measure(size, workers, torch_threads, rounds):
-    contestants = [*(("workers", n) for n in workers), ("threads", max(workers)), *(("torch", n) for n in torch_threads)]
+    contestants = [*(("workers", n) for n in workers), ("threads", max(workers)),
+                   *(("torch", n) for n in torch_threads)]
     command = [sys.executable, "-m", "benchmarks.cores", "--serve"]
     found = race({each: [*command, each[0], str(each[1]), str(size)] for each in contestants}, rounds, os.environ)
     one = found["workers", min(workers)]
-    print(f"\nbatch {size}, {rounds} rounds\n{'':<14}{'median ms':>10}{'images/s':>10}{'times ' + str(min(workers)):>9}{'MiB':>7}")
+    print(f"\nbatch {size}, {rounds} rounds")
+    print(f"{'':<14}{'median ms':>10}{'images/s':>10}{'times ' + str(min(workers)):>9}{'MiB':>7}")
     for kind, count in contestants:
         times = found[kind, count]
         print(f"{kind:<9}{count:>5}{median(times) * 1e3:>10.1f}{size / median(times):>10.0f}{ratio(one, times):>9.2f}"
@@ -87,7 +89,8 @@ def log_images(folder):
 
 def tell_images(folder, asked, steps):
     """Print the workers' logs of the last steps.  asked: the time of each step's request"""
-    logs = np.array([np.loadtxt(os.path.join(folder, name), ndmin=2)[-steps:] for name in os.listdir(folder)])  # (W, steps, .)
+    logs = np.array([np.loadtxt(os.path.join(folder, name), ndmin=2)[-steps:]
+                     for name in os.listdir(folder)])        # (W, steps, .)
     start, end, used, images = logs[..., 0] - asked[-steps:], logs[..., 1] - logs[..., 0], logs[..., 2], logs[..., 3:]
     rows = {"start after the request, the first": start.min(0), "start after the request, the last": start.max(0),
             "a worker's images, mean": end.mean(0), "a worker's images, the slowest": end.max(0),
@@ -128,7 +131,8 @@ def measure_parts(step, size, workers, steps, folder):
     run = timed("the whole step", step)
     for _ in range(steps + 3):
         run()
-    print(f"\nbatch {size}, {workers} workers: median ms of {steps} steps, {size / middle(taken['the whole step'][3:]):.0f} images/s")
+    print(f"\nbatch {size}, {workers} workers: median ms of {steps} steps, "
+          f"{size / middle(taken['the whole step'][3:]):.0f} images/s")
     for name, seconds in taken.items():
         print(f"{name:<44}{middle(seconds[3:]) * 1e3:>8.2f}", flush=True)
     if engine.workers and size % workers == 0:
@@ -152,7 +156,7 @@ def main():
     print(f"{usable_cores()} usable cores; kernels ready after {time.perf_counter() - start:.1f} s", flush=True)
     for size in options.batches:
         measure(size, options.workers, options.threads if importlib.util.find_spec("torch") else [], options.rounds)
-    for size in [*options.batches, 16 * max(options.workers)]:  # the last one: what waiting for the slowest costs the others
+    for size in [*options.batches, 16 * max(options.workers)]:  # the last: the cost of waiting for the slowest
         parts(size, max(options.workers))
 
 

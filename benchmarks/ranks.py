@@ -23,7 +23,8 @@ def main():
     with ranks_of_training() as ranks:
         if ranks is ALONE:
             return print("Start it with mpirun -n 2, or more.")
-        engine, gradients, losses = SimpleNamespace(kernels=kernels), np.zeros(options.numbers, np.float32), {"likelihood": 0.0}
+        engine = SimpleNamespace(kernels=kernels)
+        gradients, losses = np.zeros(options.numbers, np.float32), {"likelihood": 0.0}
         steps = {"gradients and losses": lambda: ranks.add(engine, gradients, losses), "signals": lambda: ranks.most(0)}
         print(f"{ranks.count} ranks, {options.numbers:,} numbers: each rank sends "
               f"{8 * options.numbers * (ranks.count - 1) // ranks.count:,} bytes a step")

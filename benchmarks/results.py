@@ -1,8 +1,8 @@
 """Results of a run for docs/results.md: tables, captions of images drawn by a rule, the best and the worst, curves.
 
-    python -m npcaption.evaluate --checkpoint npcaption/weights/flickr8k.npz --data flickr8k --split test --json test.json
+    npcaption evaluate --checkpoint npcaption/weights/flickr8k.npz --data flickr8k --split test --json test.json
     python -m benchmarks.results --scores test.json                          markdown, to standard output
-    python -m benchmarks.results --captions before.json after.json         markdown: captions of the drawn images, side by side
+    python -m benchmarks.results --captions before.json after.json        markdown: drawn images' captions, side by side
     python -m benchmarks.results --spread seed0.json seed1.json seed2.json    markdown: a recipe's mean over seeds
     python -m benchmarks.results --logs runs/*/log.csv --out curves.svg    a picture
 
@@ -73,7 +73,8 @@ def beside(results):
     yield "|---" * (len(results) + 1) + "|"
     for i in drawn_from(first):
         found = [result["captions"][i][way_of(result)] for result in results.values()]
-        yield f"| {images[i]} | " + " | ".join(f"{each['caption']} ({100 * (each['cider_d'] or 0):.0f})" for each in found) + " |"
+        cells = [f"{each['caption']} ({100 * (each['cider_d'] or 0):.0f})" for each in found]
+        yield f"| {images[i]} | {' | '.join(cells)} |"
 
 
 def figures(result):

@@ -44,9 +44,10 @@ def main():
     parser.add_argument("--steps", type=int, default=40)
     options = parser.parse_args()
     base = configs.preset("frozen" if options.features else "flickr8k")
-    config = configs.second_stage(replace(base, training=replace(
+    config = replace(base, training=replace(
         base.training, data=(options.data,), features=options.features, threads=options.threads, bag_weight=0.0,
-        self_critical_batch_size=options.batch_size, samples=options.samples, self_critical_epochs=1)), options.checkpoint)
+        self_critical_batch_size=options.batch_size, samples=options.samples, self_critical_epochs=1))
+    config = configs.second_stage(config, options.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         run = prepare(config, RunFolder(Path(folder) / "run"), False, print)
     t, seconds = config.training, Counter()

@@ -121,8 +121,8 @@ def measure(size, threads, model, names, rounds):
     variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
     found = race({name: [*command, name] for name in names}, rounds, os.environ | variables)
     total = size * flops.step(model, model.max_length - 1)
-    print(f"\nbatch {size}, {threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
-          f"{'':<12}{'median ms':>10}{'GFLOP/s':>9}{'of peak':>9}{'best takes':>13}{'compiled takes':>16}{'peak MiB':>10}")
+    print(f"\nbatch {size}, {threads} thread{'s' * (threads > 1)}, {rounds} rounds\n{'':<12}{'median ms':>10}"
+          f"{'GFLOP/s':>9}{'of peak':>9}{'best takes':>13}{'compiled takes':>16}{'peak MiB':>10}")
     peak = flops_of_peak(threads) / median(found["peak"]) if "peak" in found else None
     for name in names:
         if name == "peak":
@@ -132,8 +132,8 @@ def measure(size, threads, model, names, rounds):
         against = "".join(f"{ratio(found[other], found[name]):>{width - 6}.2f} times" if other in found else " " * width
                           for other, width in (("best", 13), ("compiled", 16)))
         share = f"{speed / peak:>9.0%}" if peak else f"{'':>9}"
-        print(f"{name:<12}{median(found[name]) * 1e3:>10.1f}{speed / 1e9:>9.0f}{share}{against}{found[name].peak_memory:>10.0f}",
-              flush=True)
+        print(f"{name:<12}{median(found[name]) * 1e3:>10.1f}{speed / 1e9:>9.0f}{share}{against}"
+              f"{found[name].peak_memory:>10.0f}", flush=True)
 
 
 def flops_of_peak(threads):

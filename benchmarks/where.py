@@ -2,9 +2,9 @@
 
     python -m benchmarks.where [--batch-size 16] [--steps 20]
 
-The seed model at 128x128. Seconds of the thread's processor time, so that a busy machine disturbs little; of each kernel's calls
-the 20th percentile of the steps. "Between them" is the step without its kernels: Python, NumPy, and what they find no longer in
-the cache. The floor is the step's multiply-adds at the machine's peak, measured in the same run.
+The seed model at 128x128. Seconds are the thread's processor time, so that a busy machine disturbs little; of each
+kernel's calls, the 20th percentile of the steps. "Between them" is the step without its kernels: Python, NumPy, and
+their cache misses. The floor is the step's multiply-adds at the machine's peak, measured in the same run.
 """
 import argparse
 import time
@@ -38,7 +38,8 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
     kernels.compile_kernels()
-    step, (peak, flop_of_peak) = make_npcaption("numba", options.batch_size, 1, MODEL, processes=False), make_peak(1, 500)
+    step = make_npcaption("numba", options.batch_size, 1, MODEL, processes=False)
+    peak, flop_of_peak = make_peak(1, 500)
     whole, peaks, of_step, found = [], [], defaultdict(float), defaultdict(list)
     for _ in range(options.steps + 2):
         peaks.append(seconds_of(peak))

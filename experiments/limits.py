@@ -3,8 +3,8 @@
     python -m npcaption.evaluate --checkpoint A.npz --data flickr8k --json A.json
     python -m experiments.limits A.json                    a Markdown table of its beam captions (or --greedy)
 
-A photograph shows women if at least three of its captions mention them and none mentions men, girls or boys; so for men,
-girls and boys. For the other rows the agreement of three captions is enough.
+A photograph shows women if at least three of its captions mention them and none mentions men, girls or boys; so for
+men, girls and boys. For the other rows the agreement of three captions is enough.
 """
 import json
 from pathlib import Path
@@ -24,10 +24,10 @@ WORDS = {
     "boys": "boy boys",
     "children": "child children kid kids toddler toddlers baby babies boy boys girl girls",
     "groups": "group groups crowd crowds people",
-    "people": "person people someone woman women lady ladies female females man men guy guys male males gentleman gentlemen "
-              "girl girls boy boys child children kid kids toddler toddlers baby babies group groups crowd crowds player "
-              "players team rider riders skier skiers climber climbers couple biker bikers bicyclist bicyclists cyclist "
-              "cyclists surfer surfers skateboarder skateboarders snowboarder snowboarders",
+    "people": "person people someone woman women lady ladies female females man men guy guys male males gentleman "
+              "gentlemen girl girls boy boys child children kid kids toddler toddlers baby babies group groups crowd "
+              "crowds player players team rider riders skier skiers climber climbers couple biker bikers bicyclist "
+              "bicyclists cyclist cyclists surfer surfers skateboarder skateboarders snowboarder snowboarders",
     "dogs": "dog dogs puppy puppies"}
 WORDS = {name: frozenset(words.split()) for name, words in WORDS.items()}
 SEXES = "women", "men", "girls", "boys"
@@ -80,7 +80,8 @@ def table(rows):
     yield f"| people saw | photographs | {' | '.join(SAYINGS)} |"
     yield "|---" * (2 + len(SAYINGS)) + "|"
     for title, said in captions.items():
-        shares = [f"{100 * np.mean([test(words) for words in said]):.0f} %" if said else "–" for test in SAYINGS.values()]
+        shares = [f"{100 * np.mean([test(words) for words in said]):.0f} %" if said else "–"
+                  for test in SAYINGS.values()]
         yield f"| {title} | {len(said)} | {' | '.join(shares)} |"
 
 

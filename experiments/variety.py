@@ -99,9 +99,10 @@ def columns_of(path, name):
         for way, scores in zip(("greedy", "beam"), rows):
             if captions := [row[way] for row in result["captions"] if row[way]]:
                 cut = None if cut_at is None else 100 * np.mean([each["tokens"] >= cut_at - 1 for each in captions])
-                found.append(Column(f"{name}, {scores['name']}", [[tokenize(each["caption"]) for each in captions]], scores,
-                                    nats, cut))
-        turns = [captions for captions, _ in human_ceiling([list(map(tokenize, row["references"])) for row in result["captions"]])]
+                tokens = [tokenize(each["caption"]) for each in captions]
+                found.append(Column(f"{name}, {scores['name']}", [tokens], scores, nats, cut))
+        references = [list(map(tokenize, row["references"])) for row in result["captions"]]
+        turns = [captions for captions, _ in human_ceiling(references)]
         return found, [Column(PERSON, turns, row) for row in rows if row["name"] == PEOPLE], images
     except OSError as error:
         raise DataError(f"{path} cannot be read ({why(error)}).") from None
@@ -148,19 +149,23 @@ def curve(columns, width=720, height=420, edge=60):
     values = np.array([[column.rows[DISTINCT], column.rows[SCORE]] for column in known])  # (N, 2)
     low, high = values.min(0), values.max(0)
     share = (values - low) / np.where(high > low, high - low, 1)  # (N, 2), 0 to 1
-    places = [0, height] + [1, -1] * (edge + share * [width - 4 * edge, height - 2 * edge])  # names need room at the right
-    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+    places = [0, height] + [1, -1] * (edge + share * [width - 4 * edge, height - 2 * edge])  # names stand at the right
+    half = edge / 2
+    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+             'font-family="sans-serif" font-size="12">',
              '<rect width="100%" height="100%" fill="#ffffff"/>',
-             f'<path d="M{edge / 2} {edge / 2} V{height - edge / 2} H{width - edge / 2}" fill="none" stroke="#1f2328"/>',
-             f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">{DISTINCT}, {low[0]:,.0f} to {high[0]:,.0f}</text>',
+             f'<path d="M{half} {half} V{height - half} H{width - half}" fill="none" stroke="#1f2328"/>',
+             f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">'
+             f'{DISTINCT}, {low[0]:,.0f} to {high[0]:,.0f}</text>',
              f'<text x="18" y="{height / 2}" text-anchor="middle" transform="rotate(-90 18 {height / 2})">'
              f'{SCORE}, {low[1]:.1f} to {high[1]:.1f}</text>']
     for way, colour in zip(dict.fromkeys(column.way for column in known), cycle(COLOURS)):
         chosen = [(column, x, y) for column, (x, y) in zip(known, places) if column.way == way]
         path = " ".join(f"{x:.1f},{y:.1f}" for _, x, y in chosen)
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
-        lines += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>\n<text x="{x + 8:.1f}" y="{y - 6:.1f}" fill="{colour}">'
-                  f'{escape(column.name)}</text>' for column, x, y in chosen]
+        lines += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>\n'
+                  f'<text x="{x + 8:.1f}" y="{y - 6:.1f}" fill="{colour}">{escape(column.name)}</text>'
+                  for column, x, y in chosen]
     return "\n".join([*lines, "</svg>", ""])
 
 

@@ -117,13 +117,13 @@ class TrainingConfig:
     self_critical_epochs: int = setting("objectives", 0, "self-critical epochs after the ordinary ones, saved in the "
                                         "folder self-critical of the run directory", COUNT_OR_NONE)
     self_critical_rate: float = setting("objectives", 1e-4, "peak learning rate of the self-critical epochs", POSITIVE)
-    self_critical_batch_size: int = setting("objectives", 0, "images per step of the self-critical epochs; 0 for --batch-size",
-                                            COUNT_OR_NONE)
+    self_critical_batch_size: int = setting("objectives", 0, "images per step of the self-critical epochs; 0 for "
+                                            "--batch-size", COUNT_OR_NONE)
     bag_weight: float = setting("objectives", 0.0, "weight of the auxiliary bag-of-words loss; 0 for none",
                                 NOT_NEGATIVE)
     bag_least: int = setting("objectives", 20, "minimum document frequency (images) for a word to enter the bag", COUNT)
-    teacher: str = setting("objectives", "", "checkpoint to distil; --encoder and --features are the teacher's, and the "
-                           "student's too if it has no encoder blocks", metavar="FILE")
+    teacher: str = setting("objectives", "", "checkpoint to distil; --encoder and --features are the teacher's, and "
+                           "the student's too if it has no encoder blocks", metavar="FILE")
     soft_weight: float = setting("objectives", 0.0, "share of the cross-entropy to the teacher's soft targets; the "
                                  "captions' own has the rest", Range(0, 1))
     feature_weight: float = setting("objectives", 0.0, "weight of the regression of the teacher's features; 0 for none",
@@ -167,7 +167,7 @@ class Config:
 
     @property
     def reads_features(self):
-        """Whether the model reads a frozen encoder's features. Beside a teacher, whose encoder it may be, its settings tell."""
+        """Whether the model reads a frozen encoder's features. The encoder given may be a teacher's alone."""
         m, t = self.model, self.training
         told = not m.encoder_blocks or m.encoder_name or any(getattr(m, name) for name in OF_FEATURES)
         return bool((t.encoder or t.features) and (told or not t.teacher))
@@ -318,7 +318,8 @@ def check_teacher(t):
     """Refuse a teacher that teaches nothing, and weights without a teacher.  t TrainingConfig"""
     weights = {name: getattr(t, name) for name in ("soft_weight", "feature_weight")}
     if t.teacher and not any(weights.values()):
-        raise ConfigError("A teacher is given and nothing that it teaches. Pass --soft-weight, --feature-weight or both.")
+        raise ConfigError("A teacher is given and nothing that it teaches. "
+                          "Pass --soft-weight, --feature-weight or both.")
     if not t.teacher and t.objective != "self-critical":     # without use for a teacher
         for name in filter(weights.get, weights):
             raise ConfigError(f"{name} is {weights[name]}, and there is no teacher. Pass --teacher CHECKPOINT.")

@@ -14,8 +14,8 @@ from npcaption.gradcheck import cli as gradcheck
 
 ROOT = Path(__file__).parent.parent
 README = Page(ROOT / "README.md")
-PAGES = [README, Page(ROOT / "CONTRIBUTING.md"), Page(ROOT / "CHANGELOG.md"), Page(ROOT / "npcaption/weights/README.md"),
-         *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [README, Page(ROOT / "CONTRIBUTING.md"), Page(ROOT / "CHANGELOG.md"),
+         Page(ROOT / "npcaption/weights/README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.path.relative_to(ROOT)))
 
@@ -101,7 +101,8 @@ def test_the_readmes_scores_are_those_of_the_results():
     results = Page(ROOT / "docs/results.md")
     sections = {anchor: results.section(heading) for heading in results.headings()
                 for anchor in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")]}
-    assert len(rows) == 5 and [score for score, anchor in rows if not re.search(rf"\b{score}\b", sections[anchor])] == []
+    assert len(rows) == 5
+    assert [score for score, anchor in rows if not re.search(rf"\b{score}\b", sections[anchor])] == []
 
 
 def test_the_gradient_check_of_the_api_page_prints_what_it_says(capsys):
@@ -113,7 +114,8 @@ def test_the_gradient_check_of_the_api_page_prints_what_it_says(capsys):
 
 def test_the_table_of_layers_has_every_file_with_a_pair():
     linked = {Path(target).name for target, _ in Page(ROOT / "docs/layers.md").links()}
-    modules = {getattr(layers, name).__module__.rpartition(".")[2] for name in dir(layers) if name.endswith("_backward")}
+    modules = {getattr(layers, name).__module__.rpartition(".")[2] for name in dir(layers)
+               if name.endswith("_backward")}
     assert {f"{module}.py" for module in modules} <= linked
 
 

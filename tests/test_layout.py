@@ -10,9 +10,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "npcaption"
 
 # Each line may import from the lines below it, and from itself.
-FLOORS = [("__main__", "train", "sample", "__init__"), ("exercises", "trace"), ("export",), ("training",), ("report",), ("evaluate",),
-          ("captioning",), ("gradcheck",), ("data",), ("pretrained",), ("model",), ("layers", "kernels"), ("tokenizers",),
-          ("config",), ("errors", "support"), ("weights",)]
+FLOORS = [("__main__", "train", "sample", "__init__"), ("exercises", "trace"), ("export",), ("training",),
+          ("report",), ("evaluate",),
+          ("captioning",), ("gradcheck",), ("data",), ("pretrained",), ("model",), ("layers", "kernels"),
+          ("tokenizers",), ("config",), ("errors", "support"), ("weights",)]
 FLOOR = {place: number for number, places in enumerate(FLOORS) for place in places}
 
 
@@ -37,7 +38,8 @@ def imported(path):
             names = [alias.name.split(".") for alias in node.names]
         else:
             continue
-        yield from ((node.lineno, name[1]) for name in names if name[0] == "npcaption" and len(name) > 1 and name[1] in FLOOR)
+        yield from ((node.lineno, name[1]) for name in names if name[0] == "npcaption" and len(name) > 1
+                    and name[1] in FLOOR)
 
 
 def test_every_module_has_its_floor():
@@ -56,7 +58,8 @@ def test_imports_point_down(path):
 def test_an_import_that_points_up_would_be_found(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     (tmp_path / "layers").mkdir()
-    (tmp_path / "layers" / "mlp.py").write_text("def f():\n    from ..training.loop import train\n    import npcaption.data.images\n")
+    (tmp_path / "layers" / "mlp.py").write_text(
+        "def f():\n    from ..training.loop import train\n    import npcaption.data.images\n")
     assert sorted(imported(tmp_path / "layers" / "mlp.py")) == [(2, "training"), (3, "data")]
 
 

@@ -28,7 +28,7 @@ def ran(page):
 
 @cache
 def docstrings():
-    """Of every module and function of the layers, their kernels, the model and the gradient check; spaces made one"""
+    """Docstrings of layers, kernels, model and gradient check, for quotations; spaces made one"""
     trees = [ast.parse(path.read_text()) for folder in ("layers", "kernels", "model", "gradcheck")
              for path in sorted((ROOT / "npcaption" / folder).rglob("*.py"))]
     nodes = [node for tree in trees for node in ast.walk(tree)
@@ -133,7 +133,8 @@ def test_its_exercises_are_there_and_take_as_long(page):
 def test_every_pair_of_the_textbook_has_its_page():
     forwards, backwards = ({name.removesuffix(way) for name in vars(layers) if name.endswith(way)}
                            for way in ("_forward", "_backward"))
-    distillation = {"soft_cross_entropy", "output_soft_loss", "squared_error", "feature_regression"}  # a page, no lesson
+    # Distillation has a page, no lesson.
+    distillation = {"soft_cross_entropy", "output_soft_loss", "squared_error", "feature_regression"}
     text = (LESSONS.parent / "distillation.md").read_text()
     assert all(f"[{name}](../npcaption/layers/{name}.py)" in text for name in distillation)
     assert forwards == backwards == {name for page in PAGES for name in page.covers()} | distillation

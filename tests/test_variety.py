@@ -7,15 +7,17 @@ import pytest
 from experiments import variety
 from npcaption.errors import DataError
 
-CAPTIONS = ["a man in a black and black shirt .", "a dog runs in the", "a dog and a dog run through the grass in the grass .",
-            "a man sits on a big"]
-REFERENCES = [["A man walks .", "Two men"], ["A dog runs .", "dogs"], ["Dogs run on grass", "a dog"], ["a man", "someone sits"]]
+CAPTIONS = ["a man in a black and black shirt .", "a dog runs in the",
+            "a dog and a dog run through the grass in the grass .", "a man sits on a big"]
+REFERENCES = [["A man walks .", "Two men"], ["A dog runs .", "dogs"], ["Dogs run on grass", "a dog"],
+              ["a man", "someone sits"]]
 
 
 def evaluation(captions=CAPTIONS, beam=None, **more):
     def row(text):
         return text if text is None else {"caption": text, "tokens": len(text.split()) + 1}
-    scores = [{"name": name, "cider_d": score} for name, score in [("greedy", 0.3), ("beam 4", 0.4), ("a person, against the others", 0.8)]
+    scores = [{"name": name, "cider_d": score}
+              for name, score in [("greedy", 0.3), ("beam 4", 0.4), ("a person, against the others", 0.8)]
               if beam or name != "beam 4"]
     return {"losses": [{"nats_per_character": 0.75}], "scores": scores,
             "captions": [{"image": f"{refs[0]}.jpg", "references": refs, "greedy": row(a), "beam": row(b)}
@@ -49,7 +51,8 @@ def test_repetition_is_found_within_a_caption(text, twice, joined):
 
 
 def test_the_table_has_a_column_for_each_decoding_of_each_file_and_people_at_last(written, capsys):
-    files = [written("a.json", evaluation(beam=CAPTIONS[::-1])), written("b.json", evaluation(["a dog ."] * 4, max_length=4))]
+    files = [written("a.json", evaluation(beam=CAPTIONS[::-1])),
+             written("b.json", evaluation(["a dog ."] * 4, max_length=4))]
     variety.main(files)
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     rows = {label: cells for label, *cells in table}
@@ -61,7 +64,8 @@ def test_the_table_has_a_column_for_each_decoding_of_each_file_and_people_at_las
 
 
 def test_the_curve_is_an_svg_with_a_line_for_each_decoding_and_a_point_for_each_column(written, tmp_path):
-    files = [written("a&b.json", evaluation(beam=CAPTIONS)), written("c.json", evaluation(["a dog"] * 4, beam=CAPTIONS))]
+    files = [written("a&b.json", evaluation(beam=CAPTIONS)),
+             written("c.json", evaluation(["a dog"] * 4, beam=CAPTIONS))]
     variety.main([*files, "--curve", str(tmp_path / "curve.svg")])
     found = ElementTree.parse(tmp_path / "curve.svg").getroot()
     tags = [child.tag.partition("}")[2] for child in found]
@@ -76,7 +80,8 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(written, tmp_pat
 
 
 def test_files_that_cannot_be_compared_are_one_sentence(written):
-    for name, result in {"list.json": [], "other.json": {"scores": []}, "odd.json": evaluation() | {"captions": [{}]}}.items():
+    for name, result in {"list.json": [], "other.json": {"scores": []},
+                         "odd.json": evaluation() | {"captions": [{}]}}.items():
         with pytest.raises(DataError, match="is not an output of evaluate --json"):
             variety.compared([written(name, result)])
     with pytest.raises(DataError, match="absent.json cannot be read"):

@@ -51,7 +51,8 @@ def test_training_resuming_captioning_and_evaluating_work(engine, tmp_path):
     assert "greedy" in run("-m", "npcaption.evaluate", "--checkpoint", "run/best.npz", "--limit", "4", "--json",
                            "s.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["like", "look.png", "run", "s.json"]
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best.npz", "last.npz", "log.csv", "report.html", "samples.json", "scenes"]
+    found = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert found == ["best.npz", "last.npz", "log.csv", "report.html", "samples.json", "scenes"]
 
 
 def test_the_command_that_resumes_is_quoted_for_the_systems_shell(monkeypatch):

@@ -1,4 +1,4 @@
-"""What a user can get wrong on the command line: one sentence, exit status 2."""
+"""A user's errors on the command line: one sentence, exit status 2."""
 import os
 import sys
 

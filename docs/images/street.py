@@ -2,9 +2,9 @@
 
     python -m docs.images.street            writes docs/images/street-attention.jpg
 
-Each map is cross-attention of the decoder's last block, the mean of its heads, as `npcaption sample docs/images/street.jpg
---attention OUT.png --layer 1` draws it for every word. The strip is dark, which is readable on light and dark
-pages. The image: number 577932 of COCO val2017, Flickr 5159956078, CC BY 2.0.
+Each map is cross-attention of the decoder's last block, the mean of its heads. `npcaption sample
+docs/images/street.jpg --attention OUT.png --layer 1` draws it for every word. The strip is dark, so that it is
+readable on light and dark pages. The image: number 577932 of COCO val2017, Flickr 5159956078, CC BY 2.0.
 """
 from pathlib import Path
 

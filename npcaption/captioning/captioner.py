@@ -237,6 +237,6 @@ def pixels(images):
 
 
 def newest(folder="runs"):
-    """The newest best.npz of the run directories under `folder`, also of a second stage, or else the model that ships."""
+    """The newest best.npz of the run directories under `folder`, second stages too, or else the model that ships."""
     found = [path for depth in ("*", "*/self-critical") for path in Path(folder).glob(f"{depth}/best.npz")]
     return max(found, key=lambda path: path.stat().st_mtime, default=checkpoints.SHIPPED)

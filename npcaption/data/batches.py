@@ -63,7 +63,7 @@ def beside(ids, chosen):
 
 
 def padded(of_captions, chosen, count=None):
-    """Rows of an array (M, ...) for the captions of B images, zeros where there are fewer: PADDING is one -> (B, K, ...)
+    """Rows of an array (M, ...) for the captions of B images, padded with zeros, as PADDING is one -> (B, K, ...)
 
     count: K, by default the most that an image has
     """
@@ -78,8 +78,8 @@ def epoch_batches(images, sequences, batch_size, captions, seed, epoch, done=0, 
     """One epoch in random order, from batch `done` on -> Batches, without keys
 
     captions: see captions_of; views: augmentations. All random choices are functions of seed and epoch.
-    threads: those that make the next batches while the ones before are being used; 0 for none. share: function: the number
-    of a batch's images -> the places of those that are wanted, as a part of the Batch; by default of all.
+    threads: those that make the next batches while the ones before are being used; 0 for none.
+    share: function: the number of a batch's images -> the places of the wanted ones, by default all.
     """
     rng, changing = np.random.default_rng([seed, epoch]), any(views[:3])
     order = rng.permutation(len(images))

@@ -63,7 +63,8 @@ def features_of(split, encoder):
     find = found_in_file if isinstance(encoder, FeatureFile) else computed
     features, unreadable = find(encoder, {"train": split}, False)
     for number, reason in unreadable.get("train", {}).items():
-        raise DataError(f"{encoder.name} cannot read {printable(split.names[number])} ({reason}). Remove it from the data.")
+        raise DataError(f"{encoder.name} cannot read {printable(split.names[number])} ({reason}). "
+                        "Remove it from the data.")
     return features["train"]
 
 

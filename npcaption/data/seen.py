@@ -60,7 +60,7 @@ def similar(a, b, max_bits=MAX_BITS):
 
 
 def perceptual_hash(image):
-    """Difference hash: a bit per horizontal pair of neighbours, set if the right is brighter.  (A, A, 3) uint8 -> int"""
+    """Difference hash: a bit per pair of neighbours in a row, set if the right is brighter.  (A, A, 3) uint8 -> int"""
     grey, size = image.sum(-1, dtype=np.int64), len(image)   # (A, A)
     rows, columns = (np.arange(n) * size // n for n in (ROWS, COLUMNS))  # first pixels of blocks; not distinct if A < n
     sums = np.add.reduceat(np.add.reduceat(grey, rows, 0), columns, 1)  # (ROWS, COLUMNS)

@@ -61,7 +61,7 @@ def open_store(paths, contents, folder=None):
 
 
 def open_named(digest, paths, contents, folder=None):
-    """Like open_store, under the caller's digest: 20 hexadecimal digits of the items and all that their arrays depend on.
+    """Like open_store, under the caller's digest of the items and all that decides their arrays: 20 hexadecimal digits.
 
     paths: the items for `contents.make`, of any kind
     """

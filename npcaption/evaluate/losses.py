@@ -66,7 +66,7 @@ def nats_of(captioner, images, sequences, label):
 
 
 def nats_of_group(engine, group):
-    """group: images (N, ...), owners and ids of M captions of theirs -> nats beside their own images, and beside others"""
+    """group: images (N, ...), owners and ids of their M captions -> nats beside their own images, and beside others"""
     images, owners, ids = group
     source = engine.encode(images)                           # (N, P, C)
     neighbours = (owners - 1) % len(images)                  # (M,), the image before; before the first comes the last

@@ -157,8 +157,9 @@ def cases():
               ("output_loss", "weighted captions", dict(x=normal((3, 4, 6)), p=p("output"), **weighted))]
     # A teacher's targets are integers, too. Three ids for each token's distribution, not in their order.
     likeliest = np.argsort(rng.random((3, 4, 7)), -1)[..., :3] * (targets != 0)[..., None]
-    soft = dict(likeliest=likeliest, probabilities=rng.integers(1, 9, (3, 4, 3)) * (targets != 0)[..., None], total=total)
-    row = dict(likeliest=likeliest[0, :1], probabilities=soft["probabilities"][0, :1], total=3)
+    probabilities = rng.integers(1, 9, (3, 4, 3)) * (targets != 0)[..., None]
+    soft = dict(likeliest=likeliest, probabilities=probabilities, total=total)
+    row = dict(likeliest=likeliest[0, :1], probabilities=probabilities[0, :1], total=3)
     weights = weighted["weights"]
     regression = {name: normal(shape) for name, shape in sublayers(replace(config, regression=4))["regression"].items()}
     found += [
@@ -170,7 +171,8 @@ def cases():
         ("output_soft_loss", "one token", dict(x=transposed(1, 6), p=p("output"), **row)),
         ("squared_error", "a batch", dict(x=normal((2, 5)), target=rng.integers(-3, 4, (2, 5)), total=7)),
         ("squared_error", "one number, not contiguous", dict(x=every_other(1), target=np.array([2]), total=1)),
-        ("feature_regression", "a batch", dict(source=normal((2, 3, 6)), p=regression, pooled=rng.integers(-2, 3, (2, 4)), total=2)),
+        ("feature_regression", "a batch", dict(source=normal((2, 3, 6)), p=regression,
+                                               pooled=rng.integers(-2, 3, (2, 4)), total=2)),
         ("feature_regression", "one patch, not contiguous", dict(source=every_other(1, 6), p=regression,
                                                                  pooled=np.array([1, 0, -2, 1]), total=3))]
     return [Case(*case) for case in found]

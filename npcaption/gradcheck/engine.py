@@ -7,8 +7,8 @@ from .numeric import compared, numerical_gradients, projection
 
 TOLERANCE_FLOAT32 = 1e-5  # a rounding error of 6e-8 accumulates over some hundred operations a gradient
 # Number of an argument's axes without the batch axis.
-IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "features": 2, "ids": 1, "targets": 1, "words": 1, "key": 0, "weights": 0,
-              "likeliest": 2, "probabilities": 2, "pooled": 1}
+IMAGE_AXES = {"x": 2, "source": 2, "image": 3, "features": 2, "ids": 1, "targets": 1, "words": 1, "key": 0,
+              "weights": 0, "likeliest": 2, "probabilities": 2, "pooled": 1}
 
 
 def check_kernel(case, kernels):

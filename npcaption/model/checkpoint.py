@@ -93,8 +93,8 @@ def load(path):
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder. Name the checkpoint in it, such as {path / 'best.npz'}.")
         if not path.exists():
-            raise CheckpointError(f"There is no checkpoint {path}. Train one (npcaption train), or pass one that ships: "
-                                  f"{' or '.join(MODELS)}.")
+            raise CheckpointError(f"There is no checkpoint {path}. Train one (npcaption train), "
+                                  f"or pass one that ships: {' or '.join(MODELS)}.")
         if not path.is_file():
             raise CheckpointError(f"{path} is a pipe or a device, not a checkpoint. Name an .npz from npcaption train.")
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:

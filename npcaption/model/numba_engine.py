@@ -59,11 +59,10 @@ def known(weight):
 class NumbaEngine:
     """The kernels, each worker with images, an arena and a gradient buffer of its own; float32.
 
-    Worker w takes the images w, w + workers, ... and the gradient buffers are added in a fixed order, so that the same seed
-    and number of workers give the same bits. Workers are threads at first; once there was work for some seconds, they are
-    processes (see workers.py), which compute the same bits, and threads remain for what needs no interpreter: adding,
-    AdamW, packing. Several threads may call an engine: their gradients are computed one after another, as they share the
-    buffers.
+    Worker w takes the images w, w + workers, ... and the gradient buffers are added in a fixed order, so that the same
+    seed and number of workers give the same bits. Workers are threads at first; after some seconds of work they are
+    processes (see workers.py), with the same bits, and threads remain for what needs no interpreter: adding, AdamW,
+    packing. Several threads may call an engine: their gradients are computed one after another, in shared buffers.
     """
 
     def __init__(self, config, parameters, threads, panels=None):
@@ -136,7 +135,8 @@ class NumbaEngine:
         """Begin the processes, and use memory that they see."""
         with self.lock:
             if self.workers is None and self.threads > 1 and not self.alone:
-                layout = Layout(self.parameters.flat.size, self.kernels.panels_room(self.parameters), self.threads, MAILBOX)
+                panels = self.kernels.panels_room(self.parameters)
+                layout = Layout(self.parameters.flat.size, panels, self.threads, MAILBOX)
                 self.alone = reason_against(layout)
                 if self.alone:
                     return tell(self.alone)
@@ -197,10 +197,12 @@ class NumbaEngine:
             self._make_parts()
             self.clean = False
             if workers and all(objective in known(objective.weight) for objective in objectives):
-                found = workers.ask_all("gradients", self.config, batch, [(each.name, each.weight) for each in objectives])
+                weights = [(objective.name, objective.weight) for objective in objectives]
+                found = workers.ask_all("gradients", self.config, batch, weights)
             else:
                 found = self._threads.share(lambda thread: gradients_of(
-                    self.layers, self.config, self.p, self.buffers[thread], batch, objectives, range(thread, count, self.threads)))
+                    self.layers, self.config, self.p, self.buffers[thread], batch, objectives,
+                    range(thread, count, self.threads)))
             self._threads.share(lambda part: self.kernels.add_gradients(self.parts, gradients.flat, *self._range(part)),
                                 -(-self.parts.size // ENOUGH))
             self.clean = True

@@ -65,7 +65,8 @@ def prepared(number, opener, layout, config):
     def gradients(config, batch, objectives):
         named = {objective.name: objective for objective in OBJECTIVES}
         objectives = [named[name]._replace(weight=weight) for name, weight in objectives]
-        return gradients_of(kernels, config, engine.p, part, batch, objectives, range(number, len(batch.inputs), layout.workers))
+        own = range(number, len(batch.inputs), layout.workers)
+        return gradients_of(kernels, config, engine.p, part, batch, objectives, own)
 
     def each(config, work, item):
         engine.config = config

@@ -1,10 +1,10 @@
-"""Worker processes: where an engine's work on many images goes, one interpreter a core.
+"""Worker processes: an engine's work on many images, with one interpreter a core.
 
-In threads the images share one interpreter, whose lock lets it prepare one kernel's call at a time: enough for some eight
-cores. A worker process has an interpreter of its own. All of them map one piece of shared memory: the parameters and their
-packed matrices, which the engine's own process writes, a row of gradients for each worker, and a mailbox for the arrays of a
-request. Requests and replies are pickles in pipes. A worker whose pipe ends, as its parent did, ends too; the memory has no
-name, so the system frees it with the last process.
+Threads share one interpreter, whose lock lets it prepare one kernel's call at a time: enough for some eight cores. A
+worker process has its own. All of them map one piece of shared memory: the parameters and their packed matrices, which
+the engine's own process writes, a row of gradients for each worker, and a mailbox for the arrays of a request. Requests
+and replies are pickles in pipes. A worker whose pipe ends, because its parent did, ends too; the memory has no name, so
+the system frees it with the last process.
 """
 import os
 import pickle
@@ -25,7 +25,7 @@ from ..support.shared import SharedMemory
 
 MAILBOX = 2 ** 26   # bytes; larger arrays go through the pipe
 INTERPRETER = 130 * 2 ** 20  # bytes that a worker takes beside its gradients: Python, numba, the kernels, an arena
-ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # or NumPy starts threads, too
+ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # or NumPy has threads, too
 PROGRAM = "import sys; sys.path[:] = {path!r}; from npcaption.model.worker import serve; serve()"
 
 
@@ -56,8 +56,8 @@ class Worker:
     """One process and its pipes."""
 
     def __init__(self, number, setup, descriptors):
-        apart = (dict(creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW) if os.name == "nt" else
-                 dict(pass_fds=descriptors))
+        apart = (dict(creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW)
+                 if os.name == "nt" else dict(pass_fds=descriptors))
         self.process = subprocess.Popen([sys.executable, "-c", PROGRAM.format(path=sys.path)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env=os.environ | ALONE, **apart)
         self.number = number
@@ -82,7 +82,8 @@ class Worker:
             self.process.wait(2)
         status = self.process.returncode
         how = f"was killed by signal {-status}" if (status or 0) < 0 else f"ended with status {status}"
-        return WorkerError(f"Worker process {self.number} {how}, perhaps as memory ran out. Pass a smaller --threads if it did.")
+        return WorkerError(f"Worker process {self.number} {how}, perhaps as memory ran out. "
+                           "Pass a smaller --threads if it did.")
 
     def end(self, at_once):
         with suppress(OSError):
@@ -113,7 +114,7 @@ class Workers:
         return self.begun.is_set() and not self.ended.is_set() and self.owner == os.getpid()
 
     def ask_all(self, job, *arguments):
-        """job(*arguments) in every worker -> their results by their numbers. Waits for the workers that `ask_one` holds."""
+        """job(*arguments) in every worker -> results in the workers' order. Waits for workers that `ask_one` holds."""
         workers = sorted((self._take() for _ in range(self.layout.workers)), key=lambda worker: worker.number)
         message = self._message(job, arguments)
         return self._answers(workers, message)
@@ -134,7 +135,7 @@ class Workers:
             for worker in workers:
                 worker.send(message)
             replies = [worker.receive() for worker in workers]
-        except BaseException:                                # one is gone, or Ctrl-C: questions and answers are out of step
+        except BaseException:                                # one is gone, or Ctrl-C: answers no longer match questions
             self.stop()
             raise
         for worker in workers:
@@ -206,8 +207,8 @@ def reason_against(layout):
     if not sys.executable or getattr(sys, "frozen", False):
         return "this program cannot start a Python of its own kind"
     needed, usable = layout.workers * (INTERPRETER + 8 * layout.parameters), usable_memory()
-    return (f"{layout.workers} of them need {needed / 2 ** 30:.1f} GiB, more than half of the {usable / 2 ** 30:.1f} GiB that may be "
-            "used") if 2 * needed > usable else ""
+    return (f"{layout.workers} of them need {needed / 2 ** 30:.1f} GiB, more than half of the "
+            f"{usable / 2 ** 30:.1f} GiB that may be used") if 2 * needed > usable else ""
 
 
 def portable(work):

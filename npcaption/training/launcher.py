@@ -9,8 +9,9 @@ from ..errors import ConfigError, printable
 from ..support.command import outcome
 from .ranks import ALONE, Ranks
 
-LAUNCHERS = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"), ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
-             ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))      # Open MPI; MPICH and Intel MPI; Slurm
+LAUNCHERS = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+             ("PMI_RANK", "PMI_SIZE"),                       # MPICH and Intel MPI
+             ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))  # Slurm
 GRACE = 5.0         # seconds in which the other ranks may fail in the same way
 
 
@@ -59,12 +60,13 @@ def mpi(size):
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:             # RuntimeError: it finds no MPI library
-        raise ConfigError(f"A launcher began {size} processes, which need mpi4py to train together ({printable(error)}). Install "
-                          f"the extra mpi (pip install 'npcaption[mpi]'), or train without mpirun.") from error
+        raise ConfigError(f"A launcher began {size} processes, which need mpi4py to train together "
+                          f"({printable(error)}). Install the extra mpi (pip install 'npcaption[mpi]'), "
+                          "or train without mpirun.") from error
     found = MPI.COMM_WORLD.Get_size()
     if found != size:
-        raise ConfigError(f"A launcher began {size} processes, but mpi4py finds {found}. Use the mpirun of the MPI that mpi4py is "
-                          f"installed for.")
+        raise ConfigError(f"A launcher began {size} processes, but mpi4py finds {found}. "
+                          f"Use the mpirun of the MPI that mpi4py is installed for.")
     return MPI
 
 
@@ -81,7 +83,7 @@ def abort(ranks, error):
     """Tell an error and end all ranks, at once."""
     status, sentence = status_and_sentence(error)
     print(sentence, file=sys.stderr, flush=True)
-    time.sleep(0.5)                                          # the launcher ends without printing what it has not yet read
+    time.sleep(0.5)                                          # the launcher ends without printing what it has not read
     ranks.world.Abort(status)
 
 

@@ -26,12 +26,12 @@ from .ranks import ALONE
 from .run_folder import FILES, SCENES, RunFolder
 
 
-def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False, strict=False,
-          ranks=ALONE):
-    """Train as configured; leave checkpoints, log.csv and report.html in the folder `out`.  -> Captioner of the best epoch
+def train(config, out, resume=False, say=print, save_minutes=configs.RunOptions.save_minutes, debug_nan=False,
+          strict=False, ranks=ALONE):
+    """Train as configured; leave checkpoints, log.csv and report.html in the folder `out` -> the best epoch's Captioner
 
     resume: continue from last.npz, to the same bits as without the break. save_minutes: between checkpoints within
-    an epoch. debug_nan: check what every sublayer makes in every step. strict: fail instead of skipping unusable images.
+    an epoch. debug_nan: check every sublayer's output in every step. strict: fail instead of skipping unusable images.
     ranks: see launcher.ranks_of_training; only the first writes.
     """
     configs.check(config)
@@ -134,7 +134,7 @@ def end_epoch(run, learning_rate):
         with weights():
             run.save(folder.best, checkpoints.to_caption)
     same, others = report.sample(run.captioner, run.data.val, state.epoch - 1)
-    try:                                                     # first: after a kill, no completed epoch is without samples
+    try:                                                     # first: a kill leaves no completed epoch without samples
         if run.ranks.first:
             add_samples(folder.samples, run.data.val, state.epoch, same, others)
     finally:

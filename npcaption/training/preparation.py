@@ -154,7 +154,8 @@ def begin_with(parameters, begun, path, state):
     known, last = checkpoints.to_caption(begun).parameters.named, path.with_name(FILES[1])
     for name, view in known.items():
         parameters.named[name][...] = view
-    whole = checkpoints.load(last) if begun.config.model == without_heads(begun.config.model) and last.exists() else begun
+    headless = begun.config.model == without_heads(begun.config.model)
+    whole = checkpoints.load(last) if headless and last.exists() else begun
     if whole.state.get("data") == state.data:
         for name in parameters.named.keys() - known.keys():
             view, found = parameters.named[name], whole.parameters.named.get(name)
@@ -165,8 +166,8 @@ def begin_with(parameters, begun, path, state):
 def check_data(data, t):
     """DataError for an empty split, ConfigError for a batch larger than the data."""
     if not data.train.names or not data.val.names:
-        raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and {len(data.val.names)} "
-                                  f"to validate: add some to the empty split.", *data.notes]))
+        raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and "
+                                  f"{len(data.val.names)} to validate: add some to the empty split.", *data.notes]))
     for name in ("batch_size", "self_critical_batch_size"):
         if getattr(t, name) > len(data.train.names):
             raise ConfigError(f"{name} is {getattr(t, name)}, more than the {len(data.train.names)} training images. "

@@ -2,9 +2,10 @@
 
 All ranks together have n workers, rank 0 the first of them. Worker w takes the images w, w + n, ... of a batch, as the
 workers of one process do. Each rank adds its workers' gradients; then the ranks' sums are added by halves, the order in
-which one process adds its workers' (kernels/adamw.py). So if all ranks have equally many workers, and the number of ranks
-is a power of two or they have one worker each, training has the bits of one process with n workers. Other layouts add in
-another order, always the same, and differ by rounding. Every rank makes the same update: parameters are never sent.
+which one process adds its workers' (kernels/adamw.py). So if all ranks have equally many workers, and the number of
+ranks is a power of two or they have one worker each, training has the bits of one process with n workers. Other layouts
+add in another order, always the same, and differ by rounding. Every rank makes the same update: parameters are never
+sent.
 
 `ALONE` stands for a training without MPI: every method does nothing, or gives back what it was given.
 """
@@ -63,8 +64,8 @@ class Ranks:
         share = fair_share(self.node.allgather(affinity()), self.node.Get_rank())
         self.layout = self.world.allgather(training.threads or share)
         machines = sum(self.world.allgather(self.node.Get_rank() == 0))
-        self.about = (f"MPI: {in_words(self.layout)} on {machines} machine{'s' * (machines > 1)}. The first rank of each "
-                      f"machine prepares the data, while the others wait.")
+        self.about = (f"MPI: {in_words(self.layout)} on {machines} machine{'s' * (machines > 1)}. "
+                      f"The first rank of each machine prepares the data, while the others wait.")
 
     def threads(self, chosen):
         """Workers of this rank."""
@@ -79,8 +80,8 @@ class Ranks:
     def add(self, engine, gradients, losses):
         """Add up the ranks' gradients (N,), in place, and their losses {name: float} -> those of the whole batch
 
-        Each rank adds one part of N / ranks numbers and sends its sum to all, so that every rank sends and receives some
-        8 N bytes, however many there are.
+        Each rank adds one part of N / ranks numbers and sends its sum to all: every rank sends and receives some 8 N
+        bytes, however many ranks there are.
         """
         part = -(-gradients.size // self.count)
         if self.sent is None or self.sent.shape[1] != part:
@@ -193,5 +194,5 @@ def check_same_layout(was, now, folder):
     if was != now:
         how = (f"mpirun -n {len(was)} and --threads {was[0]}" if len(set(was)) == 1 else
                "the same machines" if was else "no mpirun")
-        raise CheckpointError(f"{folder.path} was trained by {in_words(was)}; this is {in_words(now)}. Resume with {how}, "
-                              f"or train in another folder (--out).")
+        raise CheckpointError(f"{folder.path} was trained by {in_words(was)}; this is {in_words(now)}. "
+                              f"Resume with {how}, or train in another folder (--out).")

@@ -60,7 +60,8 @@ class SelfCritical:
             share = t.mix * tokens / batch.tokens            # so that their loss is a mean over their own tokens
             ids = joined(ids, batch.ids)
             weights = np.concatenate([(1 - t.mix) * weights, np.full(batch.ids.shape[:2], share)], axis=1)
-        return batch._replace(ids=trim(ids) if len(ids) else ids, weights=weights, tokens=max(1, tokens), keys=None), told
+        ids = trim(ids) if len(ids) else ids
+        return batch._replace(ids=ids, weights=weights, tokens=max(1, tokens), keys=None), told
 
     def _sample(self, inputs, numbers, step):
         """-> ids (B, K, L), padded, and rewards (B, K).  Rewards are computed while the next group is sampled"""
@@ -75,7 +76,8 @@ class SelfCritical:
                     for row, sample in zip(rows, samples):
                         row[:len(sample.ids)] = sample.ids
                 waiting.append(beside.submit(self._rewards, ids[part], numbers[part]))
-            return ids, np.concatenate([np.empty((0, self.settings.samples)), *(rewards.result() for rewards in waiting)])
+            none = np.empty((0, self.settings.samples))
+            return ids, np.concatenate([none, *(rewards.result() for rewards in waiting)])
 
     def _rewards(self, ids, numbers):
         return np.array([[self.rewards.of(int(image), self.tokenizer.decode(row)) for row in captions]

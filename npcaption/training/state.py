@@ -55,7 +55,8 @@ class TrainingState:
     @classmethod
     def from_json(cls, found):
         """The state in a checkpoint.  ValueError if a key is missing or its value has another type."""
-        found = {"words": 1, "teacher": "", "ranks": [], "totals": {name: found[key] for key, name in EARLIER.items() if key in found}, **found}
+        totals = {name: found[key] for key, name in EARLIER.items() if key in found}
+        found = {"words": 1, "teacher": "", "ranks": [], "totals": totals, **found}
         values = {}
         for each in fields(cls):
             value = values[each.name] = found.get(each.name)

@@ -21,7 +21,8 @@ class Trainer:
     def __init__(self, config, parameters, optimiser=None, ranks=ALONE):
         """config Config; optimiser: a Checkpoint's, to resume from, or None to begin; ranks: see training.ranks"""
         self.config, self.ranks = config, ranks
-        self.engine = make_engine(config.training.engine, config.model, parameters, ranks.threads(config.training.threads))
+        threads = ranks.threads(config.training.threads)
+        self.engine = make_engine(config.training.engine, config.model, parameters, threads)
         if ranks.layout:
             self.engine.shares = sum(ranks.layout)
         self.parameters, self.gradients = parameters, Parameters(config.model, parameters.flat.dtype)

@@ -1,6 +1,6 @@
 """Does anything trust a damaged file? Valid files are damaged at random, and each time reading must refuse or be right.
 
-    python -m tests.campaigns.damage [--count N] [--seed N]       checkpoints; a line for each failure, then a table; exits 1 if any
+    python -m tests.campaigns.damage [--count N] [--seed N]     checkpoints; a line a failure, a table; exits 1 if any
 
 Checkpoints are damaged in two ways. The bytes of the file: then what loads must be bit for bit what was saved. And the
 bytes of one of its arrays, packed again under a right checksum, as nobody but an adversary would: then it may load, as
@@ -159,7 +159,7 @@ def npy(array):
 
 
 def repacked(data, seed, count):
-    """`count` checkpoints of which one array is damaged under a right checksum; every second time the JSON of meta is."""
+    """`count` checkpoints with one array damaged under a right checksum, every second time the JSON of meta."""
     members = members_of(data)
     text = np.load(io.BytesIO(members["meta.npy"])).tobytes()
     for number in range(count):
@@ -171,7 +171,7 @@ def repacked(data, seed, count):
 
 
 def verdict(path, originals):
-    """Of loading a file: "refused", "the same", "another", or "raised ..."; originals: contents that it may have"""
+    """Outcome of loading a file: "refused", "the same", "another" or "raised ..."; originals: its possible contents"""
     try:
         loaded = checkpoints.load(path)
     except CheckpointError:
@@ -182,7 +182,7 @@ def verdict(path, originals):
 
 
 def measure(path, files, originals, count, label, bad):
-    """Load each of the files, put on `path` -> (Counter of verdicts, longest seconds, most bytes, each of file and load)
+    """Load each file from `path` -> (Counter of verdicts, longest seconds, most bytes, each of file and load)
 
     bad: the verdicts that are failures; those that raise always are.
     """
@@ -202,7 +202,8 @@ def measure(path, files, originals, count, label, bad):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=2000, metavar="N", help="damaged files of each kind (default: 2000)")
+    parser.add_argument("--count", type=int, default=2000, metavar="N",
+                        help="damaged files of each kind (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     options = parser.parse_args()
     failures = 0

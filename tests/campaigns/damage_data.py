@@ -1,6 +1,6 @@
 """Does anything trust a damaged image or caption file? Each is damaged at random, and must be refused or read.
 
-    python -m tests.campaigns.damage_data [--count N] [--seed N]      a line for each failure, then a table; exits 1 if any
+    python -m tests.campaigns.damage_data [--count N] [--seed N]    a line a failure, then a table; exits 1 if any
 
 Images of every usual format go through load_image: out comes an image or a DataError. Caption files of every format go
 through load_records: what comes out names files that are there, each in one split, with captions that can be written
@@ -127,9 +127,11 @@ def caption_files():
     splits = dict(zip(SPLIT_LISTS.values(), ("a.jpg\nb.jpg\nc.jpg\n", "d.jpg\ne.jpg\n", "f.jpg\r\ng.jpg\r\n")))
     lists = {name: text.encode() for name, text in splits.items()}
     karpathy = {"images": [{"filename": name, "filepath": "", "split": ("train", "val", "test", "restval")[i % 4],
-                            "sentences": [{"raw": text} for n, text in rows if n == name]} for i, name in enumerate(NAMES)]}
+                            "sentences": [{"raw": text} for n, text in rows if n == name]}
+                           for i, name in enumerate(NAMES)]}
     enclosed = "".join(f'"{name}";"{text}"\n' for name, text in doubled)
-    table = "".join(f'{name}\t"{text}"\t{("train", "dev", "testing")[NAMES.index(name) % 3]}\n' for name, text in doubled)
+    table = "".join(f'{name}\t"{text}"\t{("train", "dev", "testing")[NAMES.index(name) % 3]}\n'
+                    for name, text in doubled)
     rows_of_json = [{"image": name, "captions": [text], "split": "dev"} for name, text in rows]
     coco = {"images": [{"id": i, "file_name": name} for i, name in enumerate(NAMES)],
             "annotations": [{"image_id": NAMES.index(name), "caption": text} for name, text in rows]}
@@ -137,7 +139,8 @@ def caption_files():
              for (name, text), split in zip(doubled[::2], SPLIT_LISTS)}
     return {
         "captions.tsv, a split": ({"captions.tsv": ("image\tcaption\tsplit\n" + table).encode()}, ["captions.tsv"]),
-        "captions.txt, semicolons": ({"captions.txt": ("image;caption\n" + enclosed).encode("utf-16-le")}, ["captions.txt"]),
+        "captions.txt, semicolons": ({"captions.txt": ("image;caption\n" + enclosed).encode("utf-16-le")},
+                                     ["captions.txt"]),
         "captions.json, rows": ({"captions.json": json.dumps(rows_of_json).encode()}, ["captions.json"]),
         "captions.json, by name": ({"captions.json": json.dumps(dict(rows)).encode()}, ["captions.json"]),
         "captions.json, COCO": ({"captions.json": json.dumps(coco).encode()}, ["captions.json"]),
@@ -237,7 +240,8 @@ def memory():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=2000, metavar="N", help="damaged files of each kind (default: 2000)")
+    parser.add_argument("--count", type=int, default=2000, metavar="N",
+                        help="damaged files of each kind (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     options = parser.parse_args()
     wrong = 0

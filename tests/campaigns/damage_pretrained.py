@@ -65,7 +65,7 @@ def read_words(path):
 
 
 def verdict(read, path, allowed=None):
-    """Of reading a file: "refused", "read", or a failure.  allowed: contents that it may have, or None for any"""
+    """Outcome of reading a file: "refused", "read", or a failure.  allowed: its possible contents, or None for any"""
     global watching
     seen.clear()
     watching = True

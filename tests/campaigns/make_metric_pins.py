@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/metric_pins.json, the values of COCO's own programs that tests/evaluate/test_metrics.py holds ours to.
+"""Writer of tests/fixtures/metric_pins.json: values of COCO's own programs, for tests/evaluate/test_metrics.py.
 
     python -m tests.campaigns.make_metric_pins
 

@@ -3,10 +3,9 @@
     python -m tests.campaigns.stress                    50 kills
     python -m tests.campaigns.stress --kills 5
 
-A short training is killed (SIGKILL) at random moments, every fifth time while it starts, every second time while a file is
-being written, and resumed. After
-each kill every checkpoint must load, and in the end all parameters, moments and the log must be those of a training that
-was never disturbed, to the bit.
+A short training is killed (SIGKILL) at random moments, every fifth time while it starts, every second time while a
+file is being written, and resumed. After each kill every checkpoint must load, and in the end all parameters, moments
+and the log must be those of a training that was never disturbed, to the bit.
 """
 import argparse
 import random
@@ -30,8 +29,8 @@ NAMES = "best.npz", "last.npz"
 
 def start(out):
     resume = ["--resume"] if (out / "last.npz").exists() else []
-    return subprocess.Popen([sys.executable, ROOT / "train.py", *FLAGS, "--out", out, *resume], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, ROOT / "train.py", *FLAGS, "--out", out, *resume],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def killed(process, out, starting, delay, while_writing):
@@ -95,5 +94,5 @@ if __name__ == "__main__":
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         found_writing, left = stress(options.kills, scratch, options.seed)
-    print(f"{options.kills} kills, {found_writing} of them in the middle of writing a file, after steps {left}.\nEvery checkpoint "
-          f"loaded, and the end is the undisturbed training's to the bit.")
+    print(f"{options.kills} kills, {found_writing} of them in the middle of writing a file, after steps {left}.\n"
+          f"Every checkpoint loaded, and the end is the undisturbed training's to the bit.")

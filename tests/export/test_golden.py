@@ -1,4 +1,4 @@
-"""The model agrees with PyTorch's autograd, by figures that tests/campaigns/make_golden.py kept: torch is not needed here."""
+"""The model agrees with PyTorch's autograd: numbers written by tests/campaigns/make_golden.py, without torch."""
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -285,7 +285,8 @@ def test_what_is_no_tokenizer_is_refused(tokenizer):
 
 def test_a_captioner_from_a_state_gives_that_state():
     state = reference(SMALL).state_dict()
-    assert bits(torch_state.to_torch_state(torch_state.from_torch_state(state, SimpleNamespace(size=11)))) == bits(state)
+    ours = torch_state.from_torch_state(state, SimpleNamespace(size=11))
+    assert bits(torch_state.to_torch_state(ours)) == bits(state)
 
 
 def test_a_tokenizer_of_another_size_is_refused():
@@ -299,7 +300,8 @@ def test_a_convolution_is_torchs():
         x, w, b = rng.standard_normal((2, side, side, 3)), rng.standard_normal((27, 5)), rng.standard_normal(5)
         theirs = [torch.tensor(array, requires_grad=True) for array in (x, w, b)]
         kernel = theirs[1].reshape(3, 3, 3, 5).permute(3, 2, 0, 1)  # rows (y, x, c) -> (out, c, y, x)
-        expected = F.conv2d(theirs[0].permute(0, 3, 1, 2), kernel, theirs[2], stride=stride, padding=1).permute(0, 2, 3, 1)
+        expected = F.conv2d(theirs[0].permute(0, 3, 1, 2), kernel, theirs[2], stride=stride, padding=1)
+        expected = expected.permute(0, 2, 3, 1)              # (N, H, W, C)
         out, cache = layers.convolution_forward(x, w, b, stride)
         assert error(out, expected.detach()) < TOLERANCE
         dout = rng.standard_normal(out.shape)
@@ -312,7 +314,8 @@ def test_the_cross_entropy_of_yes_or_no_is_torchs():
     rng = np.random.default_rng(0)
     logits, targets = 10 * rng.standard_normal((4, 9)), rng.integers(0, 2, (4, 9))
     theirs = torch.tensor(logits, requires_grad=True)
-    expected = F.binary_cross_entropy_with_logits(theirs, torch.tensor(targets, dtype=torch.float64), reduction="sum") / 7
+    expected = F.binary_cross_entropy_with_logits(theirs, torch.tensor(targets, dtype=torch.float64),
+                                                  reduction="sum") / 7
     expected.backward()
     loss, cache = layers.binary_cross_entropy_forward(logits, targets, 7)
     assert error(loss, expected.detach()) < TOLERANCE
@@ -323,5 +326,6 @@ def test_a_model_that_the_original_cannot_be_is_refused():
     features = dict(encoder_name="frozen", feature_tokens=4, feature_width=3)
     for config in (replace(SMALL, convolutions=(5,), image_size=16), replace(SMALL, bag=3), replace(SMALL, **features),
                    replace(SMALL, word_width=3)):
-        with pytest.raises(ConfigError, match="has no convolutions, frozen features, word vectors or training heads.*best.npz"):
+        with pytest.raises(ConfigError,
+                           match="has no convolutions, frozen features, word vectors or training heads.*best.npz"):
             torch_state.to_torch_state(SimpleNamespace(config=config, parameters=Parameters(config)))

@@ -20,9 +20,9 @@ from npcaption.export.web import runtime, web
 from npcaption.export.web.cli import main
 from npcaption.export.web.scenes import scenes
 from npcaption.model.checkpoint import SHIPPED, to_caption
-from tests.export.test_web import CAPTION, GRADIENT, blob, captioner, show  # noqa: F401
 from tests.export.test_web_model import MODELS, checkpoint_of
 from tests.helpers.page_runs import chromium, opened, runtime_folder, spaced, text_of, until  # noqa: F401
+from tests.helpers.web_pages import CAPTION, GRADIENT, blob, show
 
 MOST = 12_000_000   # bytes of the shipped model's page
 
@@ -45,8 +45,8 @@ def put(folder, **changes):
 def test_files_of_another_version_are_refused(tmp_path):
     put(tmp_path)
     found = sha256(runtime.SCRIPT.encode()).hexdigest()[:12]
-    with pytest.raises(DataError, match=f"{runtime.SCRIPT} is not the one of onnxruntime-web@1.30.0: its SHA-256 begins "
-                                        f"with {found} instead of 11e64bd8"):
+    with pytest.raises(DataError, match=f"{runtime.SCRIPT} is not the one of onnxruntime-web@1.30.0: "
+                                        f"its SHA-256 begins with {found} instead of 11e64bd8"):
         runtime.runtime_files(tmp_path)
 
 

@@ -24,7 +24,9 @@ def test_every_entry_of_every_argument_agrees_with_its_numerical_gradient(case):
 
 @pytest.mark.parametrize("captions", [1, pytest.param(3, marks=pytest.mark.slow)],
                          ids=["one caption", "three weighted captions"])
-@pytest.mark.parametrize("config", [whole_model.SMALL, whole_model.CONVOLVING, whole_model.DISTILLED, whole_model.FROZEN],
+@pytest.mark.parametrize("config",
+                         [whole_model.SMALL, pytest.param(whole_model.CONVOLVING, marks=pytest.mark.slow),
+                          whole_model.DISTILLED, whole_model.FROZEN],  # DISTILLED has all of CONVOLVING, and more
                          ids=["patches", "convolutions and bag", "distilled", "frozen features and word vectors"])
 @pytest.mark.parametrize("steps", [0, pytest.param(20, marks=pytest.mark.slow)])
 def test_the_whole_model_agrees_in_every_parameter_tensor_and_in_the_image(config, steps, captions):

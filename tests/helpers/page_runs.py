@@ -44,7 +44,7 @@ def in_node(expression, argument, folder):
 
 
 def chromium(playwright, path=None):
-    """A headless Chromium (path, $NPCAPTION_CHROMIUM, the PATH's, playwright's own), or why there is none, as a sentence
+    """A headless Chromium (path, $NPCAPTION_CHROMIUM, the PATH's, playwright's own), or a sentence on why there is none
 
     With $NPCAPTION_REQUIRE_BROWSER it must be there.
     """

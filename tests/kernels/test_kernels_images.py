@@ -17,7 +17,8 @@ def test_patches_of_bytes_and_of_floats_are_the_textbooks(size, patch):
         assert errors("patch_embed", image=image, p=p, patch_size=patch, stem=()) == {}
 
 
-@pytest.mark.parametrize("size, widths, patch", [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
+@pytest.mark.parametrize("size, widths, patch",
+                         [(8, (5,), 1), (8, (3, 5, 5, 7), 1), (32, (16, 32, 32, 33), 2), (10, (20,), 5),
                                                 (64, (32, 32, 32, 64), 4)])
 def test_convolutions_before_the_patches_are_the_textbooks(size, widths, patch):
     p, config = {}, ModelConfig(image_size=size, patch_size=patch, convolutions=widths)
@@ -83,7 +84,8 @@ def test_the_words_loss_is_the_textbooks(words):
 def test_the_loss_beside_soft_targets_is_the_textbooks(ids):
     rng = np.random.default_rng(ids)
     for tokens, channels, kept in [(1, 20, 1), (9, 33, 16), (31, 128, 16)]:
-        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, ids), linear__bias=(ids,))
+        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, ids),
+                    linear__bias=(ids,))
         likeliest = np.argsort(rng.random((tokens, ids)), -1)[:, :kept].astype(np.uint16)
         probabilities = rng.integers(0, 40_000, likeliest.shape).astype(np.uint16)
         probabilities[tokens // 2 + 1:] = 0                  # padding
@@ -97,5 +99,7 @@ def test_the_loss_beside_soft_targets_is_the_textbooks(ids):
 @pytest.mark.parametrize("width", [1, 33, 1280])
 def test_the_regression_of_features_is_the_textbooks(width):
     for patches, channels in [(1, 20), (9, 33), (64, 128)]:
-        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, width), linear__bias=(width,))
-        assert errors("feature_regression", source=normal(2, patches, channels), p=p, pooled=normal(3, width), total=7.0) == {}
+        p = weights(1, norm__weight=(channels,), norm__bias=(channels,), linear__weight=(channels, width),
+                    linear__bias=(width,))
+        assert errors("feature_regression", source=normal(2, patches, channels), p=p, pooled=normal(3, width),
+                      total=7.0) == {}

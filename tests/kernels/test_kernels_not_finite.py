@@ -1,4 +1,4 @@
-"""What is not a number stays visible: no kernel swallows a NaN or an infinity."""
+"""NaN and infinity stay visible: no kernel swallows them."""
 import numpy as np
 import pytest
 
@@ -68,7 +68,8 @@ def test_attention_passes_on_what_is_not_a_number_to_all_who_see_it(bad):
     for causal in (False, True):
         out, cache = kernels.self_attention_forward(x, packed_p, 4, causal, 0.0, np.uint32(0))
         assert np.isnan(out[50 if causal else 0:]).all()
-        dx = kernels.self_attention_backward(normal(1, 60, 20), cache, {name: np.zeros_like(w) for name, w in p.items()})
+        dx = kernels.self_attention_backward(normal(1, 60, 20), cache,
+                                             {name: np.zeros_like(w) for name, w in p.items()})
         assert np.isnan(dx[50]).all()
 
     p = attention_weights(20, q__weight=1, kv__weight=2)

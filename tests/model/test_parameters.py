@@ -25,7 +25,8 @@ def test_all_parameters_are_views_of_one_buffer_and_fill_it():
 
 def test_a_parameter_is_found_by_its_full_name_and_in_its_sublayer():
     parameters = Parameters(ModelConfig(vocabulary=9))
-    assert parameters.named["encoder.1.attention.qkv.weight"] is parameters.sublayer["encoder.1.attention"]["qkv.weight"]
+    qkv = parameters.named["encoder.1.attention.qkv.weight"]
+    assert qkv is parameters.sublayer["encoder.1.attention"]["qkv.weight"]
     assert parameters.named["encoder.1.attention.qkv.weight"].shape == (128, 384)
 
 
@@ -60,7 +61,8 @@ def test_embeddings_that_are_the_outputs_weights_too_are_small_and_the_positions
 
 def test_convolutions_begin_within_one_over_the_root_of_what_a_window_holds():
     named = initialise(ModelConfig(vocabulary=9, convolutions=(16, 16), patch_size=2), 0).named
-    for name, inputs in [("patch_embed.conv.0.weight", 27), ("patch_embed.conv.1.weight", 144), ("patch_embed.conv.1.bias", 144)]:
+    for name, inputs in [("patch_embed.conv.0.weight", 27), ("patch_embed.conv.1.weight", 144),
+                         ("patch_embed.conv.1.bias", 144)]:
         assert 0.8 * inputs ** -0.5 < np.abs(named[name]).max() <= inputs ** -0.5
 
 

@@ -48,11 +48,11 @@ def pair():
 def batch(config=CONFIG, count=7, captions=3, kind=np.uint8):
     rng = np.random.default_rng(3)
     shape = (count, *config.input_shape)
-    inputs = rng.integers(0, 256, shape).astype(kind) if not config.encoder_name else rng.standard_normal(shape).astype(kind)
+    inputs = (rng.standard_normal(shape) if config.encoder_name else rng.integers(0, 256, shape)).astype(kind)
     ids = rng.integers(3, config.vocabulary, (count, captions, config.max_length))
     ids[:, :, 0], ids[0, 0, 3:], ids[1:2, 1:] = 1, 0, 0
-    return whole(inputs, ids, rng.uniform(-1, 2, (count, captions)), {"bag": rng.integers(0, 2, (count, config.bag), np.uint8)},
-                 np.arange(count, dtype=np.uint32))
+    return whole(inputs, ids, rng.uniform(-1, 2, (count, captions)),
+                 {"bag": rng.integers(0, 2, (count, config.bag), np.uint8)}, np.arange(count, dtype=np.uint32))
 
 
 def step(engine, given, number=1):
@@ -151,7 +151,7 @@ def test_a_child_that_is_forked_works_in_memory_of_its_own(pair):
     assert_same_bits(*(step(each, given) for each in pair))
 
 
-# ---------------------------------------------------------------------------------------------------- how they begin and end
+# ----------------------------------------------------------------------------------------------- how they begin and end
 
 def gone(pid):
     """Whether a process ends within seconds."""
@@ -176,13 +176,13 @@ def test_workers_end_with_their_engine():
 
 
 def test_where_a_worker_is_killed_a_sentence_says_so_and_all_end():
-    engine, given = engine_of(), batch()
+    engine, given = engine_of(count=2), batch()
     pids = [worker.process.pid for worker in engine.workers.all]
     os.kill(pids[1], signal.SIGKILL)
     with pytest.raises(WorkerError, match="^Worker process 1 was killed by signal 9, perhaps as memory ran out. "):
         step(engine, given)
     assert all(map(gone, pids))
-    assert_same_bits(step(engine_of(processes=False), given), step(engine, given))  # in threads
+    assert_same_bits(step(engine_of(count=2, processes=False), given), step(engine, given))  # in threads
 
 
 @pytest.mark.slow
@@ -203,7 +203,8 @@ def test_where_memory_is_short_threads_do_the_work(monkeypatch, capfd):
     engine.employ()
     engine.employ()
     told = capfd.readouterr().err
-    assert engine.workers is None and told.count("3 of them need 0.4 GiB, more than half of the 0.5 GiB that may be used") == 1
+    assert engine.workers is None
+    assert told.count("3 of them need 0.4 GiB, more than half of the 0.5 GiB that may be used") == 1
 
 
 def test_short_work_begins_no_processes_and_long_work_does(monkeypatch):
@@ -214,12 +215,14 @@ def test_short_work_begins_no_processes_and_long_work_does(monkeypatch):
     step(engine, batch())
     assert engine.workers is None                            # few workers do as well in threads
     monkeypatch.setattr(numba_engine, "FEW", 1)
+    begun = []
+    monkeypatch.setattr(numba_engine.NumbaEngine, "_begin_workers", lambda engine: begun.append(engine))
     step(engine, batch())
-    assert engine.workers
+    assert engine in begun
     alone = engine_of(count=1, processes=False)
     alone.worked = 1.0
     step(alone, batch())
-    assert alone.workers is None
+    assert alone not in begun
 
 
 def test_an_engine_that_is_watched_works_in_its_own_process(monkeypatch):
@@ -235,7 +238,7 @@ def test_an_engine_that_is_watched_works_in_its_own_process(monkeypatch):
 # ------------------------------------------------------------------------------------------------------------- training
 
 TINY = Config(replace(CONFIG, image_size=16, patch_size=4, bag=0, vocabulary=4),
-              TrainingConfig(scenes=60, batch_size=7, epochs=2, warmup_steps=2, threads=2, average=5))
+              TrainingConfig(scenes=28, batch_size=7, epochs=2, warmup_steps=2, threads=2, average=5))
 
 
 def test_a_training_in_processes_has_the_bits_of_one_in_threads(tmp_path, monkeypatch):
@@ -278,7 +281,8 @@ def begin(engine):
     engine.workers.begun.wait()
     print(*(worker.process.pid for worker in engine.workers.all), flush=True)
 numba_engine.NumbaEngine._begin_workers = begin
-sys.argv[1:] = "--image-size 16 --scenes 400 --epochs 500 --threads 2 --batch-size 16 --save-minutes 0.01 --out run".split()
+sys.argv[1:] = ("--image-size 16 --scenes 400 --epochs 500 --threads 2 --batch-size 16 --save-minutes 0.01 "
+                "--out run").split()
 from npcaption.__main__ import run
 run("train")
 """
@@ -289,8 +293,8 @@ def training(tmp_path):
     """A long training, begun -> its process, and its workers' numbers"""
     heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
     (tmp_path / "train.py").write_text(heeding + LONG)
-    process = subprocess.Popen([sys.executable, "train.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen([sys.executable, "train.py"], cwd=tmp_path, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     for line in process.stdout:
         if line.replace(" ", "").strip().isdigit() and len(line.split()) == 2:
             yield process, list(map(int, line.split()))

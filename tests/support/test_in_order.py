@@ -10,7 +10,8 @@ from npcaption.support.in_order import in_order
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_come_in_the_order_of_the_items(threads):
     with ThreadPoolExecutor(threads) as pool:
-        assert list(in_order(pool, lambda i: time.sleep(0.01 * (i % 3)) or 2 * i, range(10), 4)) == list(range(0, 20, 2))
+        found = in_order(pool, lambda i: time.sleep(0.01 * (i % 3)) or 2 * i, range(10), 4)
+        assert list(found) == list(range(0, 20, 2))
         assert list(in_order(pool, print, [], 4)) == []
 
 

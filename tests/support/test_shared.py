@@ -28,7 +28,8 @@ def test_a_child_process_sees_the_same_bytes(monkeypatch, kind):
     memory = SharedMemory(8192)
     assert memory.memory[:] == bytes(8192)
     memory.memory[8189:8192] = b"abc"
-    subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(memory.opener)], pass_fds=memory.descriptors, check=True)
+    subprocess.run([sys.executable, "-c", CHILD, str(ROOT), str(memory.opener)], pass_fds=memory.descriptors,
+                   check=True)
     assert memory.memory[100:103] == b"abc"
     memory.close_descriptors()
     assert memory.memory[100:103] == b"abc" and memory.descriptors == ()

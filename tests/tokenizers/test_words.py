@@ -62,7 +62,8 @@ def test_all_combining_marks_are_known():
 
 
 @pytest.mark.parametrize("script, text", [
-    ("Chinese", "一只狗在草地上跑。"), ("Chinese", "两个人, 一只狗"), ("Japanese", "犬が走っている。"), ("Thai", "สุนัขวิ่งบนหญ้า"),
+    ("Chinese", "一只狗在草地上跑。"), ("Chinese", "两个人, 一只狗"), ("Japanese", "犬が走っている。"),
+    ("Thai", "สุนัขวิ่งบนหญ้า"),
     ("Lao", "ໝາແລ່ນຢູ່ຫຍ້າ"), ("Khmer", "ឆ្កែរត់លើស្មៅ"), ("Burmese", "ခွေးပြေးနေသည်"), ("Tibetan", "ཁྱི་ཞིག་རྒྱུག་པ།")])
 def test_captions_without_spaces_give_a_warning(script, text):
     warning = unspaced([text] * 3 + ["a dog runs"])
@@ -71,7 +72,8 @@ def test_captions_without_spaces_give_a_warning(script, text):
 
 @pytest.mark.parametrize("texts", [
     [], ["", " . "], ["a dog runs"], [text for text, _ in SENTENCES.values()],
-    ["一 只 狗 在 草地 上 跑 。"], ["犬 が 走って いる"], ["สุนัข วิ่ง บน หญ้า"], ["สุนัข\u200bวิ่ง\u200bบน\u200bหญ้า"],  # separated words
+    ["一 只 狗 在 草地 上 跑 。"], ["犬 が 走って いる"],                                # separated words
+    ["สุนัข วิ่ง บน หญ้า"], ["สุนัข\u200bวิ่ง\u200bบน\u200bหญ้า"],
     ["a sign that says 出口標識"], ["a dog"] * 200 + ["一只狗在草地上跑"]])
 def test_captions_of_spaced_words_give_no_warning(texts):
     assert unspaced(texts) is None

@@ -1,4 +1,4 @@
-"""Distillation: what the teacher says, stores of it, what is refused, and whole trainings."""
+"""Distillation: the teacher's soft targets and features, stores of them, and whole trainings."""
 import os
 import signal
 import subprocess
@@ -7,59 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from npcaption.config import Config, ModelConfig, TrainingConfig, override
-from npcaption.data import encoders, store
+from npcaption.config import override
+from npcaption.data import store
 from npcaption.data.batches import encode_captions, epoch_batches
 from npcaption.data.dataset import load_dataset
-from npcaption.errors import CheckpointError, ConfigError, Stopped
+from npcaption.errors import Stopped
 from npcaption.model import checkpoint as checkpoints
 from npcaption.model.engines import make_engine
 from npcaption.model.objectives.soft_targets import UNIT, likeliest
-from npcaption.model.parameters import Parameters, initialise
+from npcaption.model.parameters import Parameters
 from npcaption.tokenizers import CharTokenizer, caption_ids
 from npcaption.training import loop
 from npcaption.training import teacher as teachers
-from npcaption.training.teacher import Lessons, Standardised, Teacher, load_teacher
+from npcaption.training.teacher import Lessons, Standardised
 from npcaption.training.trainer import Trainer
 from tests.campaigns.stress import without_times
-from tests.helpers.refusals import refused
-from tests.helpers.toy_encoder import ToyEncoder
+from tests.helpers.distillation import SAYING_NOTHING, SHAPES, lessons_of, taught
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 ROOT = Path(__file__).parents[2]
-SAYING_NOTHING = {"say": lambda line: None}
-SHAPES = Config(ModelConfig(image_size=16, channels=16, heads=2, hidden=32, encoder_blocks=1, decoder_blocks=1, max_length=40),
-                TrainingConfig(scenes=60, epochs=2, batch_size=16, learning_rate=3e-3, flip=True, threads=1))
-BOTH = {"soft_weight": 0.5, "feature_weight": 1.0}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """The stores' folder. It also holds compiled kernels, which need not be compiled anew: those are loaded by now."""
-    make_engine("numba", SHAPES.model, initialise(override(SHAPES, vocabulary=9).model, 0), 1)
-    monkeypatch.setenv("NPCAPTION_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    """A larger captioner of the same scenes, of images of another size."""
-    config = override(SHAPES, image_size=24, channels=24, epochs=3, max_length=48, flip=False)
-    run = tmp_path_factory.mktemp("teacher") / "run"
-    loop.train(config, run, **SAYING_NOTHING)
-    return run / "best.npz"
-
-
-def taught(path, **settings):
-    return override(SHAPES, **{"teacher": str(path), **BOTH, **settings})
-
-
-def lessons_of(path, config=SHAPES):
-    t = config.training
-    found = load_teacher(override(config, teacher=str(path)), None)
-    data = load_dataset(t.data, config.model.image_size, t.seed, t.scenes)
-    return Lessons(found, data.train, encode_captions(data.train, found.checkpoint.tokenizer, 40), t), data.train
 
 
 # ------------------------------------------------------------------------------------------------------ soft targets
@@ -79,7 +47,8 @@ def test_soft_targets_are_the_teachers_distributions_beside_the_image_of_its_own
     rows = lessons.soft_targets(said.append)
     best = checkpoints.load(teacher)
     assert rows.shape == (len(lessons.sequences.ids), 39, 2, 5) and best.config.model.image_size == 24
-    textbook = make_engine("numpy", best.config.model, Parameters(best.config.model, np.float64, best.parameters.flat.astype(float)))
+    textbook = make_engine("numpy", best.config.model,
+                           Parameters(best.config.model, np.float64, best.parameters.flat.astype(float)))
     images = load_dataset("shapes", 24, 0, 60).train.images
     mass = []
     for image, caption in [(0, 0), (17, 3), (59, 4)]:
@@ -97,7 +66,7 @@ def test_soft_targets_are_the_teachers_distributions_beside_the_image_of_its_own
     assert min(mass) - 0.05 < told < 1 and "5 ids for each of" in said[0]
 
 
-def test_a_store_of_soft_targets_is_found_again_and_another_teacher_has_one_of_its_own(teacher, cache, tmp_path, monkeypatch):
+def test_a_store_of_soft_targets_is_found_again_and_another_teacher_has_its_own(teacher, cache, tmp_path, monkeypatch):
     lessons, _ = lessons_of(teacher)
     first = lessons.soft_targets(print)
     monkeypatch.setattr(Lessons, "_of_captions", None)       # nothing is computed again
@@ -112,13 +81,19 @@ def test_a_store_of_soft_targets_is_found_again_and_another_teacher_has_one_of_i
             other.soft_targets(print)
 
 
-@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.fixture(scope="module", params=["numba", "numpy"])
+def undisturbed(request, teacher, tmp_path_factory):
+    """Settings of an engine, its soft targets, and the bytes of their store"""
+    config, folder = override(SHAPES, engine=request.param), tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NPCAPTION_CACHE", str(folder))
+        whole = np.array(lessons_of(teacher, config)[0].soft_targets(print))
+    return config, whole, next(folder.glob("soft-*.npy")).read_bytes()
+
+
 @pytest.mark.parametrize("after", [1, 43, 80, 299])
-def test_an_interrupted_store_is_resumed_and_becomes_the_same(teacher, cache, monkeypatch, capsys, after, engine):
-    config = override(SHAPES, engine=engine)
-    whole = np.array(lessons_of(teacher, config)[0].soft_targets(print))
-    kept = next(cache.glob("soft-*.npy")).read_bytes()
-    next(cache.glob("soft-*.npy")).unlink()
+def test_an_interrupted_store_is_resumed_and_becomes_the_same(undisturbed, teacher, cache, monkeypatch, capsys, after):
+    config, whole, kept = undisturbed
 
     def interrupted(rows, *_):
         for number, row in enumerate(rows):
@@ -130,9 +105,11 @@ def test_an_interrupted_store_is_resumed_and_becomes_the_same(teacher, cache, mo
         lessons_of(teacher, config)[0].soft_targets(print)
     lessons, _ = lessons_of(teacher, config)
     looked = []
-    monkeypatch.setattr(lessons, "_looked_at", lambda images: looked.extend(images) or Lessons._looked_at(lessons, images))
+    monkeypatch.setattr(lessons, "_looked_at",
+                        lambda images: looked.extend(images) or Lessons._looked_at(lessons, images))
     assert np.array_equal(lessons.soft_targets(print), whole) and next(cache.glob("soft-*.npy")).read_bytes() == kept
-    assert looked[0] == after // 5 // 16 * 16 and f"Resuming the soft-target store: {after} of 300 captions" in capsys.readouterr().err
+    assert looked[0] == after // 5 // 16 * 16
+    assert f"Resuming the soft-target store: {after} of 300 captions" in capsys.readouterr().err
 
 
 def test_pooled_features_are_standardised_means_of_the_encoders_tokens(teacher):
@@ -171,8 +148,10 @@ COLUMNS = {"train_bag", "train_soft", "train_feature"}
 
 
 @pytest.mark.parametrize("settings, columns", [
-    (dict(feature_weight=0.0), {"train_soft"}), (dict(soft_weight=0.0), {"train_feature"}), ({}, {"train_soft", "train_feature"}),
-    (dict(bag_weight=0.03, bag_least=5, captions="all", soft_weight=1.0), COLUMNS)], ids=["soft", "features", "both", "all"])
+    (dict(feature_weight=0.0), {"train_soft"}), (dict(soft_weight=0.0), {"train_feature"}),
+    ({}, {"train_soft", "train_feature"}),
+    (dict(bag_weight=0.03, bag_least=5, captions="all", soft_weight=1.0), COLUMNS)],
+    ids=["soft", "features", "both", "all"])
 def test_each_objective_alone_and_together_is_learnt_and_logged(teacher, tmp_path, settings, columns):
     captioner = loop.train(taught(teacher, **settings, epochs=4), tmp_path / "run", **SAYING_NOTHING)
     last, best = (checkpoints.load(tmp_path / "run" / name) for name in ("last.npz", "best.npz"))
@@ -181,7 +160,8 @@ def test_each_objective_alone_and_together_is_learnt_and_logged(teacher, tmp_pat
     for column in columns:
         assert rows[-1][column] < rows[0][column], column
     assert (last.config.model.regression == 24) == ("train_feature" in columns)
-    assert best.config.model.regression == 0 and not [name for name in best.parameters.named if name.startswith("regression")]
+    assert best.config.model.regression == 0
+    assert not [name for name in best.parameters.named if name.startswith("regression")]
     assert captioner.caption(np.zeros((16, 16, 3), np.uint8))
 
 
@@ -196,7 +176,7 @@ def test_soft_weight_shares_the_loss_between_people_and_teacher(teacher, tmp_pat
 
 
 @pytest.mark.parametrize("engine", ["numba", pytest.param("numpy", marks=pytest.mark.slow)])
-def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(teacher, tmp_path, cache, monkeypatch, engine):
+def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_undisturbed(teacher, tmp_path, cache, monkeypatch, engine):
     config = taught(teacher, bag_weight=0.03, bag_least=5, dropout=0.1, crop=0.2, average=3, engine=engine)
     loop.train(config, tmp_path / "calm", **SAYING_NOTHING)
     step = Trainer.step
@@ -245,14 +225,15 @@ cli.main(sys.argv[2:])
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_distillation_that_is_killed_in_the_store_or_in_a_step_is_resumed_to_the_bit(teacher, tmp_path):
-    flags = ["--scenes", "60", "--image-size", "16", "--channels", "16", "--hidden", "32", "--max-length", "40", "--epochs", "2",
-             "--batch-size", "16", "--engine", "numpy", "--teacher", str(teacher), "--soft-weight", "0.5", "--feature-weight", "1",
-             "--save-minutes", "0"]
+    flags = ["--scenes", "60", "--image-size", "16", "--channels", "16", "--hidden", "32", "--max-length", "40",
+             "--epochs", "2",
+             "--batch-size", "16", "--engine", "numpy", "--teacher", str(teacher), "--soft-weight", "0.5",
+             "--feature-weight", "1", "--save-minutes", "0"]
 
     def run(how, out, cache, *more):
         environment = {**os.environ, "NPCAPTION_CACHE": str(tmp_path / cache)}
-        return subprocess.run([sys.executable, "-c", KILLED, how, *flags, "--out", str(tmp_path / out), *more], cwd=ROOT,
-                              env=environment, capture_output=True, text=True)
+        return subprocess.run([sys.executable, "-c", KILLED, how, *flags, "--out", str(tmp_path / out), *more],
+                              cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run("calm", "calm", "one").returncode == 0
     assert run("store", "run", "two").returncode == -signal.SIGKILL
     begun = run("step", "run", "two")
@@ -264,110 +245,8 @@ def test_a_distillation_that_is_killed_in_the_store_or_in_a_step_is_resumed_to_t
 @pytest.mark.slow
 @pytest.mark.parametrize("weight, columns", [(1.0, {"train_feature"}), (0.0, set())])
 def test_a_self_critical_stage_after_it_keeps_the_regression_alone(teacher, tmp_path, weight, columns):
-    loop.train(taught(teacher, epochs=1, self_critical_epochs=1, samples=2, feature_weight=weight), tmp_path / "run", **SAYING_NOTHING)
+    loop.train(taught(teacher, epochs=1, self_critical_epochs=1, samples=2, feature_weight=weight), tmp_path / "run",
+               **SAYING_NOTHING)
     last = checkpoints.load(tmp_path / "run" / "self-critical" / "last.npz")
     assert bool(last.config.training.teacher) == bool(last.config.model.regression) == bool(weight)
     assert last.state["log"][0].keys() & COLUMNS == columns and last.config.training.soft_weight == 0
-
-
-# ------------------------------------------------------------------------------------------- teachers that read features
-
-@pytest.fixture
-def photos(tmp_path, monkeypatch):
-    """A folder of photographs in two splits, and an encoder that every file of weights holds."""
-    folder, rows = tmp_path / "photos", ["image,caption,split"]
-    folder.mkdir()
-    for i in range(24):
-        colour = ["red", "green", "blue"][i % 3]
-        Image.new("RGB", (20 + i, 30), colour).save(folder / f"{i:02}.png")
-        rows += [f"{i:02}.png,a {colour} picture,{'val' if i % 4 == 3 else 'train'}"] * 2
-    (folder / "captions.csv").write_text("\n".join(rows))
-    toy = ToyEncoder()
-    monkeypatch.setattr(encoders, "load_encoder", lambda path, activation: toy)
-    of_features = override(SHAPES, data=str(folder), encoder_blocks=0, feature_norm=True, epochs=1, batch_size=8, encoder="toy.pth",
-                           flip=False)
-    loop.train(of_features, tmp_path / "teacher", **SAYING_NOTHING)
-    return folder, tmp_path / "teacher" / "best.npz", toy
-
-
-def test_a_student_of_pixels_learns_from_a_teacher_of_features_and_needs_no_encoder_afterwards(photos, tmp_path):
-    folder, path, toy = photos
-    student = taught(path, data=str(folder), encoder="toy.pth", batch_size=8)
-    captioner = loop.train(student, tmp_path / "run", **SAYING_NOTHING)
-    last = checkpoints.load(tmp_path / "run" / "last.npz")
-    assert last.config.model.encoder_name == "" and last.config.model.regression == 5 and captioner.encoder is None
-    assert captioner.caption(sorted(folder.glob("*.png"))[0])
-    pooled = np.stack([toy.tokens([file]).astype(np.float16).astype(np.float32).mean((0, 1)) for file in sorted(folder.glob("*.png"))
-                       if int(file.stem) % 4 < 3])
-    data = load_dataset(str(folder), 16, 0)
-    found = load_teacher(student, toy)
-    lessons = Lessons(found, data.train, encode_captions(data.train, found.checkpoint.tokenizer, 40), student.training)
-    np.testing.assert_allclose(lessons.features(print).array, pooled, atol=1e-6)
-
-
-def test_a_student_of_features_can_learn_from_a_teacher_of_the_same_features(photos, tmp_path):
-    folder, path, _ = photos
-    config = taught(path, data=str(folder), encoder="toy.pth", batch_size=8, encoder_blocks=0, channels=8, epochs=1)
-    loop.train(config, tmp_path / "run", **SAYING_NOTHING)
-    last = checkpoints.load(tmp_path / "run" / "last.npz")
-    assert last.config.model.encoder_name == "toy encoder" and {"train_soft", "train_feature"} < last.state["log"][0].keys()
-
-
-def test_a_teacher_of_features_without_its_encoder_is_refused(photos, tmp_path):
-    folder, path, _ = photos
-    with pytest.raises(ConfigError, match="The teacher reads features of a frozen encoder .*Pass the encoder's weights with --encoder"):
-        loop.train(taught(path, data=str(folder)), tmp_path / "run", **SAYING_NOTHING)
-
-
-def test_an_encoder_beside_a_teacher_of_pixels_is_refused(photos, teacher, tmp_path):
-    with pytest.raises(ConfigError, match="The teacher reads pixels, not the features of toy encoder"):
-        loop.train(taught(teacher, data=str(photos[0]), encoder="toy.pth"), tmp_path / "run", **SAYING_NOTHING)
-
-
-# ------------------------------------------------------------------------------------------------------- what is refused
-
-@pytest.mark.parametrize("settings, parts", [
-    (dict(tokenizer="bpe", vocabulary_size=300), ["teacher's tokenizer is char of", "student's bpe of 300 ids",
-                                                  "--tokenizer char", "--soft-weight 0"]),
-    (dict(max_length=64), ["max_length is 64", "at most 48 ids", "--max-length 48", "--soft-weight 0"])])
-def test_a_student_that_does_not_share_the_captions_ids_is_told_the_remedy(teacher, tmp_path, settings, parts):
-    with refused(ConfigError, *parts):
-        loop.train(taught(teacher, **settings), tmp_path / "run", **SAYING_NOTHING)
-    loop.train(taught(teacher, **settings, soft_weight=0.0, epochs=1), tmp_path / "run", **SAYING_NOTHING)
-
-
-def test_a_student_that_begins_with_a_checkpoint_of_another_tokenizer_is_refused(teacher, tmp_path):
-    few = override(SHAPES, scenes=4, batch_size=4, epochs=1)
-    loop.train(few, tmp_path / "few", **SAYING_NOTHING)
-    with refused(ConfigError, "tokenizers differ", "Choose a teacher with the student's tokenizer", "--soft-weight 0"):
-        loop.train(taught(teacher, begin=str(tmp_path / "few" / "best.npz")), tmp_path / "run", **SAYING_NOTHING)
-
-
-def test_a_student_of_fewer_captions_takes_the_teachers_tokenizer(teacher, tmp_path):
-    loop.train(taught(teacher, scenes=4, batch_size=4, epochs=1), tmp_path / "run", **SAYING_NOTHING)
-    found = checkpoints.load(tmp_path / "run" / "best.npz").tokenizer
-    assert found.to_json() == checkpoints.load(teacher).tokenizer.to_json()
-
-
-def test_a_run_is_not_resumed_with_another_teacher(teacher, tmp_path):
-    loop.train(taught(teacher, epochs=1), tmp_path / "run", **SAYING_NOTHING)
-    found = checkpoints.load(teacher)
-    found.parameters.flat[:] *= 1.001
-    checkpoints.save(tmp_path / "other.npz", found)
-    with pytest.raises(CheckpointError, match="began with another teacher. Pass the same checkpoint as --teacher"):
-        loop.train(taught(tmp_path / "other.npz", epochs=2), tmp_path / "run", resume=True, **SAYING_NOTHING)
-    moved = tmp_path / "moved.npz"
-    moved.write_bytes(teacher.read_bytes())
-    loop.train(taught(moved, epochs=2), tmp_path / "run", resume=True, **SAYING_NOTHING)
-
-
-def test_a_vocabulary_beyond_the_targets_ids_is_refused(teacher):
-    found = checkpoints.load(teacher)
-    many = type("Many", (), {"kind": "char", "size": 70_000})()
-    large = Teacher(replace_tokenizer(found, many), "0", None)
-    with pytest.raises(ConfigError, match="has 70,000 ids; soft targets allow 65,535"):
-        teachers.shared_tokenizer(large, taught(teacher), None)
-
-
-def replace_tokenizer(checkpoint, tokenizer):
-    return checkpoint._replace(tokenizer=tokenizer)

@@ -20,11 +20,13 @@ from npcaption.training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-mpi = pytest.mark.skipif(not (MPIEXEC and importlib.util.find_spec("mpi4py")), reason="needs mpi4py and mpiexec (pip install mpi4py mpich)")
-TINY = "--image-size 16 --channels 16 --heads 2 --hidden 32 --encoder-blocks 1 --decoder-blocks 1 --max-length 40".split()
-# Dropout, clipping, views, all captions, auxiliary and self-critical objectives, averaged weights; a last batch of 3 images.
-EVERYTHING = ("--scenes 20 --batch-size 17 --epochs 2 --dropout 0.1 --clip-norm 0.01 --crop 0.3 --captions all --bag-weight 0.1 "
-              "--bag-least 1 --average 3 --self-critical-epochs 1 --samples 2 --mix 0.2").split()
+mpi = pytest.mark.skipif(not (MPIEXEC and importlib.util.find_spec("mpi4py")),
+                         reason="needs mpi4py and mpiexec (pip install mpi4py mpich)")
+TINY = ("--image-size 16 --channels 16 --heads 2 --hidden 32 --encoder-blocks 1 --decoder-blocks 1 "
+        "--max-length 40").split()
+# Dropout, clipping, views, all captions, auxiliary and self-critical objectives, averaged weights; 3 images at the end.
+EVERYTHING = ("--scenes 20 --batch-size 17 --epochs 2 --dropout 0.1 --clip-norm 0.01 --crop 0.3 --captions all "
+              "--bag-weight 0.1 --bag-least 1 --average 3 --self-critical-epochs 1 --samples 2 --mix 0.2").split()
 LONG = "--scenes 40 --batch-size 8 --epochs 200 --dropout 0.1 --save-minutes 0".split()
 
 
@@ -32,8 +34,10 @@ def start(ranks, out, *words, **settings):
     """A training of so many ranks of one worker, 0 for one without MPI"""
     launch = [MPIEXEC, "-n", str(ranks)] if ranks else []
     threads = [] if "--threads" in words else ["--threads", "1"]
-    return subprocess.Popen([*launch, sys.executable, ROOT / "train.py", *TINY, *threads, "--out", out, *words], cwd=out.parent,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **settings)
+    return subprocess.Popen([*launch, sys.executable, ROOT / "train.py", *TINY, *threads, "--out", out, *words],
+                            cwd=out.parent,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                            **settings)
 
 
 def end(process, within=300):
@@ -137,7 +141,8 @@ def test_when_a_rank_is_killed_all_end_and_the_resumed_training_ends_like_an_unb
     assert process.returncode != 0 and not list(ranks_of(tmp_path / "run"))
     assert 3 <= load(tmp_path / "run" / "last.npz").state["step"] < calm.state["step"]
     other = start(0, tmp_path / "run", *words, "--resume")
-    assert "was trained by 2 ranks of 1 worker; this is one process without MPI. Resume with mpirun -n 2" in end(other)[1]
+    assert ("was trained by 2 ranks of 1 worker; this is one process without MPI. "
+            "Resume with mpirun -n 2") in end(other)[1]
     assert other.returncode == 2
     _, resumed = trained(2, tmp_path / "run", *words, "--resume")
     assert_same(calm, resumed)
@@ -163,14 +168,16 @@ def test_a_signal_to_one_rank_stops_all_of_them_after_the_same_step(tmp_path):
     os.kill(next(pid for pid, rank in ranks_of(tmp_path / "run") if rank == 2), signal.SIGTERM)
     _, said = end(process, within=60)
     step = load(tmp_path / "run" / "last.npz").state["step"]
-    assert process.returncode == 143 and said.count(f"Stopped by SIGTERM. {tmp_path / 'run' / 'last.npz'} holds all {step}") == 1
+    assert process.returncode == 143
+    assert said.count(f"Stopped by SIGTERM. {tmp_path / 'run' / 'last.npz'} holds all {step}") == 1
     assert "Resume with: mpirun -n 3 " in said and "Traceback" not in said
 
 
 @mpi
 @pytest.mark.slow
 def test_what_all_ranks_refuse_is_said_once(tmp_path):
-    for words, sentence in [(["--data", "nowhere"], "nowhere"), (["--epochs", "0"], "epochs is 0"), (["--engine", "numpy"], "ranks cannot")]:
+    for words, sentence in [(["--data", "nowhere"], "nowhere"), (["--epochs", "0"], "epochs is 0"),
+                            (["--engine", "numpy"], "ranks cannot")]:
         process = start(3, tmp_path / "run", *words)
         said, errors = end(process)
         assert process.returncode == 2 and errors.count(sentence) == 1 and not said.count("scenes"), errors
@@ -180,7 +187,8 @@ def test_what_all_ranks_refuse_is_said_once(tmp_path):
 @mpi
 @pytest.mark.slow
 def test_an_error_of_one_rank_is_said_by_it_and_ends_all(tmp_path):
-    program = ("import sys; from npcaption.errors import DataError; from npcaption.training.launcher import ranks_of_training\n"
+    program = ("import sys\nfrom npcaption.errors import DataError\n"
+               "from npcaption.training.launcher import ranks_of_training\n"
                "from npcaption.support.command import command\n"
                "def main():\n"
                "    with ranks_of_training() as ranks:\n"
@@ -188,8 +196,8 @@ def test_an_error_of_one_rank_is_said_by_it_and_ends_all(tmp_path):
                "        if ranks.number == 1: raise DataError('only here.')\n"
                "        ranks.told(ranks.most(1))\n"
                "command(main)\n")
-    process = subprocess.Popen([MPIEXEC, "-n", "3", sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, cwd=ROOT, start_new_session=True)
+    process = subprocess.Popen([MPIEXEC, "-n", "3", sys.executable, "-c", program], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
     said, errors = end(process, within=60)
     assert process.returncode == 2 and said == "speaking 0\n" and errors.count("only here.") == 1
 
@@ -203,17 +211,22 @@ def test_the_first_rank_of_a_machine_prepares_while_the_others_wait(tmp_path):
                "    time.sleep(0.5)\n"
                "    with open(sys.argv[1], 'a') as file: print('end', ranks.number, file=file)\n"
                "with ranks_of_training() as ranks: ranks.in_turn(work)\n")
-    subprocess.run([MPIEXEC, "-n", "3", sys.executable, "-c", program, tmp_path / "order"], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([MPIEXEC, "-n", "3", sys.executable, "-c", program, tmp_path / "order"], cwd=ROOT, check=True,
+                   timeout=60)
     lines = (tmp_path / "order").read_text().splitlines()
-    assert lines[:2] == ["begin 0", "end 0"] and {line.split()[1] for line in lines[2:]} == {"1", "2"} and len(lines) == 6
+    assert lines[:2] == ["begin 0", "end 0"] and {line.split()[1] for line in lines[2:]} == {"1", "2"}
+    assert len(lines) == 6
 
 
 @pytest.mark.parametrize("rank, told", [(0, 1), (1, 0)])
 def test_a_launcher_without_mpi4py_is_refused_by_the_first_rank(rank, told, tmp_path):
     (tmp_path / "mpi4py.py").write_text("raise ImportError('there is none')")
-    environment = os.environ | {"PMI_RANK": str(rank), "PMI_SIZE": "2", "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    done = subprocess.run([sys.executable, ROOT / "train.py", "--out", tmp_path / "run"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.count("began 2 processes, which need mpi4py") == told and not (tmp_path / "run").exists()
+    environment = os.environ | {"PMI_RANK": str(rank), "PMI_SIZE": "2",
+                                "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, ROOT / "train.py", "--out", tmp_path / "run"], env=environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("began 2 processes, which need mpi4py") == told
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_a_launcher_mpi4py_is_not_imported(tmp_path, monkeypatch):
@@ -226,7 +239,8 @@ def test_without_a_launcher_mpi4py_is_not_imported(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("environment, found", [
-    ({}, (0, 1)), ({"PMI_RANK": "1", "PMI_SIZE": "4"}, (1, 4)), ({"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "8"}, (3, 8)),
+    ({}, (0, 1)), ({"PMI_RANK": "1", "PMI_SIZE": "4"}, (1, 4)),
+    ({"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "8"}, (3, 8)),
     ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, (0, 1)),    # a batch script, not a step of srun
     ({"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "4"}, (2, 4)), ({"PMI_RANK": "", "PMI_SIZE": "x"}, (0, 1))])
 def test_launchers_are_known_by_their_variables(environment, found):
@@ -235,9 +249,11 @@ def test_launchers_are_known_by_their_variables(environment, found):
 
 def test_another_layout_is_refused():
     check_same_layout([2, 2], [2, 2], RunFolder("run"))
-    for was, now, sentence in [([2, 2], [4], "by 2 ranks of 2 workers; this is 1 rank of 4 workers. Resume with mpirun -n 2 and --threads 2"),
-                               ([], [1, 1], "by one process without MPI; this is 2 ranks of 1 worker. Resume with no mpirun"),
-                               ([2, 1], [], "by 2 ranks of 2 and 1 workers; this is one process without MPI. Resume with the same")]:
+    for was, now, sentence in [
+            ([2, 2], [4], "by 2 ranks of 2 workers; this is 1 rank of 4 workers. "
+                          "Resume with mpirun -n 2 and --threads 2"),
+            ([], [1, 1], "by one process without MPI; this is 2 ranks of 1 worker. Resume with no mpirun"),
+            ([2, 1], [], "by 2 ranks of 2 and 1 workers; this is one process without MPI. Resume with the same")]:
         with pytest.raises(CheckpointError, match=sentence):
             check_same_layout(was, now, RunFolder("run"))
 

@@ -1,4 +1,4 @@
-"""What training leaves to be looked at: report.html and samples.json, through breaks, kills and full disks."""
+"""report.html and samples.json in a run's folder, through breaks, kills and full disks."""
 import json
 
 import numpy as np

@@ -29,7 +29,7 @@ SMALL = "--limit", "320", "--image-size", "16", "--threads", "2"
 
 @pytest.fixture(autouse=True)
 def as_in_a_terminal():
-    """Who runs the tests in the background, or under nohup, may ignore these, which processes inherit."""
+    """Signals that tests in the background, or under nohup, may ignore: child processes would inherit that."""
     before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
               signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
     yield
@@ -39,7 +39,8 @@ def as_in_a_terminal():
 
 def start(out, *flags, **settings):
     command = [sys.executable, ROOT / "train.py", *SMALL, "--out", out, *flags]
-    return subprocess.Popen(command, cwd=out.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+    return subprocess.Popen(command, cwd=out.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            **settings)
 
 
 def wait_for_steps(out, process):
@@ -206,7 +207,7 @@ def test_a_training_that_is_refused_leaves_no_folder_and_takes_none_away(out, tm
 
 
 class Msvcrt:
-    """What Windows has in fcntl's place, made of it."""
+    """A stand-in, made of fcntl, for the module that Windows has in its place."""
     LK_NBLCK = 2
 
     @staticmethod
@@ -223,8 +224,9 @@ def test_on_windows_a_file_in_the_folder_is_locked_and_gone_afterwards(tmp_path,
     (tmp_path / run_folder.LOCK).write_text("")                     # a killed process left it
     for _ in range(2):
         with RunFolder(tmp_path).use(resume=True):
-            with pytest.raises(CheckpointError, match="Another process trains in"), RunFolder(tmp_path).use(resume=True):
-                pass
+            with pytest.raises(CheckpointError, match="Another process trains in"):
+                with RunFolder(tmp_path).use(resume=True):
+                    pass
             assert (tmp_path / run_folder.LOCK).exists()
         assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError), RunFolder(tmp_path / "new").use(resume=False):

@@ -43,7 +43,8 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_best_last_and_a_log_with_a_row_an_epoch(finished):
     out, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == ["best.npz", "last.npz", "log.csv", "report.html", "samples.json", "scenes"]
+    found = sorted(path.name for path in out.iterdir())
+    assert found == ["best.npz", "last.npz", "log.csv", "report.html", "samples.json", "scenes"]
     rows = list(csv.DictReader(open(out / "log.csv")))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[2]["val"]) < float(rows[0]["val"])
@@ -58,8 +59,8 @@ def test_the_scenes_that_were_captioned_are_there_to_be_looked_at(finished):
 
 def test_it_says_the_parameter_table_losses_samples_and_how_much_is_right(finished):
     _, said = finished
-    for part in ["patch embedding", "total", "epoch   1/3", "bits per character", "with shuffled images", "images/s", "left",
-                 "person: a ", "scenes with familiar colours"]:
+    for part in ["patch embedding", "total", "epoch   1/3", "bits per character", "with shuffled images", "images/s",
+                 "left", "person: a ", "scenes with familiar colours"]:
         assert part in said
 
 
@@ -67,7 +68,8 @@ def test_best_holds_what_captions_and_last_what_training_needs_to_go_on(finished
     out, _ = finished
     best, last = checkpoints.load(out / "best.npz"), checkpoints.load(out / "last.npz")
     assert best.optimiser is None and last.optimiser is not None
-    assert last.state["step"] == 9 and len(last.state["log"]) == 3 and last.config.model.vocabulary == last.tokenizer.size
+    assert last.state["step"] == 9 and len(last.state["log"]) == 3
+    assert last.config.model.vocabulary == last.tokenizer.size
 
 
 def test_a_run_is_repeated_bit_for_bit_from_its_seed(finished, tmp_path):
@@ -76,8 +78,8 @@ def test_a_run_is_repeated_bit_for_bit_from_its_seed(finished, tmp_path):
     np.testing.assert_array_equal(a.parameters.flat, b.parameters.flat)
 
 
-PRESETS_MADE_SMALL = dict(data="shapes", scenes=48, image_size=16, channels=16, heads=2, hidden=32, max_length=32, epochs=2,
-                          batch_size=8, dropout=0.1, threads=2, flip=True, crop=0.2, colour=0.2)
+PRESETS_MADE_SMALL = dict(data="shapes", scenes=48, image_size=16, channels=16, heads=2, hidden=32, max_length=32,
+                          epochs=2, batch_size=8, dropout=0.1, threads=2, flip=True, crop=0.2, colour=0.2)
 
 
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
@@ -102,7 +104,8 @@ def assert_same_end(one, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["numba", pytest.param("numpy", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", [*(name for name in PRESETS if PRESETS[name].model.encoder_blocks and not PRESETS[name].training.soft_weight),
+@pytest.mark.parametrize("name", [*(name for name in PRESETS if PRESETS[name].model.encoder_blocks
+                                    and not PRESETS[name].training.soft_weight),
                                   "all captions", "averaged"])
 def test_a_run_stopped_at_any_step_and_resumed_ends_as_if_it_had_not_stopped(name, engine, tmp_path, monkeypatch):
     more = {"all captions": {"captions": "all"}, "averaged": {"average": 5}}.get(name, {})
@@ -220,12 +223,13 @@ def learn_by_heart(images, ids, config, rate, steps=600):
 def test_the_model_can_learn_one_batch_by_heart():
     data = load_dataset("shapes", 32, seed=0, scenes=8)
     tokenizer = CharTokenizer.build([captions[0] for captions in data.train.captions])
-    config = ModelConfig(image_size=32, channels=32, heads=2, hidden=64, encoder_blocks=1, decoder_blocks=1, max_length=64,
-                         vocabulary=tokenizer.size)
+    config = ModelConfig(image_size=32, channels=32, heads=2, hidden=64, encoder_blocks=1, decoder_blocks=1,
+                         max_length=64, vocabulary=tokenizer.size)
     sequences = encode_captions(data.train, tokenizer, 64)
     loss, parameters = learn_by_heart(data.train.images, trim(sequences.ids[sequences.first[:-1]]), config, 5e-3)
     assert loss < 0.05
-    assert Captioner(config, tokenizer, parameters).captions(list(data.train.images)) == [c[0] for c in data.train.captions]
+    captioner = Captioner(config, tokenizer, parameters)
+    assert captioner.captions(list(data.train.images)) == [c[0] for c in data.train.captions]
 
 
 @pytest.mark.slow
@@ -253,7 +257,7 @@ def spoil(trainer, name, value=np.nan):
     ("encoder.0.mlp.down.bias", np.nan, "encoder.0.mlp, in its forward: its output"),
     ("decoder.0.cross_attention.q.weight", np.inf, "decoder.0.cross_attention, in its forward: its output"),
     ("patch_embed.position", np.inf, "patch_embed, in its forward")])
-def test_a_step_with_bad_numbers_names_the_sublayer_that_made_them_first_and_changes_nothing(engine, name, value, culprit):
+def test_a_step_with_bad_numbers_names_the_sublayer_that_made_them_first(engine, name, value, culprit):
     config = override(TINY, engine=engine, vocabulary=20, threads=2)
     trainer = Trainer(config, initialise(config.model, 0))
     batch = whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5))
@@ -290,7 +294,8 @@ def test_training_stops_at_bad_numbers_and_says_what_is_still_good(tmp_path, mon
             spoil(trainer, "decoder.0.mlp.up.bias")
         return real(trainer, batch, number, rate)
     monkeypatch.setattr(Trainer, "step", spoiled)
-    with pytest.raises(TrainingError, match=r"step 5.*decoder.0.mlp.*last.npz, saved earlier, is intact.*--learning-rate"):
+    with pytest.raises(TrainingError,
+                       match=r"step 5.*decoder.0.mlp.*last.npz, saved earlier, is intact.*--learning-rate"):
         loop.train(TINY, tmp_path / "run", say=lambda line: None)
     good = checkpoints.load(tmp_path / "run" / "last.npz")
     assert good.state["step"] == 3 and np.isfinite(good.parameters.flat).all()
@@ -314,7 +319,8 @@ def test_debug_nan_checks_every_sublayer_in_every_step(tmp_path, monkeypatch):
 def test_the_average_is_that_of_all_weights_at_first_and_exponential_later():
     config = replace(TINY, training=replace(TINY.training, average=3))
     config = replace(config, model=replace(config.model, vocabulary=9))
-    trainer, batch = Trainer(config, initialise(config.model, 0)), whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5))
+    trainer = Trainer(config, initialise(config.model, 0))
+    batch = whole(np.zeros((4, 16, 16, 3), np.uint8), np.full((4, 1, 6), 5))
     expected = None
     for number in range(1, 8):
         trainer.step(batch, number, 1e-2)
@@ -328,11 +334,12 @@ def test_the_average_is_that_of_all_weights_at_first_and_exponential_later():
 
 
 def test_the_better_of_weights_and_average_is_kept(tmp_path):
-    for name, rate in [("average", 0.3), ("weights", 1e-4)]:  # steps too large leap about; small ones get better each time
+    for name, rate in [("average", 0.3), ("weights", 1e-4)]:  # too large steps leap about; small ones keep improving
         config = override(TINY, average=10 ** 6, learning_rate=rate, schedule="constant", epochs=1)
         captioner = loop.train(config, tmp_path / name, say=lambda line: None)
         last = checkpoints.load(tmp_path / name / "last.npz")
         [row] = last.state["log"]
         assert (row["val_average"] < row["val"]) == (name == "average")
         kept = last.optimiser[2] if name == "average" else last.parameters.flat
-        assert np.array_equal(captioner.parameters.flat, kept) and last.state["best"] == min(row["val"], row["val_average"])
+        assert np.array_equal(captioner.parameters.flat, kept)
+        assert last.state["best"] == min(row["val"], row["val_average"])

@@ -9,5 +9,7 @@ def describe(picture, page):
     att = picture.box("softmax", scores).gives(page.att, page.datt)
     out = picture.box("att v", att, v).gives(page.out[:, :2], page.dout[:, :2])
     picture.value("out", out)
-    picture.note("Rows of q, scores, att, out are tokens, rows of k and v sources. The last two channels of v and out are 0.")
-    picture.note("softmax: dscores = att (datt − mean), where mean is datt weighted by att: 3 in the first row, 2 in the second.")
+    picture.note("Rows of q, scores, att, out are tokens, rows of k and v sources. "
+                 "The last two channels of v and out are 0.")
+    picture.note("softmax: dscores = att (datt − mean), where mean is datt weighted by att: "
+                 "3 in the first row, 2 in the second.")
