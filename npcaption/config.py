@@ -211,15 +211,19 @@ PRESETS = {
         ModelConfig(channels=256, heads=8, hidden=1024, encoder_blocks=0, decoder_blocks=3, max_length=32, dropout=0.3,
                     tied=True, feature_norm=True, feature_position=True, feature_dropout=0.2),
         TrainingConfig(**OURS, epochs=8, batch_size=32, captions="all", tokenizer="bpe", flip=True, average=400)),
-    # Our settings for pixels: docs/log.md has the experiments. The shipped model was trained with them.
+    # Our settings for pixels, with a self-critical stage: docs/log.md has the experiments.
     "flickr8k": Config(
         ModelConfig(patch_size=2, convolutions=(16, 32, 64), hidden=256, max_length=32, dropout=0.1, tied=True),
         TrainingConfig(**{**OURS, "learning_rate": 1.5e-3}, epochs=100, tokenizer="bpe", flip=True, crop=0.3,
-                       colour=0.3, bag_weight=0.03)),
+                       colour=0.3, bag_weight=0.03, self_critical_epochs=24, self_critical_rate=2e-4,
+                       self_critical_batch_size=64)),
 }
+# The same for more varied captions, at lower scores.
+PRESETS["flickr8k-varied"] = replace(PRESETS["flickr8k"], training=replace(
+    PRESETS["flickr8k"].training, self_critical_epochs=12, mix=0.2, average=300))
 # The same taught by a better captioner; its files are flags: --teacher, and --encoder or --features.
 PRESETS["flickr8k-distilled"] = replace(PRESETS["flickr8k"], training=replace(
-    PRESETS["flickr8k"].training, soft_weight=0.5, feature_weight=1.0))
+    PRESETS["flickr8k"].training, soft_weight=0.5, feature_weight=1.0, average=300))
 
 
 def preset(name):

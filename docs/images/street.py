@@ -17,7 +17,7 @@ from npcaption.support.images import open_image
 
 FOLDER = Path(__file__).parent
 IMAGE, FIGURE = FOLDER / "street.jpg", FOLDER / "street-attention.jpg"
-WORDS = "group", "walking", "city"
+WORDS = "group", "walking", "street"
 GAP, BAND, TYPE = 8, 40, 24                                 # pixels
 STRIP, INK = (30, 30, 36), (240, 240, 240)
 

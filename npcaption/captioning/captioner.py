@@ -36,7 +36,7 @@ class Captioner:
         >>> scenes, images = make_scenes(seed=0, split="test", count=2, size=128)
         >>> captioner = npcaption.load()
         >>> captioner.captions(images)                   # two generated scenes, to a model of photographs
-        ['two people are standing on a mountain .', 'a person in a green jacket is snowboarding down a hill .']
+        ['two people are standing on a yellow kayak .', 'two people are sitting on a snowy mountain .']
     """
 
     def __init__(self, config, tokenizer, parameters, engine=None, encoder=None):
@@ -100,7 +100,7 @@ class Captioner:
         """The caption of one image: a path, an open binary file, a PIL image, or an (H, W, 3) uint8 array -> str
 
             >>> captioner.caption(images[0])
-            'two people are standing on a mountain .'
+            'two people are standing on a yellow kayak .'
         """
         if not is_one(image):
             raise DataError(f"caption() takes one image, such as a path, but got {kind(image)}. "
@@ -113,7 +113,7 @@ class Captioner:
             >>> from functools import partial
             >>> from npcaption import decoding
             >>> captioner.captions(images, partial(decoding.beam, width=2))[0]
-            'two people are standing in the snow with a mountain in the background .'
+            'two people are standing on a yellow kayak .'
         """
         return [sentences[0].text for sentences in self.sentences(images, decode)]
 
@@ -126,8 +126,8 @@ class Captioner:
             >>> [found] = captioner.sentences(images[:1], partial(decoding.beam, width=4))
             >>> for sentence in found[1:3]:
             ...     print(sentence.text, round(sentence.hypothesis.score, 2))
-            two people are standing on a snowy mountain . -0.91
-            two people are standing in the snow with a mountain range . -0.92
+            a group of people are standing on a yellow kayak . -0.16
+            two people are sitting on a yellow kayak . -0.18
         """
         if is_one(images) or not isinstance(images, Iterable) or isinstance(images, (Mapping, set, frozenset)):
             raise DataError(f"captions() and sentences() take a list of images, but got {kind(images)}. "
@@ -142,7 +142,7 @@ class Captioner:
 
             >>> [[found]] = captioner.stream(images[:1])
             >>> found.text
-            'two people are standing on a mountain .'
+            'two people are standing on a yellow kayak .'
         """
         self.engine.refresh()
         images = iter(images)
@@ -157,7 +157,7 @@ class Captioner:
         model.
 
             >>> round(captioner.loss(images[:1], ["two people on a mountain ."]), 1)
-            1.7
+            2.2
         """
         images, ids = self._batch(images, captions)
         return self.engine.decode_loss(self.engine.encode(images), np.arange(len(ids)), ids) / target_tokens(ids)

@@ -27,7 +27,7 @@ def greedy(engine, images):
 
         >>> [[found]] = greedy(captioner.engine, images[:1])
         >>> captioner.tokenizer.decode(found.ids), round(found.log_probability, 1)
-        ('two people are standing on a mountain .', -8.6)
+        ('two people are standing on a yellow kayak .', -2.0)
     """
     return decode_loop(engine, images, 1, lambda scores, rows, place: scores.argmax(-1))
 
@@ -41,7 +41,7 @@ def sample(engine, images, count=1, temperature=1.0, top_k=0, top_p=1.0, seed=0)
 
         >>> [found] = sample(captioner.engine, images[:1], count=2, temperature=0.5, seed=0)
         >>> captioner.tokenizer.decode(found[0].ids)
-        'two people are standing on a path in the snow .'
+        'two people are standing on a yellow kayak .'
     """
     check_kinds(Integral, "whole number", count=count, top_k=top_k, seed=seed)
     check_kinds(Real, "number", temperature=temperature, top_p=top_p)
@@ -122,7 +122,7 @@ def beam(engine, images, width=4, length_penalty=1.0):
 
         >>> [found] = beam(captioner.engine, images[:1], width=2)
         >>> [round(hypothesis.log_probability, 1) for hypothesis in found]
-        [-12.8, -13.8]
+        [-2.0, -2.4]
     """
     check_kinds(Integral, "whole number", width=width)
     check_kinds(Real, "number", length_penalty=length_penalty)

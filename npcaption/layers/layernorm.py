@@ -20,7 +20,7 @@ def layernorm_backward(dout, cache):
 
     d xhat_j / d x_i = rstd (1[i=j] - 1 / C - xhat_i xhat_j / C): x_i changes its own entry, the mean of its row, and
     the standard deviation. Summed over j against dxhat_j, these become the three terms. The two means make dx
-    orthogonal to 1 and, except for eps, to xhat: normalisation removes these two directions from the output.
+    orthogonal to (1, ..., 1) and, except for eps, to xhat: normalisation removes these two directions from the output.
     """
     xhat, rstd, w = cache
     dxhat = dout * w                                         # (..., C)

@@ -79,7 +79,8 @@ def test_a_run_is_repeated_bit_for_bit_from_its_seed(finished, tmp_path):
 
 
 PRESETS_MADE_SMALL = dict(data="shapes", scenes=48, image_size=16, channels=16, heads=2, hidden=32, max_length=32,
-                          epochs=2, batch_size=8, dropout=0.1, threads=2, flip=True, crop=0.2, colour=0.2)
+                          epochs=2, batch_size=8, self_critical_epochs=0, dropout=0.1, threads=2, flip=True,
+                          crop=0.2, colour=0.2)
 
 
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
