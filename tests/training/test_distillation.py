@@ -211,12 +211,12 @@ def dies(rows, total, noun, unit):
         yield row
 step = Trainer.step
 def killed(trainer, batch, number, rate):
-    if number == 6:
+    if number == 6 and bool(trainer.sampler) == (sys.argv[1] == "second"):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(trainer, batch, number, rate)
 if sys.argv[1] == "store":
     store.progress, store.SAVE_EVERY = dies, -1
-if sys.argv[1] == "step":
+if sys.argv[1] in ("step", "second"):
     Trainer.step = killed
 cli.main(sys.argv[2:])
 """
@@ -224,11 +224,11 @@ cli.main(sys.argv[2:])
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_distillation_that_is_killed_in_the_store_or_in_a_step_is_resumed_to_the_bit(teacher, tmp_path):
+def test_a_distillation_killed_in_the_store_or_in_a_step_of_either_stage_is_resumed_to_the_bit(teacher, tmp_path):
     flags = ["--scenes", "60", "--image-size", "16", "--channels", "16", "--hidden", "32", "--max-length", "40",
-             "--epochs", "2",
-             "--batch-size", "16", "--engine", "numpy", "--teacher", str(teacher), "--soft-weight", "0.5",
-             "--feature-weight", "1", "--save-minutes", "0"]
+             "--epochs", "2", "--batch-size", "16", "--engine", "numpy", "--teacher", str(teacher),
+             "--soft-weight", "0.5", "--feature-weight", "1", "--save-minutes", "0",
+             "--self-critical-epochs", "2", "--samples", "2"]
 
     def run(how, out, cache, *more):
         environment = {**os.environ, "NPCAPTION_CACHE": str(tmp_path / cache)}
@@ -238,8 +238,11 @@ def test_a_distillation_that_is_killed_in_the_store_or_in_a_step_is_resumed_to_t
     assert run("store", "run", "two").returncode == -signal.SIGKILL
     begun = run("step", "run", "two")
     assert begun.returncode == -signal.SIGKILL and "Resuming the soft-target store: 101 of 300 captions" in begun.stderr
-    assert run("calm", "run", "two", "--resume").returncode == 0
+    assert run("second", "run", "two", "--resume").returncode == -signal.SIGKILL
     assert_same_end(tmp_path / "calm", tmp_path / "run")
+    assert 4 < checkpoints.load(tmp_path / "run" / "self-critical" / "last.npz").state["step"] < 8  # of 8
+    assert run("calm", "run", "two", "--resume").returncode == 0
+    assert_same_end(tmp_path / "calm" / "self-critical", tmp_path / "run" / "self-critical")
 
 
 @pytest.mark.slow
