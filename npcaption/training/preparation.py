@@ -168,7 +168,7 @@ def check_data(data, t):
     if not data.train.names or not data.val.names:
         raise DataError(" ".join([f"{shown(t.data)} leaves {len(data.train.names)} images to train on and "
                                   f"{len(data.val.names)} to validate: add some to the empty split.", *data.notes]))
-    for name in ("batch_size", "self_critical_batch_size"):
+    for name in ["batch_size", *["self_critical_batch_size"] * bool(t.self_critical_epochs)]:
         if getattr(t, name) > len(data.train.names):
             raise ConfigError(f"{name} is {getattr(t, name)}, more than the {len(data.train.names)} training images. "
                               f"Choose a smaller --{name.replace('_', '-')}.")

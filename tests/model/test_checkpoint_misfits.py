@@ -100,10 +100,11 @@ def test_checkpoints_of_earlier_formats_are_read(version, path):
     assert content(checkpoints.load(path)) == content(CHECKPOINT)
 
 
-def test_the_model_that_ships_is_of_an_earlier_format_and_its_convolutions_are_numbers():
-    with np.load(checkpoints.SHIPPED) as file:
+def test_a_model_that_ships_is_of_an_earlier_format_and_its_convolutions_are_numbers():
+    path = checkpoints.MODELS["flickr8k-scratch"]
+    with np.load(path) as file:
         assert json.loads(file["meta"].tobytes())["version"] == 2
-    assert checkpoints.load(checkpoints.SHIPPED).config.model.convolutions == (16, 32, 64)
+    assert checkpoints.load(path).config.model.convolutions == (16, 32, 64)
 
 
 @pytest.mark.parametrize("separator, text, paths", [

@@ -1,7 +1,7 @@
 // Section 4: one number, its gradient by the backward pass and by moving it.
 "use strict";
 
-const TOLERANCE = 1e-7, ROUNDING = 1e-14;                     // relative; and of the loss, in a float64 forward
+const TOLERANCE = 1e-7, ROUNDING = 1e-14;                     // of the array's largest gradient, as in Python; of the loss
 const STEP = 3e-3;                                            // of the spread of the array
 const KEPT = 24;                                              // rows of the table
 
@@ -28,7 +28,8 @@ function check_number(name, index) {
   run_backward();
   const [sublayer, parameter] = parts_of(name);
   const x = name === "image" ? checked.image : model.p[sublayer][parameter];
-  const written = (name === "image" ? checked.gradient : checked.g[sublayer][parameter]).data[index];
+  const gradients = (name === "image" ? checked.gradient : checked.g[sublayer][parameter]).data, written = gradients[index];
+  const scale = gradients.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
   const h = STEP * spread(x), kept = x.data[index];
   const at = steps => {
     x.data[index] = kept + steps * h;
@@ -39,7 +40,7 @@ function check_number(name, index) {
   const apart = Math.abs(written - measured), largest = Math.max(Math.abs(written), Math.abs(measured));
   const rounding = ROUNDING * ahead / h;
   return {written, measured, digits: largest && apart ? Math.max(0, -Math.log10(apart / largest)) : 16,
-    agrees: apart <= TOLERANCE * largest + rounding, zero: largest <= rounding};
+    agrees: apart <= TOLERANCE * scale + rounding, zero: largest <= rounding};
 }
 
 function parts_of(name) {                                     // "output.norm.bias" -> ["output", "norm.bias"]
