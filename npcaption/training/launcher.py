@@ -13,6 +13,7 @@ LAUNCHERS = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
              ("PMI_RANK", "PMI_SIZE"),                       # MPICH and Intel MPI
              ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))  # Slurm
 GRACE = 5.0         # seconds in which the other ranks may fail in the same way
+PAUSE = 1.0         # seconds in which the first rank ends, or the launcher reads what was said
 
 
 def launched(environment=os.environ):
@@ -50,6 +51,7 @@ def ranks_of_training():
         ranks.MPI.Finalize()
         if ranks.first:
             raise
+        time.sleep(PAUSE)                                    # a launcher tells the status of the rank that ends first
         raise SystemExit(status_and_sentence(error)[0]) from None
     ranks.wait(ranks.world.Ibarrier())                       # or the others' cores were busy with waiting
     ranks.MPI.Finalize()
@@ -83,7 +85,7 @@ def abort(ranks, error):
     """Tell an error and end all ranks, at once."""
     status, sentence = status_and_sentence(error)
     print(sentence, file=sys.stderr, flush=True)
-    time.sleep(0.5)                                          # the launcher ends without printing what it has not read
+    time.sleep(PAUSE)                                        # the launcher ends without printing what it has not read
     ranks.world.Abort(status)
 
 
