@@ -13,7 +13,8 @@ LAUNCHERS = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
              ("PMI_RANK", "PMI_SIZE"),                       # MPICH and Intel MPI
              ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))  # Slurm
 GRACE = 5.0         # seconds in which the other ranks may fail in the same way
-PAUSE = 1.0         # seconds in which the first rank ends, or the launcher reads what was said
+PAUSE = 0.5         # seconds in which the launcher reads what was said
+FIRST = 3.0         # seconds in which the first rank ends, before the others
 
 
 def launched(environment=os.environ):
@@ -51,7 +52,7 @@ def ranks_of_training():
         ranks.MPI.Finalize()
         if ranks.first:
             raise
-        time.sleep(PAUSE)                                    # a launcher tells the status of the rank that ends first
+        time.sleep(FIRST)                                    # a launcher tells the status of the rank that ends first
         raise SystemExit(status_and_sentence(error)[0]) from None
     ranks.wait(ranks.world.Ibarrier())                       # or the others' cores were busy with waiting
     ranks.MPI.Finalize()
