@@ -151,13 +151,17 @@ def begin_with(parameters, begun, path, state):
 
     A head begins anew if there is none of its size, or if it was trained on other data, whose words may differ.
     """
-    known, last = checkpoints.to_caption(begun).parameters.named, path.with_name(FILES[1])
+    known, (best, last, *_) = checkpoints.to_caption(begun).parameters.named, FILES
     for name, view in known.items():
         parameters.named[name][...] = view
+    heads = parameters.named.keys() - known.keys()
+    if not heads:
+        return
     headless = begun.config.model == without_heads(begun.config.model)
-    whole = checkpoints.load(last) if headless and last.exists() else begun
+    beside = headless and path.name == best and path.with_name(last).exists()
+    whole = checkpoints.load(path.with_name(last)) if beside else begun
     if whole.state.get("data") == state.data:
-        for name in parameters.named.keys() - known.keys():
+        for name in heads:
             view, found = parameters.named[name], whole.parameters.named.get(name)
             if found is not None and found.shape == view.shape:
                 view[...] = found
