@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from npcaption.model import checkpoint as checkpoints
 from npcaption.trace import cli, maps, page
 from npcaption.trace.recording import rms
 from npcaption.trace.slopes import slopes
+from tests.helpers.html_page import HtmlPage
 
 from .test_trace import checkpoint, traced
 
@@ -26,31 +26,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 NUMBER = r"[-+\d.e]+"
-
-
-class Page(HTMLParser):
-    """The content of a page; its tags must be properly nested."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.texts = [], [], []
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def of(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +78,7 @@ def test_the_page_is_self_contained_and_shows_every_sublayer(there):
     assert cli.main(["dog & cat.png", "--checkpoint", "small.npz", "--caption", "a red dog", "--html", "t.html",
                      "--number", "image[1,2,0]"]) == 0
     html = (there / "t.html").read_text(encoding="utf-8")
-    found = Page(html)
+    found = HtmlPage(html)
     assert "://" not in html and not found.of("script") and not found.of("a") and not found.of("link")
     assert all(image["src"].startswith("data:image/") and image["alt"] for image in found.of("img"))
     assert "dog &amp; cat.png" in html and "dog & cat" not in html and "$" not in html
