@@ -6,15 +6,13 @@
 A photograph shows women if at least three of its captions mention them and none mentions men, girls or boys; so for
 men, girls and boys. For the other rows the agreement of three captions is enough.
 """
-import json
-from pathlib import Path
-
 import numpy as np
 
-from npcaption.errors import DataError, why
 from npcaption.evaluate.metrics import tokenize
 from npcaption.support.command import arguments, command, parser_of
 from npcaption.support.flags import filename
+
+from .evaluations import evaluation
 
 AGREED = 3
 WORDS = {
@@ -87,14 +85,9 @@ def table(rows):
 
 def rows_of(path, way):
     """(references, caption) of each photograph of an evaluation's file, as lists of words"""
-    try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))["captions"]
-        return [([tokenize(text) for text in row["references"]], tokenize(row[way]["caption"])) for row in rows]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({why(error)}). Pass an output of evaluate --json.") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not an output of evaluate --json ({type(error).__name__}: {error}). "
-                        f"Write it again.") from None
+    with evaluation(path) as found:
+        return [([tokenize(text) for text in row["references"]], tokenize(row[way]["caption"]))
+                for row in found["captions"]]
 
 
 def main(words=None):

@@ -9,7 +9,6 @@ n-grams divided by the number of all n-grams, over all captions (Li et al. 2016 
 words). It falls as captions are added, so all files must have the same images. The human column is the mean over the
 images' first captions, their second captions and so on.
 """
-import json
 from collections import Counter
 from html import escape
 from itertools import cycle
@@ -17,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from npcaption.errors import ConfigError, DataError, printable, why
+from npcaption.errors import ConfigError, DataError, printable
 from npcaption.evaluate.baselines import human_ceiling
 from npcaption.evaluate.metrics import tokenize
 from npcaption.support.command import arguments, command, parser_of
 from npcaption.support.files import check_writable, write_whole
 from npcaption.support.flags import add_option, filename
+
+from .evaluations import evaluation
 
 UNFINISHED = frozenset("""
     a an the this that his its their some and or but nor while as than of in with at from into onto for by near next
@@ -91,8 +92,7 @@ def joins_the_same(words):
 
 def columns_of(path, name):
     """The columns of an evaluation's file -> [Column] greedy and beam, [Column] people's, and the images' names"""
-    try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
+    with evaluation(path) as result:
         rows, images = result["scores"], [row["image"] for row in result["captions"]]
         nats, cut_at = result["losses"][0]["nats_per_character"], result.get("max_length")
         found = []
@@ -104,11 +104,6 @@ def columns_of(path, name):
         references = [list(map(tokenize, row["references"])) for row in result["captions"]]
         turns = [captions for captions, _ in human_ceiling(references)]
         return found, [Column(PERSON, turns, row) for row in rows if row["name"] == PEOPLE], images
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({why(error)}).") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not an output of evaluate --json ({type(error).__name__}: {error}). "
-                        f"Write it again.") from None
 
 
 def table(columns):
