@@ -9,7 +9,8 @@ import threading
 
 import numpy as np
 
-LINE = 16  # float32 numbers of a cache line
+from ..support.lines import lines, whole_lines
+
 LARGE = 2 ** 20  # numbers: from 4 MiB on, NumPy asks for large pages, which need fewer address look-ups
 MOST = 4096  # maximum number of remembered scratch lists
 
@@ -32,7 +33,7 @@ class Room:
         end = start + math.prod(shape)
         fits = end <= self.buffer.size                       # else a new array; `empty` then enlarges the buffer
         self.pieces.append(self.buffer[start:end].reshape(shape) if fits else np.empty(shape, np.float32))
-        self.ends.append(end + -end % LINE)
+        self.ends.append(whole_lines(end))
         self.count += 1
         return self.pieces[-1]
 
@@ -41,12 +42,6 @@ class Room:
         if self.ends and self.ends[-1] > self.buffer.size:
             self.buffer = lines(self.ends[-1])
             self.pieces, self.ends = [], []
-
-
-def lines(size):
-    """A vector of `size` numbers with undefined values, at the start of a cache line."""
-    buffer = np.empty(size + LINE, np.float32)
-    return buffer[-buffer.ctypes.data // 4 % LINE:]
 
 
 class Arena:
@@ -59,7 +54,7 @@ class Arena:
     def scratch(self, *shapes):
         """Arrays of these shapes, valid until the next call: all calls share a few that stay in the nearest cache."""
         if shapes not in self._known:
-            needed = sum(math.prod(shape) + LINE for shape in shapes)
+            needed = sum(whole_lines(math.prod(shape)) for shape in shapes)
             if needed > self._buffer.size or len(self._known) == MOST:
                 self._buffer, self._known = lines(max(needed, self._buffer.size)), {}
             room = Room(buffer=self._buffer)

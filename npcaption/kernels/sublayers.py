@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arena import LINE, Room, arena
+from ..support.lines import whole_lines
+from .arena import Room, arena
 from .attention import BLOCK
 from .binary_cross_entropy import fused_binary_cross_entropy
 from .cross_attention import fused_cross_attention_backward, fused_cross_attention_forward
@@ -47,7 +48,7 @@ class Matrix(NamedTuple):
 
 def panels_room(parameters):
     """Size of the panels of all weight matrices, in numbers."""
-    return sum(panels_size(*shape) + LINE for views in parameters.sublayer.values()
+    return sum(whole_lines(panels_size(*shape)) for views in parameters.sublayer.values()
                for w in views.values() if w.ndim == 2 for shape in (w.shape, w.shape[::-1]))
 
 

@@ -60,7 +60,7 @@ def prepared(number, opener, layout, config):
     kernels.compile_kernels(refuse)
     flat, panels, parts, mailbox = layout.views(open_shared(opener, sum(layout.sizes())))
     engine = NumbaEngine(config, Parameters(config, flat=flat), 1, panels)
-    part = Parameters(config, flat=parts[number])
+    part = Parameters(config, flat=parts[number][:layout.parameters])
 
     def gradients(config, batch, objectives):
         named = {objective.name: objective for objective in OBJECTIVES}

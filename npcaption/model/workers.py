@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import WorkerError, printable
+from ..support.lines import whole_lines
 from ..support.memory import usable_memory
 from ..support.progress import note
 from ..support.shared import SharedMemory
@@ -30,7 +31,7 @@ PROGRAM = "import sys; sys.path[:] = {path!r}; from npcaption.model.worker impor
 
 
 class Layout(NamedTuple):
-    """Arrays in the shared memory, in this order, each aligned to a page."""
+    """Arrays in the shared memory, in this order, each aligned to a page; the rows of gradients to cache lines."""
     parameters: int             # numbers
     panels: int                 # numbers: of the packed matrices
     workers: int
@@ -38,18 +39,19 @@ class Layout(NamedTuple):
 
     def sizes(self):
         """Bytes"""
-        numbers = self.parameters, self.panels, self.parameters * self.workers
+        numbers = self.parameters, self.panels, whole_lines(self.parameters) * self.workers
         return [4 * n + -4 * n % 4096 for n in numbers] + [self.mailbox]
 
     def views(self, memory):
-        """-> parameters (N,), panels, the workers' gradients (workers, N), mailbox (bytes)"""
+        """-> parameters (N,), panels, the workers' gradients (workers, N or more), mailbox (bytes)"""
         pieces, at = [], 0
         for size in self.sizes():
             pieces.append(memoryview(memory)[at:at + size])
             at += size
         flat, panels, parts = (np.frombuffer(piece, np.float32) for piece in pieces[:-1])
-        count = self.parameters
-        return flat[:count], panels[:self.panels], parts[:count * self.workers].reshape(self.workers, count), pieces[-1]
+        row = whole_lines(self.parameters)
+        return (flat[:self.parameters], panels[:self.panels], parts[:row * self.workers].reshape(self.workers, row),
+                pieces[-1])
 
 
 class Worker:
