@@ -8,12 +8,12 @@ EPSILON, ONE = np.float32(1e-5), np.float32(1)
 
 
 @kernel
-def fused_layernorm_forward(x: F2, w: F1, b: F1, xhat: F2, rstd: F1, out: F2):
-    """Write xhat (T, C), rstd (T,) and out (T, C)."""
+def fused_layernorm_forward(x: F2, w: F1, b: F1, means: F1, rstd: F1, out: F2):
+    """Write means (T,), rstd (T,) and out (T, C)."""
     channels = x.shape[1]
     share = ONE / np.float32(channels)
     for i in range(x.shape[0]):
-        row, normed, result = x[i], xhat[i], out[i]
+        row, result = x[i], out[i]
         total = np.float32(0)
         for j in range(channels):
             total += row[j]
@@ -23,30 +23,38 @@ def fused_layernorm_forward(x: F2, w: F1, b: F1, xhat: F2, rstd: F1, out: F2):
             centred = row[j] - mean
             squares += centred * centred
         r = ONE / np.sqrt(squares * share + EPSILON)
+        means[i] = mean
         rstd[i] = r
         for j in range(channels):
-            h = (row[j] - mean) * r
-            normed[j] = h
-            result[j] = h * w[j] + b[j]
+            result[j] = (row[j] - mean) * r * w[j] + b[j]
 
 
 @kernel
-def fused_layernorm_backward(dout: F2, xhat: F2, rstd: F1, w: F1, dw: F1, db: F1, dx: F2):
+def fused_layernorm_again(x: F2, w: F1, b: F1, means: F1, rstd: F1, out: F2):
+    """Write out (T, C) a second time, for the backward: computing it takes less time than keeping it."""
+    for i in range(x.shape[0]):
+        row, result, mean, r = x[i], out[i], means[i], rstd[i]
+        for j in range(row.size):
+            result[j] = (row[j] - mean) * r * w[j] + b[j]
+
+
+@kernel
+def fused_layernorm_backward(dout: F2, x: F2, means: F1, rstd: F1, w: F1, dw: F1, db: F1, dx: F2):
     """Add into dx (T, C), which holds the gradient of the residual path, and into dw and db."""
     channels = dout.shape[1]
     share = ONE / np.float32(channels)
     for i in range(dout.shape[0]):
-        d, h, result = dout[i], xhat[i], dx[i]
+        d, row, result = dout[i], x[i], dx[i]
+        mean, r = means[i], rstd[i]
         total, along = np.float32(0), np.float32(0)          # sums of dxhat and of dxhat * xhat
         for j in range(channels):
             dxhat = d[j] * w[j]
             total += dxhat
-            along += dxhat * h[j]
+            along += dxhat * ((row[j] - mean) * r)
         total *= share
         along *= share
-        r = rstd[i]
         for j in range(channels):
-            result[j] += r * (d[j] * w[j] - total - h[j] * along)
+            result[j] += r * (d[j] * w[j] - total - (row[j] - mean) * r * along)
         for j in range(channels):
-            dw[j] += d[j] * h[j]
+            dw[j] += d[j] * ((row[j] - mean) * r)
             db[j] += d[j]

@@ -1,6 +1,6 @@
 """One block of the stem as one call: convolution, norm, GELU and residual; see layers/stem.py, layers/convolution.py.
 
-x (A, A, C), out (N*N, O), N = ceil(A / stride); windows (N*N, 9*C), slope and xhat (N*N, O), rstd (N*N,).
+x (A, A, C), out (N*N, O), N = ceil(A / stride); windows (N*N, 9*C), slope and mixed (N*N, O), means and rstd (N*N,).
 """
 import numpy as np
 
@@ -57,11 +57,11 @@ def add_windows(dwindows, stride, dx):
 @kernel
 def fused_stem_block_forward(
         x: F3, panels: F1, b: F1, norm_w: F1, norm_b: F1, stride: I,
-        windows: F2, xhat: F2, rstd: F1, slope: F2, out: F2):
+        windows: F2, mixed: F2, means: F1, rstd: F1, slope: F2, out: F2):
     """With stride 1, out = x + the branch."""
     cut_windows(x, stride, windows)
-    multiply(windows, panels, b, out[:0], out)
-    fused_layernorm_forward(out, norm_w, norm_b, xhat, rstd, slope)
+    multiply(windows, panels, b, out[:0], mixed)
+    fused_layernorm_forward(mixed, norm_w, norm_b, means, rstd, slope)
     fused_gelu_forward(slope.reshape(-1), out.reshape(-1))
     if stride == 1:
         pixels, numbers = x.reshape(-1), out.reshape(-1)
@@ -72,7 +72,7 @@ def fused_stem_block_forward(
 @kernel
 def fused_stem_block_backward(
         dout: F2, transposed: F1, norm_w: F1, stride: I,
-        windows: F2, xhat: F2, rstd: F1, slope: F2, dmixed: F2, dwindows: F2,
+        windows: F2, mixed: F2, means: F1, rstd: F1, slope: F2, dmixed: F2, dwindows: F2,
         dx: F3, dw: F2, db: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
     """dout becomes the gradient of the norm's output; dx is (0, 0, 0) if the pixels need no gradient."""
     if dx.size:
@@ -81,7 +81,7 @@ def fused_stem_block_backward(
             dpixels[j] = numbers[j] if stride == 1 else np.float32(0)
     fused_gelu_backward(dout.reshape(-1), slope.reshape(-1))
     dmixed[:] = 0                                            # the norm has no residual path
-    fused_layernorm_backward(dout, xhat, rstd, norm_w, dnorm_w, dnorm_b, dmixed)
+    fused_layernorm_backward(dout, mixed, means, rstd, norm_w, dnorm_w, dnorm_b, dmixed)
     accumulate(windows, dmixed, dw, db)
     if dx.size:
         multiply(dmixed, transposed, nothing, dmixed[:0], dwindows)

@@ -19,8 +19,8 @@ def piece(room, start, rows, columns):
 
 
 def self_attention_room(rows, channels, heads, tokens):
-    """Size of room, in numbers: xhat, normed, seen, qkv, rstd, the probabilities and a head's packed keys"""
-    return rows * (6 * channels + 1) + heads * tokens + panels_size(channels // heads, tokens)
+    """Size of room, in numbers: normed, seen, qkv, means, rstd, the probabilities and a head's packed keys"""
+    return rows * (5 * channels + 2) + heads * tokens + panels_size(channels // heads, tokens)
 
 
 @kernel
@@ -29,11 +29,11 @@ def fused_self_attention_step(
         text: F3, place: I, room: F1, out: F2):
     (rows, channels), tokens = x.shape, place + 1
     each = rows * channels
-    normed, seen = piece(room, each, rows, channels), piece(room, 2 * each, rows, channels)
-    qkv = piece(room, 3 * each, rows, 3 * channels)
-    rest = room[6 * each:]
-    probabilities, panels = rest[rows:rows + heads * tokens].reshape(heads, 1, tokens), rest[rows + heads * tokens:]
-    fused_layernorm_forward(x, norm_w, norm_b, piece(room, 0, rows, channels), rest[:rows], normed)
+    normed, seen = piece(room, 0, rows, channels), piece(room, each, rows, channels)
+    qkv = piece(room, 2 * each, rows, 3 * channels)
+    means, rstd, rest = room[5 * each:][:rows], room[5 * each + rows:][:rows], room[5 * each + 2 * rows:]
+    probabilities, panels = rest[:heads * tokens].reshape(heads, 1, tokens), rest[heads * tokens:]
+    fused_layernorm_forward(x, norm_w, norm_b, means, rstd, normed)
     multiply(normed, qkv_panels, room[:0], x[:0], qkv)
     for r in range(rows):
         text[r, place] = qkv[r, channels:]
@@ -51,8 +51,8 @@ def pack_keys(kv: F2, heads: I, keys: F2):
 
 
 def cross_attention_room(rows, channels, images, sources):
-    """Size of room, in numbers: xhat, normed, seen, q, rstd and the probabilities of an image's captions"""
-    return rows * (4 * channels + 1) + rows // images * sources
+    """Size of room, in numbers: normed, seen, q, means, rstd and the probabilities of an image's captions"""
+    return rows * (3 * channels + 2) + rows // images * sources
 
 
 @kernel
@@ -61,11 +61,11 @@ def fused_cross_attention_step(
         keys: F3, kv: F3, room: F1, out: F2):
     (rows, channels), (images, sources, _) = x.shape, kv.shape
     each, size, count = rows * channels, channels // heads, rows // images
-    normed, seen = piece(room, each, rows, channels), piece(room, 2 * each, rows, channels)
-    q = piece(room, 3 * each, rows, channels)
-    rest = room[4 * each:]
+    normed, seen = piece(room, 0, rows, channels), piece(room, each, rows, channels)
+    q = piece(room, 2 * each, rows, channels)
+    means, rstd, rest = room[3 * each:][:rows], room[3 * each + rows:][:rows], room[3 * each + 2 * rows:]
     probabilities, scale = piece(rest, rows, count, sources), np.float32(1 / np.sqrt(size))
-    fused_layernorm_forward(x, norm_w, norm_b, piece(room, 0, rows, channels), rest[:rows], normed)
+    fused_layernorm_forward(x, norm_w, norm_b, means, rstd, normed)
     multiply(normed, q_panels, room[:0], x[:0], q)
     for b in range(images):
         mine = slice(b * count, b * count + count)

@@ -142,7 +142,7 @@ def stem_block_forward(x, conv, p, stride):
     take, matrix, norm_weight = arena().take, p[f"{conv}.weight"], p[f"{conv}.norm.weight"]
     inputs, channels = matrix.w.shape
     n = -(-len(x) // stride)
-    saved = (take(n * n, inputs), take(n * n, channels), take(n * n), take(n * n, channels))
+    saved = (take(n * n, inputs), take(n * n, channels), take(n * n), take(n * n), take(n * n, channels))
     out = take(n * n, channels)
     fused_stem_block_forward(x, matrix.panels, p[f"{conv}.bias"], norm_weight, p[f"{conv}.norm.bias"], stride, *saved,
                              out)
@@ -165,9 +165,9 @@ def feature_embed_forward(features, p, rate, key):
     x = take(*features.shape)
     x[...] = features
     if "norm.weight" in p:
-        normed = take(*x.shape), take(len(x)), take(*x.shape)
-        fused_layernorm_forward(x, p["norm.weight"], p["norm.bias"], *normed)
-        x = normed[2]
+        normed = x, take(len(x)), take(len(x))
+        x = take(*x.shape)
+        fused_layernorm_forward(normed[0], p["norm.weight"], p["norm.bias"], *normed[1:], x)
     if rate:
         x = dropped(x, NO_VECTOR, rate, key)
     out = linear(x, p["proj.weight"], p["proj.bias"], p.get("position", NO_MATRIX))
@@ -187,7 +187,7 @@ def feature_embed_backward(dout, cache, g):
     if normed is not None:
         dnormed, dx = dx, arena().take(*dx.shape)
         dx[:] = 0                                            # this norm has no residual path
-        fused_layernorm_backward(dnormed, *normed[:2], norm_weight, g["norm.weight"], g["norm.bias"], dx)
+        fused_layernorm_backward(dnormed, *normed, norm_weight, g["norm.weight"], g["norm.bias"], dx)
     return None if dtype.itemsize == 2 else dx.copy()        # a copy: the arena is used again
 
 
@@ -212,20 +212,21 @@ def token_embed_backward(dout, cache, g):
 
 def self_attention_forward(x, p, heads, causal, rate, key):
     take, (tokens, channels) = arena().take, x.shape
-    saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, 3 * channels),
+    saved = (take(tokens), take(tokens), take(tokens, 3 * channels),
              take(heads, tokens, tokens), take(panels_size(channels // heads, tokens)), take(tokens, channels))
     out, weights = take(tokens, channels), (p["qkv.weight"], p["proj.weight"])
+    normed, = arena().scratch(x.shape)
     fused_self_attention_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, weights[1].panels,
-                                 p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, out, NO_VECTOR)
-    return dropped(out, x, rate, key) if rate else out, (p["norm.weight"], weights, heads, saved, rate, key)
+                                 p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, normed, out, NO_VECTOR)
+    return dropped(out, x, rate, key) if rate else out, (x, p["norm.weight"], p["norm.bias"], weights, heads, saved, rate, key)
 
 
 def self_attention_backward(dout, cache, g):
-    norm_weight, (qkv, proj), heads, saved, rate, key = cache
+    x, norm_weight, norm_bias, (qkv, proj), heads, saved, rate, key = cache
     tokens, channels = dout.shape
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = arena().scratch((tokens, channels), (tokens, 3 * channels), (BLOCK, tokens), (tokens, channels))
-    fused_self_attention_backward(dbranch, dout, norm_weight, qkv.transposed, proj.transposed, heads, *saved, *scratch,
+    scratch = arena().scratch((tokens, channels), (tokens, channels), (tokens, 3 * channels), (BLOCK, tokens), (tokens, channels))
+    fused_self_attention_backward(dbranch, dout, x, norm_weight, norm_bias, qkv.transposed, proj.transposed, heads, *saved, *scratch,
                                   g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"], g["norm.bias"],
                                   NO_VECTOR)
     return dout
@@ -233,23 +234,24 @@ def self_attention_backward(dout, cache, g):
 
 def cross_attention_forward(x, source, p, heads, rate, key):
     take, (tokens, channels), sources = arena().take, x.shape, len(source)
-    saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, channels),
+    saved = (take(tokens), take(tokens), take(tokens, channels),
              take(sources, 2 * channels), take(heads, tokens, sources), take(panels_size(channels // heads, sources)),
              take(tokens, channels))
+    normed, = arena().scratch(x.shape)
     out, weights = take(tokens, channels), (p["q.weight"], p["kv.weight"], p["proj.weight"])
     fused_cross_attention_forward(x, source, p["norm.weight"], p["norm.bias"], *(w.panels for w in weights),
-                                  p["proj.bias"], NO_MATRIX if rate else x, heads, *saved, out, NO_VECTOR)
-    return dropped(out, x, rate, key) if rate else out, (source, p["norm.weight"], weights, heads, saved, rate, key)
+                                  p["proj.bias"], NO_MATRIX if rate else x, heads, *saved, normed, out, NO_VECTOR)
+    return dropped(out, x, rate, key) if rate else out, (x, source, p["norm.weight"], p["norm.bias"], weights, heads, saved, rate, key)
 
 
 def cross_attention_backward(dout, cache, g):
-    source, norm_weight, weights, heads, saved, rate, key = cache
+    x, source, norm_weight, norm_bias, weights, heads, saved, rate, key = cache
     (tokens, channels), sources = dout.shape, len(source)
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = arena().scratch((tokens, channels), (tokens, channels), (sources, 2 * channels), (BLOCK, sources),
+    scratch = arena().scratch((tokens, channels), (tokens, channels), (tokens, channels), (sources, 2 * channels), (BLOCK, sources),
                               (tokens, channels))
     dsource = arena().take(sources, channels)
-    fused_cross_attention_backward(dbranch, dout, source, norm_weight, *(w.transposed for w in weights), heads, *saved,
+    fused_cross_attention_backward(dbranch, dout, x, source, norm_weight, norm_bias, *(w.transposed for w in weights), heads, *saved,
                                    *scratch, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"], g["proj.bias"],
                                    g["norm.weight"], g["norm.bias"], NO_VECTOR)
     return dout, dsource
@@ -257,18 +259,19 @@ def cross_attention_backward(dout, cache, g):
 
 def mlp_forward(x, p, rate, key):
     take, (tokens, channels), hidden = arena().take, x.shape, p["up.bias"].size
-    saved = (take(tokens, channels), take(tokens), take(tokens, channels), take(tokens, hidden), take(tokens, hidden))
+    saved = (take(tokens), take(tokens), take(tokens, hidden), take(tokens, hidden))
+    normed, = arena().scratch(x.shape)
     out, weights = take(tokens, channels), (p["up.weight"], p["down.weight"])
     fused_mlp_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, p["up.bias"], weights[1].panels,
-                      p["down.bias"], NO_MATRIX if rate else x, *saved, out)
-    return dropped(out, x, rate, key) if rate else out, (p["norm.weight"], weights, saved, rate, key)
+                      p["down.bias"], NO_MATRIX if rate else x, *saved, normed, out)
+    return dropped(out, x, rate, key) if rate else out, (x, p["norm.weight"], p["norm.bias"], weights, saved, rate, key)
 
 
 def mlp_backward(dout, cache, g):
-    norm_weight, (up, down), saved, rate, key = cache
+    x, norm_weight, norm_bias, (up, down), saved, rate, key = cache
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = arena().scratch((len(dout), up.w.shape[1]), dout.shape)
-    fused_mlp_backward(dbranch, dout, norm_weight, up.transposed, down.transposed, *saved, *scratch,
+    scratch = arena().scratch(dout.shape, (len(dout), up.w.shape[1]), dout.shape)
+    fused_mlp_backward(dbranch, dout, x, norm_weight, norm_bias, up.transposed, down.transposed, *saved, *scratch,
                        g["up.weight"], g["up.bias"], g["down.weight"], g["down.bias"], g["norm.weight"],
                        g["norm.bias"], NO_VECTOR)
     return dout
@@ -276,17 +279,17 @@ def mlp_backward(dout, cache, g):
 
 def output_forward(x, p):
     take = arena().take
-    saved = take(*x.shape), take(len(x)), take(*x.shape)
+    saved = take(len(x)), take(len(x)), take(*x.shape)
     fused_layernorm_forward(x, p["norm.weight"], p["norm.bias"], *saved)
-    return linear(saved[2], p["linear.weight"], p["linear.bias"]), (saved, p["norm.weight"], p["linear.weight"])
+    return linear(saved[2], p["linear.weight"], p["linear.bias"]), (x, saved, p["norm.weight"], p["linear.weight"])
 
 
 def output_backward(dlogits, cache, g):
-    (xhat, rstd, normed), norm_weight, matrix = cache
+    x, (means, rstd, normed), norm_weight, matrix = cache
     dnormed = linear_backward(dlogits, normed, matrix, g["linear.weight"], g["linear.bias"])
     dx = arena().take(*dnormed.shape)
     dx[:] = 0                                                # the last norm has no residual path
-    fused_layernorm_backward(dnormed, xhat, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dx)
+    fused_layernorm_backward(dnormed, x, means, rstd, norm_weight, g["norm.weight"], g["norm.bias"], dx)
     return dx
 
 
