@@ -5,34 +5,39 @@ from .compilation import compiled, kernel
 from .exponential import exp_of_negative
 from .simd import F1, absolute
 
-# The textbook's polynomial for float32 (layers/erf.py: -log(1 - erf(z)) / z on [0, 6], in u = z / 3 - 1), lowest power
-# first. Against float64: gelu is right to 1.3e-7 max(1, |gelu|), its slope to 1.4e-7.
-C0, C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (np.float32(c) for c in (
-    3.573454353, 2.730299121, 0.1418828161, -0.07516959472, 0.03864380101, -0.0187947041, 0.008234141072,
-    -0.002854511601, 0.000801418002, -0.0002744448953, -0.0003954108643, 0.0007346422, -0.000301446754))
-ONE, HALF, SIX, THIRD = np.float32(1), np.float32(0.5), np.float32(6), np.float32(1 / 3)
-ROOT_HALF, DENSITY = np.float32(0.5 ** 0.5), np.float32((2 * np.pi) ** -0.5)
+# exp(z^2) (1 - erf(z)) / 2 on [0, 4] in u = z / 2 - 1, lowest power first: the polynomial with the least maximum of
+# error * exp(-z^2) * max(1, z sqrt(2)), which is 3.2e-8, found by Lawson's weighted least squares on 3,000 Chebyshev
+# points of mpmath's erfc with 40 digits. Beyond 4, (1 - erf(z)) / 2 is under 8e-9. Against float64: gelu is right to
+# 1.5e-7 max(1, |gelu|), its slope to 1.8e-7.
+C0, C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11 = (np.float32(c) for c in (
+    0.1276976822, -0.1067877308, 0.08368836769, -0.06188995878, 0.04159763662, -0.03346616802, 0.02417243747,
+    0.01454630621, 0.02793404472, -0.02762297024, -0.04294351201, -0.02263278962))
+ONE, HALF, LAST = np.float32(1), np.float32(0.5), np.float32(4 * 2 ** 0.5)
+EIGHTH_ROOT, DENSITY = np.float32(8 ** -0.5), np.float32((2 * np.pi) ** -0.5)
 
 
 @compiled
-def half_erfc(z):
-    """(1 - erf(z)) / 2 = exp(-z P(z)) / 2.  z >= 0"""
-    z = SIX if z > SIX else z
-    u = z * THIRD - ONE
-    p = ((((((((((((C12 * u + C11) * u + C10) * u + C9) * u + C8) * u + C7) * u + C6) * u + C5) * u + C4) * u + C3) * u
-           + C2) * u + C1) * u + C0)
-    return HALF * exp_of_negative(-z * p)
+def half_erfcx(v):
+    """exp(z^2) (1 - erf(z)) / 2 of z = v / sqrt(2).  v >= 0"""
+    v = LAST if v > LAST else v                              # false for NaN, so NaN reaches the result
+    u = v * EIGHTH_ROOT - ONE
+    return (((((((((((C11 * u + C10) * u + C9) * u + C8) * u + C7) * u + C6) * u + C5) * u + C4) * u + C3) * u
+              + C2) * u + C1) * u + C0)
 
 
 @kernel
 def fused_gelu_forward(x: F1, out: F1):
-    """out = x Phi(x); x becomes the slope Phi(x) + x phi(x), the only input of the backward besides dout."""
+    """out = x Phi(x); x becomes the slope Phi(x) + x phi(x), the only input of the backward besides dout.
+
+    Phi(-|x|) = exp(-x^2 / 2) half_erfcx(|x|), so one exponential serves Phi and its density phi.
+    """
     for i in range(x.size):
         v = x[i]
-        tail = half_erfc(absolute(v) * ROOT_HALF)
+        e = exp_of_negative(-HALF * v * v)
+        tail = e * half_erfcx(absolute(v))
         cdf = ONE - tail if v > 0 else tail
         out[i] = v * cdf
-        x[i] = cdf + v * DENSITY * exp_of_negative(-HALF * v * v)
+        x[i] = cdf + v * DENSITY * e
 
 
 @kernel
