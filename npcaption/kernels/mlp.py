@@ -1,6 +1,6 @@
 """One image's MLP sublayer as one call.
 
-x, normed, out and their gradients (T, C), wide, active, slope, dwide (T, F), rstd (T,); other arguments as in
+x, normed, out and their gradients (T, C), wide, active, slope, dwide (T, F), means and rstd (T,); other arguments as in
 self_attention.py.
 """
 from .compilation import kernel
@@ -24,13 +24,15 @@ def fused_mlp_forward(
 @kernel
 def fused_mlp_backward(
         dbranch: F2, dx: F2, x: F2, norm_w: F1, norm_b: F1, up_transposed: F1, down_transposed: F1,
-        means: F1, rstd: F1, slope: F2, active: F2, normed: F2, dwide: F2, dnormed: F2,
+        means: F1, rstd: F1, slope: F2, active: F2, dwide: F2, dnormed: F2,
         dup_w: F2, dup_b: F1, ddown_w: F2, ddown_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return; dnormed: first the
+    norm's output once more
+    """
     accumulate(active, dbranch, ddown_w, ddown_b)
     multiply(dbranch, down_transposed, nothing, dx[:0], dwide)
     fused_gelu_backward(dwide.reshape(-1), slope.reshape(-1))
-    fused_layernorm_again(x, norm_w, norm_b, means, rstd, normed)
-    accumulate(normed, dwide, dup_w, dup_b)
+    fused_layernorm_again(x, norm_w, norm_b, means, rstd, dnormed)
+    accumulate(dnormed, dwide, dup_w, dup_b)
     multiply(dwide, up_transposed, nothing, dx[:0], dnormed)
     fused_layernorm_backward(dnormed, x, means, rstd, norm_w, dnorm_w, dnorm_b, dx)

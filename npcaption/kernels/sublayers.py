@@ -212,68 +212,66 @@ def token_embed_backward(dout, cache, g):
 
 def self_attention_forward(x, p, heads, causal, rate, key):
     take, (tokens, channels) = arena().take, x.shape
-    saved = (take(tokens), take(tokens), take(tokens, 3 * channels),
-             take(heads, tokens, tokens), take(panels_size(channels // heads, tokens)), take(tokens, channels))
-    out, weights = take(tokens, channels), (p["qkv.weight"], p["proj.weight"])
-    normed, = arena().scratch(x.shape)
-    fused_self_attention_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, weights[1].panels,
-                                 p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, normed, out, NO_VECTOR)
-    return dropped(out, x, rate, key) if rate else out, (x, p["norm.weight"], p["norm.bias"], weights, heads, saved, rate, key)
+    saved = (take(tokens), take(tokens), take(tokens, 3 * channels), take(heads, tokens, tokens),
+             take(panels_size(channels // heads, tokens)), take(tokens, channels))
+    (normed,), out = arena().scratch(x.shape), take(tokens, channels)
+    fused_self_attention_forward(x, p["norm.weight"], p["norm.bias"], p["qkv.weight"].panels, p["proj.weight"].panels,
+                                 p["proj.bias"], NO_MATRIX if rate else x, heads, causal, *saved, normed, out,
+                                 NO_VECTOR)
+    return dropped(out, x, rate, key) if rate else out, (x, p, heads, saved, rate, key)
 
 
 def self_attention_backward(dout, cache, g):
-    x, norm_weight, norm_bias, (qkv, proj), heads, saved, rate, key = cache
+    x, p, heads, saved, rate, key = cache
     tokens, channels = dout.shape
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = arena().scratch((tokens, channels), (tokens, channels), (tokens, 3 * channels), (BLOCK, tokens), (tokens, channels))
-    fused_self_attention_backward(dbranch, dout, x, norm_weight, norm_bias, qkv.transposed, proj.transposed, heads, *saved, *scratch,
-                                  g["qkv.weight"], g["proj.weight"], g["proj.bias"], g["norm.weight"], g["norm.bias"],
-                                  NO_VECTOR)
+    scratch = arena().scratch(x.shape, (tokens, 3 * channels), (BLOCK, tokens), x.shape)
+    fused_self_attention_backward(dbranch, dout, x, p["norm.weight"], p["norm.bias"], p["qkv.weight"].transposed,
+                                  p["proj.weight"].transposed, heads, *saved, *scratch, g["qkv.weight"],
+                                  g["proj.weight"], g["proj.bias"], g["norm.weight"], g["norm.bias"], NO_VECTOR)
     return dout
 
 
 def cross_attention_forward(x, source, p, heads, rate, key):
     take, (tokens, channels), sources = arena().take, x.shape, len(source)
-    saved = (take(tokens), take(tokens), take(tokens, channels),
-             take(sources, 2 * channels), take(heads, tokens, sources), take(panels_size(channels // heads, sources)),
-             take(tokens, channels))
-    normed, = arena().scratch(x.shape)
-    out, weights = take(tokens, channels), (p["q.weight"], p["kv.weight"], p["proj.weight"])
-    fused_cross_attention_forward(x, source, p["norm.weight"], p["norm.bias"], *(w.panels for w in weights),
-                                  p["proj.bias"], NO_MATRIX if rate else x, heads, *saved, normed, out, NO_VECTOR)
-    return dropped(out, x, rate, key) if rate else out, (x, source, p["norm.weight"], p["norm.bias"], weights, heads, saved, rate, key)
+    saved = (take(tokens), take(tokens), take(tokens, channels), take(sources, 2 * channels),
+             take(heads, tokens, sources), take(panels_size(channels // heads, sources)), take(tokens, channels))
+    (normed,), out = arena().scratch(x.shape), take(tokens, channels)
+    fused_cross_attention_forward(x, source, p["norm.weight"], p["norm.bias"], p["q.weight"].panels,
+                                  p["kv.weight"].panels, p["proj.weight"].panels, p["proj.bias"],
+                                  NO_MATRIX if rate else x, heads, *saved, normed, out, NO_VECTOR)
+    return dropped(out, x, rate, key) if rate else out, (x, source, p, heads, saved, rate, key)
 
 
 def cross_attention_backward(dout, cache, g):
-    x, source, norm_weight, norm_bias, weights, heads, saved, rate, key = cache
-    (tokens, channels), sources = dout.shape, len(source)
+    x, source, p, heads, saved, rate, key = cache
+    sources, channels = source.shape
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = arena().scratch((tokens, channels), (tokens, channels), (tokens, channels), (sources, 2 * channels), (BLOCK, sources),
-                              (tokens, channels))
+    scratch = arena().scratch(x.shape, x.shape, (sources, 2 * channels), (BLOCK, sources), x.shape)
     dsource = arena().take(sources, channels)
-    fused_cross_attention_backward(dbranch, dout, x, source, norm_weight, norm_bias, *(w.transposed for w in weights), heads, *saved,
-                                   *scratch, dsource, g["q.weight"], g["kv.weight"], g["proj.weight"], g["proj.bias"],
+    fused_cross_attention_backward(dbranch, dout, x, source, p["norm.weight"], p["norm.bias"], p["q.weight"].transposed,
+                                   p["kv.weight"].transposed, p["proj.weight"].transposed, heads, *saved, *scratch,
+                                   dsource, g["q.weight"], g["kv.weight"], g["proj.weight"], g["proj.bias"],
                                    g["norm.weight"], g["norm.bias"], NO_VECTOR)
     return dout, dsource
 
 
 def mlp_forward(x, p, rate, key):
     take, (tokens, channels), hidden = arena().take, x.shape, p["up.bias"].size
-    saved = (take(tokens), take(tokens), take(tokens, hidden), take(tokens, hidden))
-    normed, = arena().scratch(x.shape)
-    out, weights = take(tokens, channels), (p["up.weight"], p["down.weight"])
-    fused_mlp_forward(x, p["norm.weight"], p["norm.bias"], weights[0].panels, p["up.bias"], weights[1].panels,
+    saved = take(tokens), take(tokens), take(tokens, hidden), take(tokens, hidden)
+    (normed,), out = arena().scratch(x.shape), take(tokens, channels)
+    fused_mlp_forward(x, p["norm.weight"], p["norm.bias"], p["up.weight"].panels, p["up.bias"], p["down.weight"].panels,
                       p["down.bias"], NO_MATRIX if rate else x, *saved, normed, out)
-    return dropped(out, x, rate, key) if rate else out, (x, p["norm.weight"], p["norm.bias"], weights, saved, rate, key)
+    return dropped(out, x, rate, key) if rate else out, (x, p, saved, rate, key)
 
 
 def mlp_backward(dout, cache, g):
-    x, norm_weight, norm_bias, (up, down), saved, rate, key = cache
+    x, p, saved, rate, key = cache
     dbranch = dropped(dout, NO_VECTOR, rate, key) if rate else dout
-    scratch = arena().scratch(dout.shape, (len(dout), up.w.shape[1]), dout.shape)
-    fused_mlp_backward(dbranch, dout, x, norm_weight, norm_bias, up.transposed, down.transposed, *saved, *scratch,
-                       g["up.weight"], g["up.bias"], g["down.weight"], g["down.bias"], g["norm.weight"],
-                       g["norm.bias"], NO_VECTOR)
+    scratch = arena().scratch((len(x), p["up.bias"].size), x.shape)
+    fused_mlp_backward(dbranch, dout, x, p["norm.weight"], p["norm.bias"], p["up.weight"].transposed,
+                       p["down.weight"].transposed, *saved, *scratch, g["up.weight"], g["up.bias"], g["down.weight"],
+                       g["down.bias"], g["norm.weight"], g["norm.bias"], NO_VECTOR)
     return dout
 
 
