@@ -64,7 +64,7 @@ def fused_cross_attention_step(
     normed, seen = piece(room, 0, rows, channels), piece(room, each, rows, channels)
     q = piece(room, 2 * each, rows, channels)
     means, rstd, rest = room[3 * each:][:rows], room[3 * each + rows:][:rows], room[3 * each + 2 * rows:]
-    probabilities, scale = piece(rest, rows, count, sources), np.float32(1 / np.sqrt(size))
+    probabilities, scale = piece(rest, 0, count, sources), np.float32(1 / np.sqrt(size))
     fused_layernorm_forward(x, norm_w, norm_b, means, rstd, normed)
     multiply(normed, q_panels, room[:0], x[:0], q)
     for b in range(images):
