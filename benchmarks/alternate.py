@@ -52,7 +52,10 @@ def race(commands, rounds, environment=None, warm_up=1):
             for name, process in processes.items():
                 process.stdin.write("\n")
                 process.stdin.flush()
-                taken, memory[name] = map(float, process.stdout.readline().split())
+                line = process.stdout.readline()
+                if not line:
+                    sys.exit(f"{name} ended; its message is above.")
+                taken, memory[name] = map(float, line.split())
                 if number >= 0:
                     seconds[name].append(taken)
     finally:
