@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -70,10 +71,11 @@ def measure(workers, batch):
 
 
 def sleep(file):
-    """Replace the kernels by sleeps of the times in a JSON file. They write nothing."""
+    """Replace the kernels by sleeps of the times in a JSON file. They write next to nothing."""
     with open(file) as content:
         times = {tuple(call): seconds for call, seconds in json.load(content)}
     kernels.compile_kernels()
+    warnings.filterwarnings("ignore", category=RuntimeWarning)  # NumPy adds numbers that nobody has written
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(29, 1)                       # PR_SET_TIMERSLACK, in ns: Linux adds 50 us otherwise
     owed = threading.local()
@@ -126,7 +128,6 @@ def main():
             json.dump(times, out)
         processes.PROGRAM = PROGRAM.format(times=file)
         sleep(file)
-        np.seterr(all="ignore")                              # nobody writes the numbers that NumPy adds
         found = [rate(count, options.batch_size, steps, apart) for count, steps, apart in (
             (1, 3, False), (options.workers, options.steps, False), (options.workers, options.steps, True))]
     one = found[0][0]

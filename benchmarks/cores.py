@@ -105,7 +105,7 @@ def parts(size, workers, steps=20):
     with tempfile.TemporaryDirectory() as folder:
         processes.PROGRAM, before = PROGRAM.format(folder=folder), processes.PROGRAM
         try:
-            step = make_npcaption("numba", size, workers, MODEL)
+            step = make_npcaption("numba", size, workers, MODEL, processes=True)
         finally:
             processes.PROGRAM = before
         measure_parts(step, size, workers, steps, folder)

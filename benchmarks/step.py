@@ -38,12 +38,13 @@ def batch(size, model=MODEL):
     return rng.integers(0, 256, (size, model.image_size, model.image_size, 3), np.uint8), ids
 
 
-def make_npcaption(engine, size, threads, model, processes=True):
-    """processes: whether worker processes do the work as soon as it begins"""
+def make_npcaption(engine, size, threads, model, processes=None):
+    """processes: whether worker processes do the work; by default if the engine would begin them after some seconds"""
     from npcaption.model.batch import whole
+    from npcaption.model.numba_engine import FEW
     from npcaption.training.trainer import Trainer
     trainer = Trainer(Config(model, TrainingConfig(engine=engine, threads=threads)), initialise(model, 0))
-    if processes:
+    if engine == "numba" and (threads > FEW if processes is None else processes):
         trainer.engine.employ()
     elif engine == "numba":
         trainer.engine.worked = -math.inf                    # seconds until it would

@@ -39,7 +39,7 @@ def main():
     options = parser.parse_args()
     kernels.compile_kernels()
     step = make_npcaption("numba", options.batch_size, 1, MODEL, processes=False)
-    peak, flop_of_peak = make_peak(1, 500)
+    peak, flop_of_peak = make_peak(1, 5000)
     whole, peaks, of_step, found = [], [], defaultdict(float), defaultdict(list)
     for _ in range(options.steps + 2):
         peaks.append(seconds_of(peak))

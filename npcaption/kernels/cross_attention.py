@@ -29,9 +29,7 @@ def fused_cross_attention_backward(
         means: F1, rstd: F1, q: F2, kv: F2, att: F3, keys: F1, seen: F2,
         dseen: F2, dq: F2, dkv: F2, datt: F2, dnormed: F2, dsource: F2,
         dq_w: F2, dkv_w: F2, dproj_w: F2, dproj_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return; dnormed: first the
-    norm's output once more
-    """
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
     no_residual = dx[:0]
     accumulate(seen, dbranch, dproj_w, dproj_b)
     multiply(dbranch, proj_transposed, nothing, no_residual, dseen)

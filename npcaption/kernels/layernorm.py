@@ -1,10 +1,16 @@
 """Layer normalisation of x (T, C) float32, by the formulas of layers/layernorm.py."""
 import numpy as np
 
-from .compilation import kernel
+from .compilation import compiled, kernel
 from .simd import F1, F2
 
 EPSILON, ONE = np.float32(1e-5), np.float32(1)
+
+
+@compiled
+def write_row(row, mean, r, w, b, result):
+    for j in range(row.size):
+        result[j] = (row[j] - mean) * r * w[j] + b[j]
 
 
 @kernel
@@ -25,17 +31,14 @@ def fused_layernorm_forward(x: F2, w: F1, b: F1, means: F1, rstd: F1, out: F2):
         r = ONE / np.sqrt(squares * share + EPSILON)
         means[i] = mean
         rstd[i] = r
-        for j in range(channels):
-            result[j] = (row[j] - mean) * r * w[j] + b[j]
+        write_row(row, mean, r, w, b, result)
 
 
 @kernel
 def fused_layernorm_again(x: F2, w: F1, b: F1, means: F1, rstd: F1, out: F2):
     """Write out (T, C) a second time, for the backward: computing it takes less time than keeping it."""
     for i in range(x.shape[0]):
-        row, result, mean, r = x[i], out[i], means[i], rstd[i]
-        for j in range(row.size):
-            result[j] = (row[j] - mean) * r * w[j] + b[j]
+        write_row(x[i], means[i], rstd[i], w, b, out[i])
 
 
 @kernel

@@ -26,9 +26,7 @@ def fused_mlp_backward(
         dbranch: F2, dx: F2, x: F2, norm_w: F1, norm_b: F1, up_transposed: F1, down_transposed: F1,
         means: F1, rstd: F1, slope: F2, active: F2, dwide: F2, dnormed: F2,
         dup_w: F2, dup_b: F1, ddown_w: F2, ddown_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return; dnormed: first the
-    norm's output once more
-    """
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
     accumulate(active, dbranch, ddown_w, ddown_b)
     multiply(dbranch, down_transposed, nothing, dx[:0], dwide)
     fused_gelu_backward(dwide.reshape(-1), slope.reshape(-1))

@@ -1,7 +1,8 @@
 """One image's self-attention sublayer as one call: Python's lock is released once, not for every product.
 
 x, normed, seen, out and their gradients (T, C), qkv (T, 3C), att (heads, T, T), means and rstd (T,); keys: room for a
-head's packed keys; datt: room for a block's (BLOCK, T). The backward reads x, means, rstd, qkv, att, seen.
+head's packed keys; datt: room for a block's (BLOCK, T). The backward reads x, means, rstd, qkv, att, seen; its
+dnormed is first the norm's output once more.
 """
 from .attention import fused_attention_backward, fused_attention_forward
 from .compilation import kernel
@@ -27,9 +28,7 @@ def fused_self_attention_backward(
         dbranch: F2, dx: F2, x: F2, norm_w: F1, norm_b: F1, qkv_transposed: F1, proj_transposed: F1, heads: I,
         means: F1, rstd: F1, qkv: F2, att: F3, keys: F1, seen: F2, dseen: F2, dqkv: F2, datt: F2, dnormed: F2,
         dqkv_w: F2, dproj_w: F2, dproj_b: F1, dnorm_w: F1, dnorm_b: F1, nothing: F1):
-    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return; dnormed: first the
-    norm's output once more
-    """
+    """dbranch: dout, after dropout if there is any; dx: holds dout on entry, the result on return"""
     channels, no_residual = dx.shape[1], dx[:0]
     accumulate(seen, dbranch, dproj_w, dproj_b)
     multiply(dbranch, proj_transposed, nothing, no_residual, dseen)

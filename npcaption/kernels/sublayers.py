@@ -161,33 +161,33 @@ def stem_block_backward(dout, cache, g, wanted):
 
 
 def feature_embed_forward(features, p, rate, key):
-    take, normed = arena().take, None
+    take, norm = arena().take, None
     x = take(*features.shape)
     x[...] = features
     if "norm.weight" in p:
-        normed = x, take(len(x)), take(len(x))
+        norm = x, take(len(x)), take(len(x))
         x = take(*x.shape)
-        fused_layernorm_forward(normed[0], p["norm.weight"], p["norm.bias"], *normed[1:], x)
+        fused_layernorm_forward(norm[0], p["norm.weight"], p["norm.bias"], *norm[1:], x)
     if rate:
         x = dropped(x, NO_VECTOR, rate, key)
     out = linear(x, p["proj.weight"], p["proj.bias"], p.get("position", NO_MATRIX))
-    return out, (features.dtype, normed, p.get("norm.weight"), x, p["proj.weight"], rate, key)
+    return out, (features.dtype, norm, p.get("norm.weight"), x, p["proj.weight"], rate, key)
 
 
 def feature_embed_backward(dout, cache, g):
-    dtype, normed, norm_weight, x, matrix, rate, key = cache
+    dtype, norm, norm_weight, x, matrix, rate, key = cache
     if "position" in g:
         add_rows(dout, g["position"])
-    if dtype.itemsize == 2 and normed is None:               # stored features: no dx needed
+    if dtype.itemsize == 2 and norm is None:               # stored features: no dx needed
         accumulate(x, dout, g["proj.weight"], g["proj.bias"])
         return None
     dx = linear_backward(dout, x, matrix, g["proj.weight"], g["proj.bias"])
     if rate:
         dx = dropped(dx, NO_VECTOR, rate, key)
-    if normed is not None:
+    if norm is not None:
         dnormed, dx = dx, arena().take(*dx.shape)
         dx[:] = 0                                            # this norm has no residual path
-        fused_layernorm_backward(dnormed, *normed, norm_weight, g["norm.weight"], g["norm.bias"], dx)
+        fused_layernorm_backward(dnormed, *norm, norm_weight, g["norm.weight"], g["norm.bias"], dx)
     return None if dtype.itemsize == 2 else dx.copy()        # a copy: the arena is used again
 
 

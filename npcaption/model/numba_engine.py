@@ -74,7 +74,7 @@ class NumbaEngine:
         self.p = kernels.prepare(parameters, panels if panels is None else kernels.Room(buffer=panels), panels is None)
         self.layers = kernels
         self.matrices, self.packed = kernels.matrices(self.p), parameters.flat.copy()  # packed: None if not known
-        self.parts, self.buffers = None, []                  # (threads, N or more), as Parameters: made when wanted
+        self.parts, self.buffers = None, []                  # (threads, N or more); as Parameters; made when wanted
         self.clean = True                                    # whether parts are 0, as after each step that ended well
         self.workers, self.worked = None, 0.0                # Workers, once there are; seconds of work
         self.shares = threads                                # parts of the gradients' norm: the workers of all ranks
@@ -108,8 +108,7 @@ class NumbaEngine:
         """For each worker a buffer of gradients, 0"""
         if self.parts is None:
             row = whole_lines(self.parameters.flat.size)
-            self.parts = lines(self.threads * row).reshape(self.threads, row)
-            self.parts[...] = 0
+            self.parts = lines(self.threads * row, np.zeros).reshape(self.threads, row)
         if len(self.buffers) != self.threads:
             size = self.parameters.flat.size
             self.buffers = [type(self.parameters)(self.config, flat=part[:size]) for part in self.parts]

@@ -5,12 +5,12 @@ LINE = 16  # float32 numbers of a cache line
 
 
 def whole_lines(size):
-    """The numbers of the cache lines that `size` numbers take"""
+    """`size`, rounded up to whole cache lines"""
     return size + -size % LINE
 
 
-def lines(size):
-    """A vector of `size` float32 numbers with undefined values, at the start of a cache line."""
-    buffer = np.empty(size + LINE, np.float32)
+def lines(size, make=np.empty):
+    """A vector of `size` float32 numbers at the start of a cache line.  make: np.empty or np.zeros"""
+    buffer = make(size + LINE, np.float32)
     first = -buffer.ctypes.data // 4 % LINE
     return buffer[first:first + size]
