@@ -19,8 +19,6 @@ import time
 import warnings
 from contextlib import suppress
 
-import numpy as np
-
 from npcaption import kernels
 from npcaption.kernels import compilation, sublayers
 from npcaption.model import workers as processes
@@ -41,22 +39,22 @@ def replaceable():
             if id(value) in known]
 
 
-def call_of(kernel, arguments):
-    """A kernel and the sizes of some of what it is called with: enough to tell its calls apart, and quickly found"""
-    sizes = [part for a in (arguments[0], arguments[1], arguments[-1])
-             for part in (a.shape if isinstance(a, np.ndarray) else (0,))]
-    of_range = arguments[-1] - arguments[-2] if isinstance(arguments[-1], int) else 0
-    return kernel.__name__, of_range, *sizes
+def call_of(name, arguments):
+    """A kernel's name and the shapes of some of what it is called with: enough to tell its calls apart, quickly found"""
+    last = arguments[-1]
+    of_range = last - arguments[-2] if type(last) is int else 0
+    return (name, of_range, getattr(arguments[0], "shape", None), getattr(arguments[1], "shape", None),
+            getattr(last, "shape", None))
 
 
 def measure(workers, batch):
     """Seconds of processor time of each kernel's call in steps of one worker and of so many -> [[call, median]]"""
     seconds, real = {}, replaceable()
     for module, name, kernel in real:
-        def timed(*arguments, kernel=kernel):
+        def timed(*arguments, kernel=kernel, name=name):
             start = time.thread_time()
             result = kernel(*arguments)
-            seconds.setdefault(call_of(kernel, arguments), []).append(time.thread_time() - start)
+            seconds.setdefault(call_of(name, arguments), []).append(time.thread_time() - start)
             return result
         setattr(module, name, timed)
     try:
@@ -73,21 +71,22 @@ def measure(workers, batch):
 def sleep(file):
     """Replace the kernels by sleeps of the times in a JSON file. They write next to nothing."""
     with open(file) as content:
-        times = {tuple(call): seconds for call, seconds in json.load(content)}
+        times = {tuple(tuple(part) if isinstance(part, list) else part for part in call): seconds
+                 for call, seconds in json.load(content)}
     kernels.compile_kernels()
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # NumPy adds numbers that nobody has written
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(29, 1)                       # PR_SET_TIMERSLACK, in ns: Linux adds 50 us otherwise
     owed = threading.local()
     for module, name, kernel in replaceable():
-        def asleep(*arguments, kernel=kernel):
-            owed.seconds = getattr(owed, "seconds", 0.0) + times[call_of(kernel, arguments)]
+        def asleep(*arguments, name=name):
+            owed.seconds = getattr(owed, "seconds", 0.0) + times[call_of(name, arguments)]
             if owed.seconds > SHORTEST:
                 time.sleep(owed.seconds)
                 owed.seconds = 0.0
-            if kernel.__name__ == "fused_cross_entropy":
+            if name == "fused_cross_entropy":
                 arguments[-1][:] = 0
-            return 1.0 if kernel.__name__ == "sum_of_squares" else None
+            return 1.0 if name == "sum_of_squares" else None
         setattr(module, name, asleep)
 
 
