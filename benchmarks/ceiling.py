@@ -40,7 +40,7 @@ def replaceable():
 
 
 def call_of(name, arguments):
-    """A kernel's name and the shapes of some of what it is called with: enough to tell its calls apart, quickly found"""
+    """A kernel's name and the shapes of some of its arguments: enough to tell its calls apart, and quickly found"""
     last = arguments[-1]
     of_range = last - arguments[-2] if type(last) is int else 0
     return (name, of_range, getattr(arguments[0], "shape", None), getattr(arguments[1], "shape", None),
