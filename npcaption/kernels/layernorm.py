@@ -9,6 +9,7 @@ EPSILON, ONE = np.float32(1e-5), np.float32(1)
 
 @compiled
 def write_row(row, mean, r, w, b, result):
+    """One row of the norm's output.  row and result (C,), r: its rstd"""
     for j in range(row.size):
         result[j] = (row[j] - mean) * r * w[j] + b[j]
 
@@ -36,7 +37,7 @@ def fused_layernorm_forward(x: F2, w: F1, b: F1, means: F1, rstd: F1, out: F2):
 
 @kernel
 def fused_layernorm_again(x: F2, w: F1, b: F1, means: F1, rstd: F1, out: F2):
-    """Write out (T, C) a second time, for the backward: computing it takes less time than keeping it."""
+    """Write out (T, C) again, for the backward: computing it costs no more time than fetching it, and no memory."""
     for i in range(x.shape[0]):
         write_row(x[i], means[i], rstd[i], w, b, out[i])
 
